@@ -1,0 +1,358 @@
+"""The server's endpoints: a method an endpoint, exactly one request each, and what its answer means.
+
+Source of every protocol fact: the vendor's public pages on local-file upload, authentication, error
+handling and dataset status. Nothing here repeats a request, follows a redirect, or decides what to do next.
+"""
+
+import json
+import re
+import ssl
+import threading
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from vl_ingest import __version__, clock
+from vl_ingest.auth import Token, Tokens
+from vl_ingest.errors import (
+    BadRequest,
+    Conflict,
+    CredentialsRefused,
+    Denied,
+    NotDelivered,
+    OutcomeUnknown,
+    Refused,
+    RequestError,
+    Throttled,
+    TooLarge,
+)
+from vl_ingest.model import DatasetStatus
+from vl_ingest.multipart import BLOCK_BYTES, MultipartBody
+
+USER_AGENT = f"vl-ingest/{__version__} {requests.utils.default_user_agent()}"
+ANSWER_BYTES = 1024 * 1024  # more of an answer is not read
+
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class Api:
+    """A client of one server, for any number of threads.
+
+    `connect_timeout_s` bounds the making of a connection, `read_timeout_s` the silence between bytes.
+    Every method raises a `RequestError`, or `Refused` for a certificate that can't be trusted.
+    """
+
+    def __init__(
+        self, base_url: str, tokens: Tokens, *, connect_timeout_s: float = 10.0, read_timeout_s: float = 120.0
+    ) -> None:
+        self.base_url = base_url
+        self.tokens = tokens
+        self._timeout = (connect_timeout_s, read_timeout_s)
+        self._kept = threading.local()
+
+    def create_dataset(self, name: str) -> str:
+        """Create a dataset and return its id. A GET with a side effect: sent twice, it makes two."""
+        answer = self._fresh("GET", "ingestion/new_dataset", 200, params={"dataset_name": name})
+        return _field(answer, "dataset_id")
+
+    def open_transaction(self, dataset_id: str) -> str:
+        """Open a transaction and return its id. A GET with a side effect: sent twice, it opens two."""
+        return _field(self._fresh("GET", f"ingestion/{_segment(dataset_id)}/data_files", 200), "trans_id")
+
+    def upload(self, dataset_id: str, transaction_id: str, body: MultipartBody) -> int:
+        """Send one batch and return the status of the receipt; what the answer's body says is ignored.
+
+        Raises `FileTrouble` too, from the body.
+        """
+        path = f"ingestion/{_segment(dataset_id)}/data_files/{_segment(transaction_id)}"
+        try:
+            self._send(self._session(), "POST", path, 202, body=body)
+        except OutcomeUnknown as exc:
+            if body.bytes_out == 0 and exc.http_status is None:
+                raise NotDelivered(exc.detail) from exc
+            raise
+        return 202
+
+    def trigger(self, dataset_id: str, transaction_id: str) -> int:
+        """Start processing and return the status of the receipt. Never to be repeated on a guess."""
+        path = f"ingestion/{_segment(dataset_id)}/process_files/{_segment(transaction_id)}"
+        self._fresh("POST", path, 202)
+        return 202
+
+    def dataset_status(self, dataset_id: str) -> DatasetStatus:
+        """Return the server's word on a dataset. Harmless to repeat."""
+        answer = self._send(self._session(), "GET", f"dataset/{_segment(dataset_id)}", 200)
+        content = _json(answer)
+        word = content.get("status_new") or content.get("status")
+        if not isinstance(word, str):
+            raise OutcomeUnknown("the answer names no status", 200)
+        return DatasetStatus(
+            word=word,
+            progress=_number(content.get("progress")),
+            message=content.get("fatal_error_msg"),
+            n_images=content.get("n_images"),
+            n_videos=content.get("n_videos"),
+        )
+
+    def _session(self) -> "_Session":
+        """Return this thread's session, whose connection is kept between requests."""
+        session: _Session | None = getattr(self._kept, "session", None)
+        if session is None:
+            session = self._kept.session = _Session()
+        return session
+
+    def _fresh(self, method: str, path: str, receipt: int, *, params: dict[str, str] | None = None) -> bytes:
+        """Send a request with an effect over its own connection: a kept one may be dead."""
+        with _Session() as session:
+            return self._send(session, method, path, receipt, params=params)
+
+    def _send(
+        self,
+        session: "_Session",
+        method: str,
+        path: str,
+        receipt: int,
+        *,
+        params: dict[str, str] | None = None,
+        body: MultipartBody | None = None,
+    ) -> bytes:
+        token = self.tokens.current()
+        session.wire.timeout_s = self._timeout[1]
+        try:
+            with session.request(
+                method,
+                f"{self.base_url}/api/v1/{path}",
+                params=params,
+                data=body,  # type: ignore[arg-type]  # requests takes anything with `read` and a length
+                headers={"Content-Type": body.content_type} if body is not None else {},
+                auth=_Bearer(token),
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content, whole = _content(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+            raise _lost(exc, session.wire.started) from exc
+        self.tokens.observe_date(response.headers.get("Date"))
+        error = classify(response, content, receipt, whole=whole, token=token)
+        if not isinstance(error, CredentialsRefused):
+            self.tokens.accepted(token)
+        if error is not None:
+            raise error
+        return content
+
+
+def classify(
+    response: requests.Response, content: bytes, receipt: int, *, whole: bool, token: Token | None
+) -> RequestError | None:
+    """Return what an answer means; None: it is the receipt.
+
+    Only the documented status counts, from the API itself: a page of HTML is some proxy's.
+    """
+    status = response.status_code
+    detail = words(response, content)
+    html = _is_html(response, content)
+    if status == receipt and whole and not html:
+        return None
+    if 300 <= status < 400:
+        to = response.headers.get("Location", "nowhere")
+        return Denied(f"the server redirects to {to}; if that is right, name it with --base-url", status)
+    if status == 429:
+        return Throttled(detail, retry_after_s(response.headers.get("Retry-After")))
+    if status == 401:
+        return CredentialsRefused(detail, 0 if token is None else token.number)
+    kinds: dict[int, type[RequestError]] = {
+        400: BadRequest, 403: Denied, 404: Denied, 409: Conflict, 413: TooLarge, 422: Denied,
+    }  # fmt: skip
+    if status in kinds:
+        return kinds[status](detail, status)
+    if not whole:
+        detail = "the answer was cut"
+    elif status < 300:
+        detail = f"unexpected answer: {detail}" if html else "not the documented answer"
+    return OutcomeUnknown(detail, status)
+
+
+def words(response: requests.Response, content: bytes) -> str:
+    """Return the server's `detail` as one line, or the first words of whatever else it sent."""
+    text = content.decode(response.encoding or "utf-8", "replace") if content else ""
+    try:
+        detail = json.loads(text)["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = _TAGS.sub(" ", text)
+    if isinstance(detail, list):  # 422: a list of objects, each with the place and a message
+        detail = "; ".join(
+            f"{'.'.join(map(str, d.get('loc', [])))}: {d.get('msg', d)}" if isinstance(d, dict) else str(d)
+            for d in detail
+        )
+    line = " ".join(str(detail).split())
+    return (line[:299] + "…" if len(line) > 300 else line) or response.reason or "no words"
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for, in either of its forms (RFC 9110, 10.2.3)."""
+    if not header:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (moment - clock.now()).total_seconds()) if moment.tzinfo else None
+
+
+def _lost(exc: Exception, started: bool) -> RequestError | Refused:
+    """Return what a request without an answer means."""
+    chain: list[BaseException] = [exc]
+    while (
+        inner := chain[-1].__cause__ or chain[-1].__context__ or _reason(chain[-1])
+    ) and inner not in chain:
+        chain.append(inner)
+    for cause in chain:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Refused(
+                f"The server's certificate can't be trusted: {cause.verify_message}. If it is your own, name "
+                "its authority in REQUESTS_CA_BUNDLE and run the same command again."
+            )
+    detail = next((str(c) for c in reversed(chain) if str(c)), type(exc).__name__)
+    return OutcomeUnknown(detail) if started else NotDelivered(detail)
+
+
+def _reason(exc: BaseException) -> BaseException | None:
+    """Return the exception that requests or urllib3 carries in its arguments."""
+    carried = [getattr(exc, "reason", None), *exc.args]
+    return next((item for item in carried if isinstance(item, BaseException)), None)
+
+
+def _content(response: requests.Response) -> tuple[bytes, bool]:
+    """Return what the answer holds, and whether it arrived whole."""
+    content = bytearray()
+    try:
+        for piece in response.iter_content(65536):
+            content += piece
+            if len(content) > ANSWER_BYTES:
+                break
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+        return bytes(content), False  # the status is known all the same; `classify` decides
+    return bytes(content), True
+
+
+def _is_html(response: requests.Response, content: bytes) -> bool:
+    return "html" in response.headers.get("Content-Type", "").lower() or content.lstrip()[
+        :14
+    ].lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError as exc:
+        raise OutcomeUnknown("the answer is not JSON", 200) from exc
+    if not isinstance(value, dict):
+        raise OutcomeUnknown("the answer is not a JSON object", 200)
+    return value
+
+
+def _field(content: bytes, name: str) -> str:
+    value = _json(content).get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise OutcomeUnknown(f"the answer holds no {name}", 200)
+    return str(value)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+class _Bearer(AuthBase):
+    """Sets the header, or none; being there, it keeps requests from looking into ~/.netrc."""
+
+    def __init__(self, token: Token | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token.value}"
+        return request
+
+
+class _Wire:
+    """What the connection knows and requests does not tell."""
+
+    def __init__(self) -> None:
+        self.started = True  # something of the request may have been written
+        self.timeout_s = 120.0
+
+
+class _Session(requests.Session):
+    """A session for one thread whose connections report to `wire`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire = _Wire()
+        self.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        adapter = _Adapter(self.wire)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+
+class _Adapter(HTTPAdapter):
+    """Sends in large blocks, repeats nothing, and knows whether a failed request had begun."""
+
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, blocksize=BLOCK_BYTES, **kwargs)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
+        if not proxy.lower().startswith("socks"):  # made of its own classes; there `started` stays True
+            self._watch(manager)
+        return manager
+
+    def _watch(self, manager: urllib3.PoolManager) -> None:
+        wire = self._wire
+
+        class Watched:
+            """A connection that says when it connects and when it sends."""
+
+            sock: Any
+
+            def connect(self) -> None:
+                wire.started = False
+                super().connect()  # type: ignore[misc]  # mixed into urllib3's connections below
+                wire.started = False  # a proxy's CONNECT is not the request
+
+            def send(self, data: Any) -> None:
+                if self.sock is None:
+                    self.connect()
+                self.sock.settimeout(wire.timeout_s)  # else a slow link is cut by the connect time-out
+                wire.started = True
+                super().send(data)  # type: ignore[misc]  # mixed into urllib3's connections below
+
+        class Plain(Watched, urllib3.connection.HTTPConnection):
+            pass
+
+        class Secure(Watched, urllib3.connection.HTTPSConnection):
+            pass
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}

@@ -1,0 +1,127 @@
+"""`retry`, `waive`, `settle` and `cancel`: a person's decisions."""
+
+import os
+
+import click
+
+from vl_ingest.cli import words
+from vl_ingest.cli.options import ledger_options, open_ledger
+from vl_ingest.errors import UsageError
+
+
+def _said(as_json: bool, job_id: str, text: str, **facts: object) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"type": "summary", "job": job_id, **facts}))
+    else:
+        click.echo(text)
+
+
+@click.command()
+@click.argument("job_reference", metavar="JOB")
+@ledger_options
+def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
+    """Try the files again that could not be sent (rejected, changed, missing, unreadable, empty).
+
+    Example:  vl-ingest retry holidays && vl-ingest resume holidays
+    """
+    from vl_ingest import decide
+
+    with open_ledger(ledger) as book:
+        job = book.jobs.find(job_reference)
+        count = decide.retry(book, job)
+    _said(
+        as_json,
+        job.id,
+        f"{words.files(count)} will be tried again by `vl-ingest resume {job.id}`.",
+        retried=count,
+    )
+
+
+@click.command()
+@click.argument("job_reference", metavar="JOB")
+@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
+@click.option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
+@ledger_options
+def waive(
+    job_reference: str, paths: tuple[str, ...], everything: bool, ledger: str | None, as_json: bool
+) -> None:
+    """Let a job go on without some files; PATH is as `files` lists it, or a path to the file.
+
+    Example:  vl-ingest waive holidays broken.jpg && vl-ingest resume holidays
+    """
+    from vl_ingest import decide
+    from vl_ingest.model import WAIVABLE
+    from vl_ingest.naming import path_from_text
+
+    if bool(paths) == everything:
+        raise UsageError("Name the files to waive, or say --all.")
+    with open_ledger(ledger) as book:
+        job = book.jobs.find(job_reference)
+        if everything:
+            wanted = [row.path for row in book.files.rows(job.id, *sorted(WAIVABLE))]
+        else:
+            # A path is one in the job, as the file system or as the ledger writes it, or one of today's.
+            known = {row.path for row in book.files.rows(job.id, *sorted(WAIVABLE))}
+            wanted = []
+            for path in paths:
+                real = os.path.relpath(os.path.abspath(path), job.source).replace(os.sep, "/")
+                wanted.append(next((p for p in (path, path_from_text(path), real) if p in known), path))
+        count = decide.waive(book, job, wanted)
+    _said(
+        as_json,
+        job.id,
+        f"{words.files(count)} waived. `vl-ingest resume {job.id}` goes on without.",
+        waived=count,
+    )
+
+
+@click.command()
+@click.argument("job_reference", metavar="JOB")
+@click.option("--began", "word", flag_value="began", help="Processing has begun.")
+@click.option("--not-begun", "word", flag_value="not-begun", help="Processing has not begun.")
+@click.option("--delivered", "word", flag_value="delivered", help="The unknown files have arrived.")
+@click.option(
+    "--not-delivered", "word", flag_value="not-delivered", help="The unknown files have not arrived."
+)
+@ledger_options
+def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bool) -> None:
+    """Say what you know about an outcome that the program can't know. Your word is kept in the record.
+
+    Example:  vl-ingest settle holidays --began
+    """
+    from vl_ingest import decide
+
+    with open_ledger(ledger) as book:
+        job = book.jobs.find(job_reference)
+        if word in ("began", "not-begun"):
+            decide.settle_trigger(book, job, began=word == "began")
+            text = f"Processing has {'' if word == 'began' else 'not '}begun, on your word."
+        elif word is not None:
+            count = decide.settle_files(book, job, delivered=word == "delivered")
+            text = f"{words.files(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
+        else:
+            raise UsageError("Say one of --began, --not-begun, --delivered, --not-delivered.")
+    _said(as_json, job.id, f"{text} `vl-ingest resume {job.id}` goes on.", settled=word)
+
+
+@click.command()
+@click.argument("job_reference", metavar="JOB")
+@ledger_options
+def cancel(job_reference: str, ledger: str | None, as_json: bool) -> None:
+    """Give a job up. What is on the server stays there.
+
+    Example:  vl-ingest cancel holidays
+    """
+    from vl_ingest import decide
+
+    with open_ledger(ledger) as book:
+        job = book.jobs.find(job_reference)
+        decide.cancel(book, job)
+    _said(
+        as_json,
+        job.id,
+        f"Job {job.id} is cancelled; dataset {job.dataset_id or '(none)'} stays as it is.",
+        state="cancelled",
+    )

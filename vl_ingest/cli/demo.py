@@ -1,0 +1,144 @@
+"""`demo`: the whole story on real files, against the sandbox, with a real process that is really killed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vl_ingest.cli.sandbox import NEEDS
+from vl_ingest.errors import UsageError, VlIngestError
+
+if TYPE_CHECKING:
+    from vl_ingest.sandbox import Sandbox
+
+PICTURES = 300
+BROKEN = "torn/half-copied.jpg"
+ANSWER_S = 0.15  # how long the demo's server takes for a batch, so that there is a middle to be killed in
+OUTAGE_S = 3.0
+PATIENCE_S = 60.0
+
+
+class DemoFailed(VlIngestError):
+    """Something in the demo did not go as promised."""
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
+def demo(folder: str | None) -> None:
+    """Show an upload that is killed, loses its server, meets a broken file, and is complete all the same.
+
+    Takes FOLDER, or renders a few hundred pictures. Everything happens on this machine, in a temporary
+    folder.
+
+    Example:  vl-ingest demo
+    """
+    try:
+        from vl_ingest.sandbox import Sandbox
+        from vl_ingest.sandbox.pictures import render_pictures
+    except ImportError as exc:
+        raise UsageError(f"{NEEDS} ({exc})") from exc
+    with tempfile.TemporaryDirectory(prefix="vl-ingest-demo-") as place:
+        source = Path(folder) if folder else Path(place, "pictures")
+        if not folder:
+            count = render_pictures(source, PICTURES)
+            broken = source / BROKEN
+            broken.parent.mkdir()
+            broken.write_bytes(next(source.rglob("*.jpg")).read_bytes()[:64])
+            click.echo(f"* {count} pictures and one broken file are in a temporary folder.")
+        with Sandbox(
+            root=Path(place, "server"), faults=[f"upload:slow:seconds={ANSWER_S}"], indexing_s=1.0
+        ) as box:
+            click.echo(f"* A stand-in for Visual Layer listens at {box.url}.\n")
+            _story(box, source, Path(place, "ledger.db"))
+
+
+def _story(box: "Sandbox", source: Path, ledger: Path) -> None:
+    run = ["run", str(source), "--name", "demo", "--base-url", box.url, "--ledger", str(ledger)]
+    run += ["--batch-size", "10", "--workers", "2", "--settle", "2s", "--no-auth"]
+
+    click.echo("* 1. The upload starts, and its process is killed (SIGKILL) in the middle.")
+    first = _start(run)
+    arrived = _until(lambda: len(box.record.files()), first)
+    first.kill()
+    first.wait()
+    click.echo(f"* Killed; {arrived} files had arrived.\n")
+
+    click.echo("* 2. The same command again. Meanwhile the server goes away for a while.")
+    second = _start(run)
+    _until(lambda: len(box.record.files()) - arrived, second)
+    with box.offline():
+        time.sleep(OUTAGE_S)
+    code = second.wait(PATIENCE_S)
+    if code == 3:
+        click.echo(
+            "* It ended with exit code 3: all but the broken file is there, and nothing is processed.\n"
+        )
+        click.echo("* 3. Somebody decides to go on without it, and resumes.")
+        _must(["waive", "demo", "--all", "--ledger", str(ledger)], 0)
+        _must(["resume", "demo", "--settle", "2s", "--no-auth", "--ledger", str(ledger)], 0)
+    elif code != 0:
+        raise DemoFailed(f"The second run ended with exit code {code}.")
+    _prove(box, ledger)
+
+
+def _prove(box: "Sandbox", ledger: Path) -> None:
+    """Compare what the server holds with what the ledger says; raises `DemoFailed` where they differ."""
+    from vl_ingest.ledger import Ledger
+    from vl_ingest.model import FileState
+
+    with Ledger(ledger, create=False) as book:
+        job = book.jobs.find("demo")
+        sent = list(book.files.rows(job.id, FileState.SENT))
+        waived = book.files.counts(job.id)[FileState.WAIVED]
+    promised = {(file.sent_as, file.facts.size_bytes, file.sha256) for file in sent}
+    held = Counter((a.name, a.size_bytes, a.sha256) for a in box.record.files(job.dataset_id))
+    twice = {key for key, count in held.items() if count > 1}
+    doubted = {(file.sent_as, file.facts.size_bytes, file.sha256) for file in sent if file.unknown_attempts}
+    triggers = box.record.triggers_accepted(job.dataset_id)
+    click.echo("\n* The proof: what the server holds, against what the ledger says.")
+    click.echo(f"    files in the ledger as sent            {len(sent):>6}   (waived: {waived})")
+    click.echo(f"    different files held by the server     {len(held):>6}")
+    click.echo(f"    of them equal in name, size, SHA-256   {len(promised & set(held)):>6}")
+    click.echo(
+        f"    delivered twice (in flight when killed){len(twice):>6}   (the ledger suspects {len(doubted)})"
+    )
+    click.echo(f"    processing started                     {triggers:>6}   time")
+    if promised != set(held) or not twice <= doubted or triggers != 1:
+        raise DemoFailed("The server and the ledger differ.")
+    click.echo("* Every file is there, and processing was started exactly once.")
+
+
+def _start(arguments: list[str]) -> "subprocess.Popen[bytes]":
+    """Start the real command in a second process."""
+    shown = " ".join(arguments[:4]).replace(tempfile.gettempdir(), "...")
+    click.echo(f"$ vl-ingest {shown} ...")
+    sys.stdout.flush()
+    return subprocess.Popen([sys.executable, "-m", "vl_ingest", *arguments], env=_environment())
+
+
+def _must(arguments: list[str], code: int) -> None:
+    ended = _start(arguments).wait(PATIENCE_S)
+    if ended != code:
+        raise DemoFailed(f"`vl-ingest {arguments[0]}` ended with exit code {ended}, not {code}.")
+
+
+def _until(progress: Callable[[], int], process: "subprocess.Popen[bytes]") -> int:
+    """Wait until a good part has arrived, or the process has ended; return how many files."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (count := progress()) < PICTURES // 3 and process.poll() is None:
+        if time.monotonic() > deadline:
+            raise DemoFailed("The upload does not get on.")
+        time.sleep(0.02)
+    return count
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without settings of the user's own, which the demo must not use."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}

@@ -1,0 +1,250 @@
+"""What a run shows: a live display on a terminal, a line a minute elsewhere, JSON Lines for programs."""
+
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vl_ingest import clock
+from vl_ingest.cli import words
+from vl_ingest.context import Observer, Progress
+from vl_ingest.errors import VlIngestError
+from vl_ingest.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
+from vl_ingest.naming import path_to_text
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from vl_ingest.job import Summary
+    from vl_ingest.ledger import Ledger
+
+LINE_EVERY_S = 60.0
+RATE_OVER_S = 20.0  # rate and ETA look back so far
+
+
+class Display(Observer):
+    """Shows one run. People's lines go to standard error; standard output holds JSON Lines or nothing."""
+
+    def __init__(self, ledger: "Ledger", *, as_json: bool) -> None:
+        self._ledger = ledger
+        self._as_json = as_json
+        self._lock = threading.Lock()
+        self._job: Job | None = None
+        self._live: Live | None = None
+        self._next_line = 0.0
+        self._seen: list[tuple[float, int]] = []  # (moment, bytes settled or moving)
+        self._trouble = ""
+        self._waiting: str | None = None
+
+    def __enter__(self) -> "Display":
+        if sys.stderr.isatty() and not self._as_json:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live("", console=Console(stderr=True), refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop_live()
+
+    # What the run says
+
+    def job_started(self, job: Job, run: Run) -> None:
+        """Say which job this is."""
+        self._job = job
+        verb = "Starting" if job.state is JobState.CREATED else "Continuing"
+        self._line(f"{verb} job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}")
+        self._json(
+            "job_started", job=job.id, run=run.id, name=job.name, source=path_to_text(job.source),
+            base_url=job.base_url, state=job.state, dataset_id=job.dataset_id,
+            transaction_id=job.transaction_id,
+        )  # fmt: skip
+
+    def progress(self, progress: Progress) -> None:
+        """Refresh the live display; elsewhere a line a minute, and JSON each time."""
+        now = clock.monotonic()
+        done = _settled_bytes(progress.counts) + progress.bytes_moving
+        self._seen = [(t, b) for t, b in self._seen if now - t <= RATE_OVER_S] + [(now, done)]
+        first, then = self._seen[0]
+        rate = max(0.0, (done - then) / (now - first)) if now > first else 0.0
+        text = _describe(progress, rate)
+        if self._live is not None:
+            with self._lock:
+                self._live.update(_panel(text, progress, self._trouble))
+        elif now >= self._next_line:
+            if self._next_line:
+                self._line(text)
+            self._next_line = now + LINE_EVERY_S
+        if progress.waiting and not self._waiting:
+            self._line(progress.waiting[0].upper() + progress.waiting[1:] + ".")
+        elif self._waiting and not progress.waiting:
+            self._line("The server answers again.")
+        self._waiting = progress.waiting
+        self._json(
+            "progress", state=progress.state, files=_by_state(progress.counts),
+            total_files=progress.counts.total, total_bytes=progress.counts.total_bytes,
+            sent_bytes=progress.counts.bytes.get(FileState.SENT, 0), bytes_per_s=round(rate),
+            attempts_failed=progress.attempts_failed, scanning=progress.scanning, waiting=progress.waiting,
+        )  # fmt: skip
+
+    def file_error(self, path: str, state: FileState, reason: str) -> None:
+        """Name a file that can't be sent."""
+        self._line(f"{words.path(path)}: {state}: {reason}")
+        self._json("file_error", path=path_to_text(path), state=state, reason=reason)
+
+    def notice(self, kind: str, text: str, **facts: Any) -> None:
+        """Show a line; a warning also stays in the live display."""
+        if kind == "warning":
+            self._trouble = text
+            text = f"warning: {text}"
+        self._line(text)
+        self._json("progress", notice=text, notice_kind=kind, **facts)
+
+    # How it ended
+
+    def finished(self, summary: "Summary") -> None:
+        """Show how a run ended that reached its goal."""
+        self._stop_live()
+        for line in summary_lines(summary):
+            self._line(line)
+        self._json("summary", exit_code=0, message=None, **summary_facts(summary))
+
+    def ended(self, error: VlIngestError) -> None:
+        """Show how a run ended that did not."""
+        self._stop_live()
+        facts: dict[str, Any] = {}
+        if self._job is not None and error.exit_code != 4:
+            from vl_ingest.job import summarise
+
+            summary = summarise(self._ledger, self._job.id)
+            facts = summary_facts(summary)
+            self._line(_tally(summary.counts))
+        self._line(f"vl-ingest: {error}")
+        self._json("summary", exit_code=error.exit_code, message=str(error), **facts)
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _line(self, text: str) -> None:
+        with self._lock:
+            try:
+                if self._live is not None:
+                    from rich.text import Text
+
+                    self._live.console.print(Text(text))
+                else:
+                    click.echo(text, err=True)
+            except OSError:
+                self._live = None  # the terminal is gone; the job goes on, and the ledger has it all
+
+    def _json(self, kind: str, **facts: Any) -> None:
+        if self._as_json:
+            with self._lock:
+                try:
+                    click.echo(json.dumps({"type": kind, "at": clock.now().isoformat(), **facts}))
+                except OSError:
+                    self._as_json = False  # nobody reads any more; the job goes on
+
+
+def summary_lines(summary: "Summary") -> list[str]:
+    """Return the last lines of a run: what happened, what was left, what to run next."""
+    job, counts = summary.job, summary.counts
+    lines = [_tally(counts)]
+    if job.left_out:
+        lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
+    if summary.possibly_twice:
+        lines.append(
+            f"{words.files(summary.possibly_twice)} possibly delivered twice: an answer was lost and the API "
+            "can't say."
+        )
+    if summary.changed_after:
+        lines.append(f"{words.files(summary.changed_after)} changed on disk after being sent.")
+    if summary.not_in_dataset:
+        lines.append(
+            f"{words.files(summary.not_in_dataset)} in the folder came after processing was started and are "
+            "not in the dataset. `--new` sends the folder to another dataset."
+        )
+    if job.state is JobState.READY:
+        lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done.")
+    else:
+        lines.append(
+            f"Processing of dataset {job.dataset_id} is started (job {job.id}). "
+            f"`vl-ingest resume {job.id}` watches until it is ready."
+        )
+    return lines
+
+
+def summary_facts(summary: "Summary") -> dict[str, Any]:
+    """Return the same for programs."""
+    job, counts = summary.job, summary.counts
+    return {
+        "job": job.id,
+        "name": job.name,
+        "source": path_to_text(job.source),
+        "base_url": job.base_url,
+        "state": job.state,
+        "dataset_id": job.dataset_id,
+        "transaction_id": job.transaction_id,
+        "status": job.status,
+        "status_progress": job.progress,
+        "files": _by_state(counts),
+        "total_files": counts.total,
+        "total_bytes": counts.total_bytes,
+        "sent_bytes": counts.bytes.get(FileState.SENT, 0),
+        "unsent": counts.unsent,
+        "possibly_twice": summary.possibly_twice,
+        "changed_after": summary.changed_after,
+        "not_in_dataset": summary.not_in_dataset,
+        "left_out": dict(job.left_out),
+        "created_at": job.created_at.isoformat(),
+        "triggered": job.state in TRIGGERED,
+        "triggered_at": job.triggered_at and job.triggered_at.isoformat(),
+        "finished_at": job.finished_at and job.finished_at.isoformat(),
+    }
+
+
+def _tally(counts: Counts) -> str:
+    parts = [f"{counts[state]:,} {state}" for state in FileState if counts[state]]
+    size = words.size(counts.bytes.get(FileState.SENT, 0))
+    return f"{words.files(counts.total)}: {', '.join(parts) or 'none yet'} ({size} delivered)."
+
+
+def _by_state(counts: Counts) -> dict[str, int]:
+    return {str(state): counts[state] for state in FileState}
+
+
+def _settled_bytes(counts: Counts) -> int:
+    return sum(count for state, count in counts.bytes.items() if state in SETTLED)
+
+
+def _describe(progress: Progress, rate: float) -> str:
+    counts = progress.counts
+    done = sum(counts[state] for state in SETTLED)
+    done_bytes = _settled_bytes(counts) + progress.bytes_moving
+    total = f"{counts.total:,}" + ("+" if progress.scanning else "")
+    text = f"{done:,} of {total} files, {words.size(done_bytes)} of {words.size(counts.total_bytes)}"
+    if rate:
+        text += f", {words.size(rate)}/s"
+        if not progress.scanning:
+            text += f", {words.duration(max(0, counts.total_bytes - done_bytes) / rate)} left"
+    if progress.attempts_failed:
+        text += f", {progress.attempts_failed} attempts failed"
+    return text + (f"; {progress.waiting}" if progress.waiting else "")
+
+
+def _panel(text: str, progress: Progress, trouble: str) -> Any:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    counts = progress.counts
+    done = min(counts.total_bytes, _settled_bytes(counts) + progress.bytes_moving)
+    rows: list[Any] = [ProgressBar(total=max(1, counts.total_bytes), completed=done), Text(text)]
+    if trouble:
+        rows.append(Text(f"last trouble: {trouble}", style="dim", overflow="ellipsis", no_wrap=True))
+    return Group(*rows)

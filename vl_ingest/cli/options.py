@@ -1,0 +1,138 @@
+"""Options that several commands share, and the forms in which people write their values.
+
+Every option is also `VL_INGEST_<OPTION>` in the environment.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vl_ingest.config import CLOUD_URL, Settings, normalise_base_url, parse_duration, parse_size
+from vl_ingest.errors import UsageError, VlIngestError
+from vl_ingest.model import OnRejected, OnUnknown
+
+if TYPE_CHECKING:  # both cost time, and --help needs neither
+    from vl_ingest.api import Api
+    from vl_ingest.ledger import Ledger
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULTS = Settings()
+
+
+class Parsed(click.ParamType[Any]):
+    """A value in one of people's forms, read by a function that raises `VlIngestError`."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the parsed value, or fail with its message."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except VlIngestError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+SIZE = Parsed("size", parse_size)
+DURATION = Parsed("duration", parse_duration)
+BASE_URL = Parsed("url", normalise_base_url)
+
+
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """Return an option that may also be set by its name in the environment."""
+    long = next(name for name in names if name.startswith("--")).split("/")[0]
+    attributes.setdefault("envvar", "VL_INGEST_" + long.removeprefix("--").replace("-", "_").upper())
+    return click.option(*names, **attributes)
+
+
+def ledger_options(command: F) -> F:
+    """Add what every command takes."""
+    for add in (
+        option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
+        option("--ledger", metavar="PATH|URL", help="The ledger. [default: in the platform's state folder]"),
+    ):
+        command = add(command)
+    return command
+
+
+def server_options(command: F) -> F:
+    """Add what every command takes that speaks to the server."""
+    for add in (
+        option("--token-command", metavar="CMD", help="A command that prints a token."),
+        option("--token-file", type=click.Path(), help="A file that holds a token."),
+        option("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
+        option(
+            "--base-url",
+            type=BASE_URL,
+            envvar=["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"],
+            default=CLOUD_URL,
+            show_default=True,
+            help="The server.",
+        ),
+    ):
+        command = add(command)
+    return command
+
+
+SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
+    option("--batch-size", type=click.IntRange(1, 1000), default=50, show_default=True, help="Files a request."),
+    option("--batch-bytes", type=SIZE, default="64MiB", show_default=True, help="Bytes a request; a larger file goes alone."),
+    option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests at once."),
+    option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
+    option("--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
+    option("--files-from", type=click.Path(), help="Only the files named in this list ('-': standard input)."),
+    option("--recursive/--no-recursive", default=True, help="Go into folders.  [default: recursive]"),
+    option("--on-rejected", type=click.Choice([choice.value for choice in OnRejected]), default="hold", show_default=True, help="What to do about files that the server rejects."),
+    option("--on-unknown", type=click.Choice([choice.value for choice in OnUnknown]), default="resend", show_default=True, help="What to do about files that may have been delivered."),
+    option("--settle", "settle_s", type=DURATION, default="30s", show_default=True, help="How long the status must stand still to prove that processing has not begun."),
+    option("--give-up-after", "give_up_after_s", type=DURATION, default="24h", show_default=True, help="How long to bear having no success."),
+    option("--max-duration", "max_duration_s", type=DURATION, help="Stop cleanly after this time."),
+    option("--wait/--no-wait", "wait", default=True, help="Watch until the dataset is ready.  [default: wait]"),
+)  # fmt: skip
+
+
+def setting_options(command: F) -> F:
+    """Add the options that make up `Settings`."""
+    for add in reversed(SETTING_OPTIONS):
+        command = add(command)
+    return command
+
+
+def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings:
+    """Return the settings that the options say; what was not given stays as in `base`."""
+    context = click.get_current_context()
+    given = {
+        name: value
+        for name, value in values.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if given.get("files_from") not in (None, "-"):
+        given["files_from"] = os.path.abspath(given["files_from"])
+    return Settings.from_record({**base.to_record(), **given})
+
+
+def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
+    """Open the ledger that was named, or the default one."""
+    from vl_ingest.db import default_path
+    from vl_ingest.ledger import Ledger
+
+    return Ledger(place or default_path(), create=create)
+
+
+def open_api(base_url: str, no_auth: bool, token_file: str | None, token_command: str | None) -> "Api":
+    """Return a client of the server, with the credentials that options and environment name."""
+    from vl_ingest.api import Api
+    from vl_ingest.auth import from_environment
+
+    tokens = from_environment(no_auth=no_auth, token_file=token_file, token_command=token_command)
+    if base_url == CLOUD_URL and tokens.current() is None and not no_auth:
+        raise UsageError(
+            f"No credentials for {CLOUD_URL}. Set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or "
+            "VISUAL_LAYER_TOKEN; for another server name it with --base-url."
+        )
+    return Api(base_url, tokens)

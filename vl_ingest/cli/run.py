@@ -1,0 +1,147 @@
+"""`run` and `resume`: the commands that do the work."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vl_ingest.cli.options import (
+    ledger_options,
+    open_api,
+    open_ledger,
+    option,
+    server_options,
+    setting_options,
+    settings_from,
+)
+from vl_ingest.errors import Interrupted, UsageError, VlIngestError
+
+if TYPE_CHECKING:
+    from vl_ingest.context import Control
+    from vl_ingest.job import Summary
+    from vl_ingest.ledger import Ledger
+
+LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
+
+
+@click.command()
+@click.argument("source", type=click.Path())
+@option("--name", required=True, help="Name of the dataset.")
+@option("--new", is_flag=True, help="Start another dataset if the last one is finished.")
+@setting_options
+@server_options
+@ledger_options
+def run(
+    source: str, name: str, new: bool, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
+    token_file: str | None, token_command: str | None, **values: Any,
+) -> int:  # fmt: skip
+    """Upload the folder SOURCE to a dataset and watch until it is ready.
+
+    Run the same command again after any interruption: it goes on where it stopped.
+
+    Example:  vl-ingest run photos --name holidays
+    """
+    if not name.strip():
+        raise UsageError("A dataset needs a name: --name NAME.")
+    from vl_ingest import job
+
+    settings = settings_from(values)
+    api = open_api(base_url, no_auth, token_file, token_command)
+    with open_ledger(ledger, create=True) as book, _signals() as control:
+        from vl_ingest.cli.display import Display
+
+        with Display(book, as_json=as_json) as display:
+            return _reported(
+                display,
+                lambda: job.run(
+                    book, api, source, name, settings, new=new, observer=display, control=control
+                ),
+            )
+
+
+@click.command()
+@click.argument("job_reference", metavar="[JOB]", required=False)
+@option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
+@setting_options
+@server_options
+@ledger_options
+def resume(
+    job_reference: str | None, source: str | None, as_json: bool, ledger: str | None, base_url: str,
+    no_auth: bool, token_file: str | None, token_command: str | None, **values: Any,
+) -> int:  # fmt: skip
+    """Continue a job with the settings it had; JOB is an id or a name, by default the only unfinished job.
+
+    Example:  vl-ingest resume holidays --source /mnt/photos
+    """
+    from vl_ingest import job
+    from vl_ingest.config import Settings
+
+    with open_ledger(ledger) as book, _signals() as control:
+        known = book.jobs.find(job_reference) if job_reference else _only_unfinished(book)
+        settings = settings_from(values, Settings.from_record(known.settings))
+        # The server belongs to the job; another one would be another job.
+        api = open_api(known.base_url, no_auth, token_file, token_command)
+        from vl_ingest.cli.display import Display
+
+        with Display(book, as_json=as_json) as display:
+            return _reported(
+                display,
+                lambda: job.resume(
+                    book, api, known, settings, source=source, observer=display, control=control
+                ),
+            )
+
+
+def _only_unfinished(ledger: "Ledger") -> Any:
+    from vl_ingest.model import FINISHED
+
+    unfinished = [job for job in ledger.jobs.all() if job.state not in FINISHED]
+    if len(unfinished) != 1:
+        listed = ", ".join(f"{job.id} ({job.name})" for job in unfinished) or "none"
+        raise UsageError(f"Say which job to resume. Unfinished: {listed}.")
+    return unfinished[0]
+
+
+def _reported(display: Any, work: Any) -> int:
+    """Do the work and show how it ended, also when it ended badly."""
+    try:
+        summary: Summary = work()
+    except VlIngestError as exc:
+        display.ended(exc)
+        return exc.exit_code
+    display.finished(summary)
+    return 0
+
+
+@contextmanager
+def _signals() -> "Iterator[Control]":
+    """Turn the first signal into a clean stop, and the second into an immediate one."""
+    from vl_ingest.context import Control
+
+    control = Control()
+    leaving: list[threading.Timer] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if leaving:
+            os._exit(128 + number)
+        control.halt(Interrupted(number))
+        leave = threading.Timer(LEAVE_AFTER_S, os._exit, (128 + number,))
+        leave.daemon = True
+        leave.start()
+        leaving.append(leave)
+
+    wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What was told to ignore a signal (nohup) goes on ignoring it.
+    before = {n: signal.signal(n, stop) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield control
+    finally:
+        for leave in leaving:
+            leave.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,18 @@
+"""The only reading of time.
+
+Moments (`now`) go on record; durations are measured on the monotonic clock, which neither a changed
+wall clock nor a daylight-saving hour can move.
+"""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return this moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def monotonic() -> float:
+    """Return seconds on a clock that only goes forward; only differences mean anything."""
+    return time.monotonic()

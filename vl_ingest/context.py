@@ -1,0 +1,122 @@
+"""What every part of a run is given: its job, its means, a way to be stopped, and somebody to tell."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vl_ingest import clock
+from vl_ingest.api import Api
+from vl_ingest.config import Settings
+from vl_ingest.errors import DurationReached
+from vl_ingest.ledger import Ledger
+from vl_ingest.model import Counts, FileState, Job, JobState, Run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A moment of a run, for display; counts come from the ledger, `bytes_moving` from open requests."""
+
+    state: JobState
+    counts: Counts
+    bytes_moving: int
+    attempts_failed: int
+    scanning: bool
+    waiting: str | None  # what the run waits for, in words; None while it works
+    status: str | None  # the server's word
+    status_progress: float | None
+
+
+class Observer:
+    """Is told what happens in a run; this one ignores it. Called from several threads."""
+
+    def job_started(self, job: Job, run: Run) -> None:
+        """A run has taken the job."""
+
+    def progress(self, progress: Progress) -> None:
+        """Time has passed; called about once a second from the main thread."""
+
+    def file_error(self, path: str, state: FileState, reason: str) -> None:
+        """A file can't be sent, and why."""
+
+    def notice(self, kind: str, text: str, **facts: Any) -> None:
+        """Something worth a line has happened; `kind` is `step`, `warning` or `waiting`."""
+
+
+class Control:
+    """Asks every thread of a run to stop, once and for a reason."""
+
+    def __init__(self) -> None:
+        self._halted = threading.Event()
+        self._lock = threading.Lock()
+        self.reason: BaseException | None = None
+
+    def halt(self, reason: BaseException) -> None:
+        """Stop the run; the first reason stands."""
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+        self._halted.set()
+
+    @property
+    def halted(self) -> bool:
+        """Whether the run is to stop."""
+        return self._halted.is_set()
+
+    def check(self) -> None:
+        """Raise the reason to stop, if there is one."""
+        if self.halted and self.reason is not None:
+            raise self.reason
+
+    def pause(self, seconds: float) -> None:
+        """Wait, and raise the reason to stop as soon as there is one."""
+        self._halted.wait(seconds)
+        self.check()
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run's work on one job. `source` is the folder's real path."""
+
+    ledger: Ledger
+    api: Api
+    job: Job
+    run: Run
+    settings: Settings
+    control: Control
+    observer: Observer
+    started_at: float  # on the monotonic clock
+
+    @property
+    def source(self) -> str:
+        """The folder, as a real path."""
+        return self.job.source
+
+    def reload(self) -> Job:
+        """Return the job as the ledger has it now."""
+        return self.ledger.jobs.get(self.job.id)
+
+    def step(
+        self,
+        before: JobState,
+        after: JobState,
+        kind: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
+        """Move the job on, in the name of this run."""
+        self.ledger.jobs.step(self.job.id, self.run, before, after, kind, facts=facts, **values)
+
+    def note(self, kind: str, **facts: Any) -> None:
+        """Record an event of this run that changes no state."""
+        self.ledger.jobs.note(self.job.id, self.run, kind, **facts)
+
+    def alive(self) -> None:
+        """Renew the run's lease. Raises `JobHeld` if it is lost, `DurationReached` when time is up."""
+        self.ledger.jobs.beat(self.run)
+        limit_s = self.settings.max_duration_s
+        if limit_s is not None and clock.monotonic() - self.started_at > limit_s:
+            raise DurationReached(
+                f"--max-duration is used up ({limit_s:.0f} s). The same command goes on where this run stopped."
+            )

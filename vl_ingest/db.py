@@ -1,0 +1,207 @@
+"""The database under the ledger: engine, SQLite's peculiarities, and the upgrade to the newest schema.
+
+Every error of the database leaves this module as a `LedgerError` that says what to do.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock
+from platformdirs import user_state_path
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from vl_ingest.errors import LedgerError
+
+HEAD = "0001"  # the newest revision in `migrations/`; a test keeps the two equal
+BUSY_TIMEOUT_S = 30.0
+
+
+def default_path() -> Path:
+    """Return where the ledger lies unless told otherwise: the platform's state folder."""
+    return user_state_path("vl-ingest", appauthor=False) / "ledger.db"
+
+
+def to_url(place: str | os.PathLike[str]) -> sa.URL:
+    """Return the SQLAlchemy URL of `place`, which is a path or already a URL."""
+    text = os.fspath(place)
+    if "://" in text:
+        try:
+            return sa.make_url(text)
+        except SQLAlchemyError as exc:
+            raise LedgerError(f"{text!r} is not a database URL: {exc}") from exc
+    return sa.URL.create("sqlite", database=os.path.realpath(os.path.expanduser(text)))
+
+
+class Database:
+    """Short transactions on the ledger's database, for any number of threads."""
+
+    def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
+        self.url = to_url(place)
+        self.path = Path(self.url.database) if _is_sqlite_file(self.url) and self.url.database else None
+        self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
+        if self.path is not None:
+            if not create and not self.path.exists():
+                raise LedgerError(f"There is no ledger at {self.path}. `--ledger PATH` names another one.")
+            with self._told("open"):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._told("open"):
+            self._engine = _engine(self.url)
+            self._upgrade()
+
+    def __str__(self) -> str:
+        return str(self.path or self.url.render_as_string(hide_password=True))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @property
+    def locks(self) -> Path:
+        """The folder of lock files that belong to this ledger."""
+        if self.path is not None:
+            return self.path.with_name(self.path.name + ".locks")
+        return default_path().with_name("locks")
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection that sees one consistent state and changes nothing."""
+        with self._told("read"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection whose changes are on disk when the block ends, or nowhere if it raises."""
+        with self._told("write"), self._writing, self._engine.connect() as connection:
+            connection.execution_options(vl_ingest_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, OSError) as exc:
+            raise LedgerError(_explain(exc, doing, str(self))) from exc
+
+    def _upgrade(self) -> None:
+        """Bring the schema to `HEAD`. Alembic is imported only when there is something to do."""
+        if self._revision() == HEAD:
+            return
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.locks / "upgrade.lock", timeout=BUSY_TIMEOUT_S):
+            revision = self._revision()
+            if revision == HEAD:
+                return
+            from alembic import command
+            from alembic.script import ScriptDirectory
+            from alembic.util import CommandError
+
+            config = migration_config()
+            if revision is not None:
+                try:
+                    ScriptDirectory.from_config(config).get_revision(revision)
+                except CommandError as exc:
+                    raise LedgerError(
+                        f"The ledger {self} was made by a newer vl-ingest (schema {revision}, this one knows "
+                        f"{HEAD}). Upgrade vl-ingest, or name another ledger with `--ledger`."
+                    ) from exc
+            with self._engine.connect() as connection:
+                connection.execution_options(vl_ingest_write=True)
+                config.attributes["connection"] = connection
+                with _foreign_keys_off(connection), connection.begin():
+                    command.upgrade(config, "head")
+
+    def _revision(self) -> str | None:
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            revision: str | None = connection.exec_driver_sql(
+                "SELECT version_num FROM alembic_version"
+            ).scalar()
+            return revision
+
+
+def migration_config() -> Any:
+    """Return alembic's configuration for the migrations of this package, wherever it is installed."""
+    from alembic.config import Config
+
+    here = Path(__file__).resolve().parent
+    places = (here / "migrations", here.parent / "migrations")
+    config = Config()
+    config.set_main_option("script_location", str(next(p for p in places if (p / "env.py").exists())))
+    return config
+
+
+def _is_sqlite_file(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url)
+    except (SQLAlchemyError, ImportError) as exc:
+        raise LedgerError(
+            f"No database driver for {url.render_as_string(hide_password=True)}: {exc}"
+        ) from exc
+    if url.get_backend_name() == "sqlite":
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """WAL for readers beside a writer; FULL because an intent must survive a power cut."""
+    connection.isolation_level = None  # the driver's own BEGIN comes too late; `_begin_sqlite` says it
+    for pragma in (
+        f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+@contextmanager
+def _foreign_keys_off(connection: sa.Connection) -> Iterator[None]:
+    """Let SQLite rebuild tables that others refer to; it listens only outside a transaction."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF").close()
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON").close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Take the write lock at once where something will be written: a SELECT first would not."""
+    writes = connection.get_execution_options().get("vl_ingest_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _explain(exc: Exception, doing: str, ledger: str) -> str:
+    """Return what `exc` means for the user and what to do about it."""
+    original = getattr(exc, "orig", None) or exc
+    words = str(original)
+    low = words.lower()
+    hints = {
+        "disk is full": "Free some space there and run the same command again.",
+        "no space left": "Free some space there and run the same command again.",
+        "readonly": "Make the file and its folder writable, or name another ledger with `--ledger`.",
+        "read-only": "Make the file and its folder writable, or name another ledger with `--ledger`.",
+        "permission denied": "Make the file and its folder writable, or name another ledger with `--ledger`.",
+        "unable to open": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
+        "not a database": "Name a ledger, or a file that does not exist yet, with `--ledger`.",
+        "malformed": "Restore it from a copy; nothing was sent that it could not record.",
+        "locked": "Another program holds it; close that and run the same command again.",
+    }
+    hint = next((hint for sign, hint in hints.items() if sign in low), "Run the same command again.")
+    return f"Can't {doing} the ledger {ledger}: {words}. {hint}"

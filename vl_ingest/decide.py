@@ -1,0 +1,73 @@
+"""What a person decides about a job; each decision is an event that names its author."""
+
+import getpass
+import socket
+
+from vl_ingest import clock
+from vl_ingest.errors import UsageError
+from vl_ingest.ledger import Ledger
+from vl_ingest.lock import hold
+from vl_ingest.model import FINISHED, TRIGGERED, FileState, Job, JobState
+
+
+def author() -> str:
+    """Return who decides: the user and the host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def retry(ledger: Ledger, job: Job) -> int:
+    """Let everything that could not be sent be tried again; return how many files that is."""
+    _before_trigger(job)
+    with hold(ledger, job.id):
+        return ledger.files.retry(job.id)
+
+
+def waive(ledger: Ledger, job: Job, paths: list[str]) -> int:
+    """Let the job go on without these files; return how many. Raises `UsageError` for one that it can't."""
+    _before_trigger(job)
+    with hold(ledger, job.id):
+        return ledger.files.waive(job.id, paths, author())
+
+
+def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
+    """Take a person's word on whether processing has begun."""
+    if job.state is not JobState.TRIGGERING:
+        raise UsageError(f"Job {job.id} is {job.state}: nothing about its trigger is unknown.")
+    after = JobState.PROCESSING if began else JobState.UPLOADED
+    values = {"triggered_at": clock.now()} if began else {}
+    with hold(ledger, job.id):
+        ledger.jobs.step(
+            job.id, None, JobState.TRIGGERING, after, "trigger_settled_by_hand",
+            facts={"began": began, "by": author()}, **values,
+        )  # fmt: skip
+
+
+def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
+    """Take a person's word on every file whose delivery is unknown; return how many files that is."""
+    after, by = (FileState.SENT, "delivered") if delivered else (FileState.PENDING, "not-delivered")
+    with hold(ledger, job.id):
+        unknown = list(ledger.files.rows(job.id, FileState.UNKNOWN))
+        for file in unknown:
+            ledger.files.settle_unknown(job.id, None, file, after, by)
+        if unknown:
+            ledger.jobs.note(
+                job.id, None, "files_settled_by_hand", by=author(), state=after, files=len(unknown)
+            )
+    return len(unknown)
+
+
+def cancel(ledger: Ledger, job: Job) -> None:
+    """Give a job up; what is on the server stays there."""
+    if job.state in FINISHED:
+        raise UsageError(f"Job {job.id} is {job.state} already.")
+    with hold(ledger, job.id):
+        ledger.jobs.step(job.id, None, job.state, JobState.CANCELLED, "job_cancelled", facts={"by": author()})
+
+
+def _before_trigger(job: Job) -> None:
+    if job.state in TRIGGERED or job.state in FINISHED:
+        raise UsageError(f"Job {job.id} is {job.state}: its files are no longer to be decided on.")

@@ -1,0 +1,182 @@
+"""A job from the folder to the report: `run` begins or continues it, `resume` continues a known one."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vl_ingest import __version__, clock
+from vl_ingest.api import Api
+from vl_ingest.config import Settings
+from vl_ingest.context import Context, Control, Observer
+from vl_ingest.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.ledger import Ledger
+from vl_ingest.lock import hold
+from vl_ingest.model import FINISHED, TRIGGERED, Counts, Job, JobState
+from vl_ingest.naming import path_to_text
+from vl_ingest.scan import Scanner
+from vl_ingest.trigger import settle, trigger
+from vl_ingest.upload import upload
+from vl_ingest.watch import failed, watch
+
+COMPARED_TOGETHER = 1000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Where a job stands, computed from the ledger.
+
+    `not_in_dataset` is how many files of the folder came too late for it; None where nobody has looked.
+    """
+
+    job: Job
+    counts: Counts
+    possibly_twice: int
+    changed_after: int
+    not_in_dataset: int | None = None
+
+
+def run(
+    ledger: Ledger,
+    api: Api,
+    source: str,
+    name: str,
+    settings: Settings,
+    *,
+    new: bool = False,
+    observer: Observer | None = None,
+    control: Control | None = None,
+) -> Summary:
+    """Take the folder `source` to a processed dataset `name`, from wherever its job stands.
+
+    The same call again continues, or says that it is done. Raises a `VlIngestError` that says what stopped
+    it; the ledger then holds everything that was done.
+    """
+    folder = real_folder(source)
+    job = ledger.jobs.enter(folder, name, api.base_url, settings.to_record(), new=new)
+    return work(ledger, api, job, settings, observer=observer, control=control)
+
+
+def resume(
+    ledger: Ledger,
+    api: Api,
+    job: Job,
+    settings: Settings,
+    *,
+    source: str | None = None,
+    observer: Observer | None = None,
+    control: Control | None = None,
+) -> Summary:
+    """Continue a known job; `source` is where its folder lies now, if that has moved."""
+    if source is not None:
+        folder = real_folder(source)
+        with hold(ledger, job.id):
+            ledger.jobs.relocate(job.id, folder)
+        job = ledger.jobs.get(job.id)
+    elif job.state not in TRIGGERED:
+        real_folder(job.source)
+    return work(ledger, api, job, settings, observer=observer, control=control)
+
+
+def work(
+    ledger: Ledger,
+    api: Api,
+    job: Job,
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    control: Control | None = None,
+) -> Summary:
+    """Hold the job and take it as far as it goes; see `run`."""
+    if job.state in FINISHED:
+        return _finished(ledger, job, settings)
+    with hold(ledger, job.id):
+        job = ledger.jobs.get(job.id)
+        if job.state in FINISHED:  # by a run that ended while this one waited for nothing
+            return _finished(ledger, job, settings)
+        with _running(ledger, api, job, settings, observer or Observer(), control or Control()) as context:
+            _advance(context)
+            late = _not_in_dataset(ledger, job, settings) if job.state in TRIGGERED else None
+    return summarise(ledger, job.id, not_in_dataset=late)
+
+
+def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None) -> Summary:
+    """Return where a job stands."""
+    return Summary(
+        job=ledger.jobs.get(job_id),
+        counts=ledger.files.counts(job_id),
+        possibly_twice=ledger.files.possibly_twice(job_id),
+        changed_after=ledger.files.changed_after(job_id),
+        not_in_dataset=not_in_dataset,
+    )
+
+
+def real_folder(source: str) -> str:
+    """Return the real path of a folder, which makes all its spellings one. Raises `UsageError`."""
+    folder = os.path.realpath(os.path.expanduser(source))
+    if not os.path.isdir(folder):
+        what = "is not a folder" if os.path.exists(folder) else "does not exist"
+        raise UsageError(
+            f"The folder {path_to_text(source)} {what}. If it has moved, name the new place: "
+            "`vl-ingest resume JOB --source PATH`."
+        )
+    return folder
+
+
+@contextmanager
+def _running(
+    ledger: Ledger, api: Api, job: Job, settings: Settings, observer: Observer, control: Control
+) -> Iterator[Context]:
+    """Make the run's row, and record how the run ended."""
+    started_at = clock.monotonic()
+    this = ledger.jobs.take(job.id, socket.gethostname(), os.getpid(), __version__)
+    ledger.jobs.change_settings(this, settings.to_record())
+    observer.job_started(job, this)
+    exit_code = 1
+    try:
+        yield Context(ledger, api, job, this, settings, control, observer, started_at)
+        exit_code = 0
+    except VlIngestError as exc:
+        exit_code = exc.exit_code
+        raise
+    finally:
+        try:
+            ledger.jobs.end(this, exit_code)
+        except LedgerError as exc:
+            if exit_code == 0:
+                raise
+            observer.notice("warning", f"The end of the run is not on record: {exc}")
+
+
+def _advance(context: Context) -> None:
+    """Go through what is left of the job, step by step."""
+    if context.job.state is JobState.TRIGGERING:
+        settle(context, "an earlier run ended before it knew the outcome")
+    if context.reload().state not in TRIGGERED:
+        upload(context)
+        trigger(context)
+    if context.settings.wait:
+        watch(context)
+
+
+def _finished(ledger: Ledger, job: Job, settings: Settings) -> Summary:
+    """Return the summary of a job that is over; raise what ended it otherwise."""
+    if job.state is JobState.ERRORED:
+        raise failed(job.message)
+    if job.state is JobState.CANCELLED:
+        raise UsageError(f"Job {job.id} was cancelled. Add `--new` to start another one for this folder.")
+    return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, settings))
+
+
+def _not_in_dataset(ledger: Ledger, job: Job, settings: Settings) -> int | None:
+    """Count the files in the folder that came after the trigger; None if the folder is gone."""
+    if not os.path.isdir(job.source):
+        return None
+    late, chunk = 0, []
+    for item in Scanner(job.source, settings).found():
+        chunk.append(item.path)
+        if len(chunk) == COMPARED_TOGETHER:
+            late += ledger.files.count_unknown_paths(job.id, chunk)
+            chunk = []
+    return late + (ledger.files.count_unknown_paths(job.id, chunk) if chunk else 0)

@@ -1,0 +1,44 @@
+"""The durable record of jobs: every query and every guarded transition.
+
+`Ledger` is the way in; its parts share one database:
+
+- `jobs`     jobs and runs, leases, the steps before and after the files
+- `files`    what the scan found and what became of it
+- `batches`  intents and receipts of what is sent together
+- `events`   the append-only history
+"""
+
+import os
+
+from vl_ingest.db import Database
+from vl_ingest.ledger.batches import Batches
+from vl_ingest.ledger.events import Events
+from vl_ingest.ledger.files import Files
+from vl_ingest.ledger.guard import TransitionRefused
+from vl_ingest.ledger.jobs import Jobs
+
+__all__ = ["Ledger", "TransitionRefused"]
+
+
+class Ledger:
+    """A ledger at a path or an SQLAlchemy URL, upgraded to the newest schema on opening.
+
+    Raises `LedgerError` wherever it can't be read or written.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
+        self.db = Database(place, create=create)
+        self.jobs = Jobs(self.db)
+        self.files = Files(self.db)
+        self.batches = Batches(self.db)
+        self.events = Events(self.db)
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.db.close()

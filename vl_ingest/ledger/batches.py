@@ -1,0 +1,343 @@
+"""Batches and attempts: what is about to be sent, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from vl_ingest import clock
+from vl_ingest.db import Database
+from vl_ingest.ledger.events import append
+from vl_ingest.ledger.files import file_row
+from vl_ingest.ledger.guard import assert_lease, move
+from vl_ingest.model import (
+    AttemptOutcome,
+    Batch,
+    BatchState,
+    Facts,
+    FileRow,
+    FileState,
+    Run,
+)
+from vl_ingest.tables import attempts, batches, files
+
+MAX_CHANGES = 3  # a file that changes more often while it is sent is held
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that can't be sent as it is: the state it belongs in, and why."""
+
+    file: FileRow
+    state: FileState
+    reason: str
+
+
+class Batches:
+    """Every query that makes, follows or settles a batch."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # Intents
+
+    def claim(
+        self, run: Run, transaction_id: str, chosen: Sequence[FileRow], problems: Sequence[Problem]
+    ) -> Batch | None:
+        """Commit the intent to send `chosen`, with its first attempt, and set `problems` aside.
+
+        `chosen` carry the facts that were just read from disk.
+        """
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            for problem in problems:
+                _set_aside(connection, run, problem.file, FileState.PENDING, problem.state, problem.reason)
+            if not chosen:
+                return None
+            batch = _make(connection, run, transaction_id, chosen, parent=None)
+            connection.execute(
+                sa.update(files)
+                .where(files.c.id == sa.bindparam("b_id"))
+                .values(size_bytes=sa.bindparam("b_size"), mtime_ns=sa.bindparam("b_mtime")),
+                [{"b_id": f.id, "b_size": f.facts.size_bytes, "b_mtime": f.facts.mtime_ns} for f in chosen],
+            )
+            _move_files(
+                connection, chosen, FileState.PENDING, FileState.IN_FLIGHT,
+                batch_id=batch.id, attempts=files.c.attempts + 1,
+            )  # fmt: skip
+            _insert_attempt(connection, batch.id, 1)
+            return replace(batch, attempt=1)
+
+    def begin_attempt(self, run: Run, batch: Batch) -> Batch:
+        """Commit the intent to send a batch once more."""
+        number = batch.attempt + 1
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            _insert_attempt(connection, batch.id, number)
+            connection.execute(
+                sa.update(files)
+                .where(files.c.id.in_([f.id for f in batch.files]))
+                .values(attempts=files.c.attempts + 1)
+            )
+        return replace(batch, attempt=number)
+
+    # Receipts
+
+    def record_sent(self, run: Run, batch: Batch, sha256s: Sequence[str], http_status: int) -> None:
+        """Record the server's receipt: files, batch, attempt and one event, all or nothing."""
+        now = clock.now()
+        with self._db.write() as connection:
+            _end_attempt(connection, batch, AttemptOutcome.SENT, http_status, None)
+            move(
+                connection,
+                batches,
+                batches.c.id == batch.id,
+                BatchState.IN_FLIGHT,
+                BatchState.SENT,
+                ended_at=now,
+            )
+            connection.execute(
+                sa.update(files)
+                .where(files.c.id == sa.bindparam("b_id"))
+                .values(sha256=sa.bindparam("b_sha256"), sent_at=now, reason=None),
+                [{"b_id": f.id, "b_sha256": s} for f, s in zip(batch.files, sha256s, strict=True)],
+            )
+            _move_files(connection, batch.files, FileState.IN_FLIGHT, FileState.SENT)
+            append(
+                connection, run.job_id, run.id, "batch_sent",
+                batch=batch.id, attempt=batch.attempt, http_status=http_status,
+                files=len(batch.files), size_bytes=batch.size_bytes,
+            )  # fmt: skip
+
+    def record_failure(
+        self,
+        run: Run,
+        batch: Batch,
+        outcome: AttemptOutcome,
+        http_status: int | None,
+        detail: str,
+        sha256s: Mapping[str, str] | None = None,
+    ) -> Batch:
+        """Record an attempt without a receipt; the batch stays in flight.
+
+        Where the outcome is unknown, every file of the batch is marked as perhaps delivered, and
+        `sha256s` (path -> hash of the bytes that went out whole) goes on record.
+        """
+        with self._db.write() as connection:
+            _end_attempt(connection, batch, outcome, http_status, detail)
+            facts: dict[str, Any] = {"http_status": http_status, "detail": detail}
+            if outcome is AttemptOutcome.UNKNOWN:
+                _doubt(connection, files.c.id.in_([f.id for f in batch.files]))
+                facts["sha256"] = dict(sha256s or {})
+            append(
+                connection, run.job_id, run.id, f"attempt_{outcome}",
+                batch=batch.id, attempt=batch.attempt, files=len(batch.files), **facts,
+            )  # fmt: skip
+        if outcome is not AttemptOutcome.UNKNOWN:
+            return batch
+        return replace(
+            batch, files=tuple(replace(f, unknown_attempts=f.unknown_attempts + 1) for f in batch.files)
+        )
+
+    # What becomes of a batch that can't go on as it is
+
+    def split(self, run: Run, batch: Batch, groups: Sequence[Sequence[FileRow]], reason: str) -> list[Batch]:
+        """Replace a batch by smaller ones, all in flight, none attempted yet."""
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            parts = [self._successor(connection, run, batch, group) for group in groups]
+            _end(connection, batch, BatchState.SPLIT)
+            append(
+                connection, run.job_id, run.id, "batch_split",
+                batch=batch.id, into=[part.id for part in parts], reason=reason,
+            )  # fmt: skip
+        return parts
+
+    def supersede(
+        self, run: Run, batch: Batch, culprit: FileRow, state: FileState, reason: str, facts: Facts | None
+    ) -> Batch | None:
+        """Replace a batch by one without `culprit`; None if that was its only file.
+
+        A culprit that has changed is requeued with its new `facts`, up to `MAX_CHANGES` times.
+        """
+        rest = [file for file in batch.files if file.id != culprit.id]
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            _end(connection, batch, BatchState.SUPERSEDED)
+            successor = self._successor(connection, run, batch, rest) if rest else None
+            _set_aside(connection, run, culprit, FileState.IN_FLIGHT, state, reason)
+            if state is FileState.CHANGED and facts is not None:
+                changes = culprit.changes + 1
+                again = changes <= MAX_CHANGES
+                connection.execute(
+                    sa.update(files)
+                    .where(files.c.id == culprit.id)
+                    .values(changes=changes, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
+                )
+                if again:
+                    move(
+                        connection, files, files.c.id == culprit.id, FileState.CHANGED, FileState.PENDING,
+                        reason=None,
+                    )  # fmt: skip
+        return successor
+
+    def conclude(
+        self, run: Run, batch: Batch, state: BatchState, file_state: FileState, reason: str | None
+    ) -> None:
+        """End a batch without a receipt; its files go to `file_state`."""
+        with self._db.write() as connection:
+            _end(connection, batch, state)
+            _move_files(connection, batch.files, FileState.IN_FLIGHT, file_state, reason=reason)
+            if file_state is not FileState.PENDING:
+                for file in batch.files:
+                    append(
+                        connection, run.job_id, run.id, f"file_{file_state}",
+                        path=file.path, batch=batch.id, reason=reason,
+                    )  # fmt: skip
+
+    def unreject(self, run: Run, rejected: Sequence[FileRow], reason: str) -> None:
+        """Take rejections back: it turned out not to be the files."""
+        with self._db.write() as connection:
+            _move_files(connection, rejected, FileState.REJECTED, FileState.PENDING, reason=None)
+            append(connection, run.job_id, run.id, "rejections_withdrawn", files=len(rejected), reason=reason)
+
+    def abandon_in_flight(self, run: Run, *, died: bool) -> int:
+        """Conclude every batch of the job that is in flight: its run has died, or is about to end.
+
+        An intent without receipt becomes an unknown outcome. Files that may have been delivered become
+        `unknown`, the others `pending`. Returns the number of files that are `unknown` now.
+        """
+        unknown = 0
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            for row in connection.execute(
+                sa.select(batches.c.id).where(
+                    batches.c.job_id == run.job_id, batches.c.state == BatchState.IN_FLIGHT
+                )
+            ).all():
+                unknown += _abandon(connection, run, row.id, died)
+        return unknown
+
+    def doubtful_until(self, job_id: str) -> datetime | None:
+        """Return when the last attempt whose outcome is unknown ended; None if there was none."""
+        query = (
+            sa.select(sa.func.max(attempts.c.ended_at, type_=attempts.c.ended_at.type))
+            .select_from(attempts.join(batches))
+            .where(batches.c.job_id == job_id, attempts.c.outcome == AttemptOutcome.UNKNOWN)
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).scalar()
+
+    def _successor(
+        self, connection: sa.Connection, run: Run, batch: Batch, group: Sequence[FileRow]
+    ) -> Batch:
+        transaction_id = connection.execute(
+            sa.select(batches.c.transaction_id).where(batches.c.id == batch.id)
+        ).scalar_one()
+        successor = _make(connection, run, transaction_id, group, parent=batch.id)
+        connection.execute(
+            sa.update(files)
+            .where(files.c.id.in_([f.id for f in group]), files.c.state == FileState.IN_FLIGHT)
+            .values(batch_id=successor.id)
+        )
+        return successor
+
+
+def _make(
+    connection: sa.Connection, run: Run, transaction_id: str, group: Sequence[FileRow], parent: int | None
+) -> Batch:
+    batch_id = connection.execute(
+        batches.insert()
+        .values(
+            job_id=run.job_id,
+            run_id=run.id,
+            parent_id=parent,
+            transaction_id=transaction_id,
+            state=BatchState.IN_FLIGHT,
+            file_count=len(group),
+            size_bytes=sum(f.facts.size_bytes for f in group),
+            created_at=clock.now(),
+        )
+        .returning(batches.c.id)
+    ).scalar_one()
+    return Batch(batch_id, tuple(group), attempt=0)
+
+
+def _insert_attempt(connection: sa.Connection, batch_id: int, number: int) -> None:
+    connection.execute(attempts.insert().values(batch_id=batch_id, number=number, started_at=clock.now()))
+
+
+def _end_attempt(
+    connection: sa.Connection,
+    batch: Batch,
+    outcome: AttemptOutcome,
+    http_status: int | None,
+    detail: str | None,
+) -> None:
+    connection.execute(
+        sa.update(attempts)
+        .where(
+            attempts.c.batch_id == batch.id,
+            attempts.c.number == batch.attempt,
+            attempts.c.outcome.is_(None),
+        )
+        .values(ended_at=clock.now(), outcome=outcome, http_status=http_status, detail=detail)
+    )
+
+
+def _end(connection: sa.Connection, batch: Batch, state: BatchState) -> None:
+    move(connection, batches, batches.c.id == batch.id, BatchState.IN_FLIGHT, state, ended_at=clock.now())
+
+
+def _move_files(
+    connection: sa.Connection, group: Sequence[FileRow], before: FileState, after: FileState, **values: Any
+) -> None:
+    move(connection, files, files.c.id.in_([f.id for f in group]), before, after, rows=len(group), **values)
+
+
+def _doubt(connection: sa.Connection, where: sa.ColumnElement[bool]) -> None:
+    connection.execute(sa.update(files).where(where).values(unknown_attempts=files.c.unknown_attempts + 1))
+
+
+def _set_aside(
+    connection: sa.Connection, run: Run, file: FileRow, before: FileState, after: FileState, reason: str
+) -> None:
+    move(connection, files, files.c.id == file.id, before, after, reason=reason)
+    append(connection, run.job_id, run.id, f"file_{after}", path=file.path, reason=reason)
+
+
+def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> int:
+    """Conclude one batch in flight; return how many of its files are unknown."""
+    mine = (files.c.batch_id == batch_id) & (files.c.state == FileState.IN_FLIGHT)
+    group = [
+        file_row(row)
+        for row in connection.execute(sa.select(files).where(files.c.job_id == run.job_id, mine))
+    ]
+    lost = connection.execute(
+        sa.update(attempts)
+        .where(attempts.c.batch_id == batch_id, attempts.c.outcome.is_(None))
+        .values(
+            ended_at=clock.now(), outcome=AttemptOutcome.UNKNOWN, detail="the run ended before the answer"
+        )
+    ).rowcount
+    if lost:
+        _doubt(connection, mine)
+    doubtful = bool(
+        connection.execute(
+            sa.select(sa.func.count()).where(
+                attempts.c.batch_id == batch_id, attempts.c.outcome == AttemptOutcome.UNKNOWN
+            )
+        ).scalar_one()
+    )
+    state, file_state = (
+        (BatchState.UNKNOWN, FileState.UNKNOWN) if doubtful else (BatchState.FAILED, FileState.PENDING)
+    )
+    _end(connection, Batch(batch_id, tuple(group), 0), state)
+    _move_files(connection, group, FileState.IN_FLIGHT, file_state)
+    append(
+        connection, run.job_id, run.id, "batch_abandoned",
+        batch=batch_id, state=state, files=len(group), lost_answers=lost, died=died,
+    )  # fmt: skip
+    return len(group) if doubtful else 0

@@ -1,0 +1,278 @@
+"""The files of a job: what the scan found, and what became of each."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from vl_ingest.db import Database
+from vl_ingest.errors import UsageError
+from vl_ingest.ledger.events import append
+from vl_ingest.ledger.guard import assert_lease, move
+from vl_ingest.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
+from vl_ingest.naming import candidate_names
+from vl_ingest.tables import files
+
+CHANGED_AFTER = "changed after it was sent"
+
+
+class Files:
+    """Every query on files that is not about sending them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add(self, run: Run, found: Sequence[Found]) -> int:
+        """Record found files and return how many are new.
+
+        Known files are recognised by path, size and mtime. A `pending` one gets its new facts; a `sent`
+        one that has changed since is flagged, neither sent again nor holding.
+        """
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            known = {
+                row.path: row
+                for row in connection.execute(
+                    sa.select(files).where(
+                        files.c.job_id == run.job_id, files.c.path.in_([f.path for f in found])
+                    )
+                )
+            }
+            for item in found:
+                row = known.get(item.path)
+                if row is not None and Facts(row.size_bytes, row.mtime_ns) != item.facts:
+                    _refresh(connection, run, row, item.facts)
+            fresh = list({item.path: item for item in found if item.path not in known}.values())
+            if fresh:
+                names = _names(connection, run.job_id, [item.path for item in fresh])
+                connection.execute(
+                    files.insert(),
+                    [
+                        {
+                            "job_id": run.job_id,
+                            "path": item.path,
+                            "sent_as": names[item.path],
+                            "size_bytes": item.facts.size_bytes,
+                            "mtime_ns": item.facts.mtime_ns,
+                            "state": FileState.PENDING,
+                        }
+                        for item in fresh
+                    ],
+                )
+        return len(fresh)
+
+    def count_unknown_paths(self, job_id: str, paths: Sequence[str]) -> int:
+        """Return how many of `paths` the job does not know."""
+        query = sa.select(sa.func.count()).where(files.c.job_id == job_id, files.c.path.in_(paths))
+        with self._db.read() as connection:
+            return len(paths) - connection.execute(query).scalar_one()
+
+    def pending(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
+        """Return the next `limit` pending files behind `after_id`, in the order they were found."""
+        query = (
+            sa.select(files)
+            # A literal, so that the partial index is seen to fit.
+            .where(files.c.job_id == job_id, sa.text("files.state = 'pending'"), files.c.id > after_id)
+            .order_by(files.c.id)
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [file_row(row) for row in connection.execute(query)]
+
+    def counts(self, job_id: str) -> Counts:
+        """Count files and bytes by state, from an index alone."""
+        query = (
+            sa.select(files.c.state, sa.func.count(), sa.func.sum(files.c.size_bytes))
+            .where(files.c.job_id == job_id)
+            .group_by(files.c.state)
+        )
+        with self._db.read() as connection:
+            rows = connection.execute(query).all()
+        return Counts(
+            {FileState(state): count for state, count, _ in rows},
+            {FileState(state): int(size) for state, _, size in rows},
+        )
+
+    def any_known(self, job_id: str) -> bool:
+        """Say whether the job has any file at all."""
+        with self._db.read() as connection:
+            return bool(
+                connection.execute(sa.select(sa.exists().where(files.c.job_id == job_id))).scalar_one()
+            )
+
+    def rows(self, job_id: str, *states: FileState) -> Iterator[FileRow]:
+        """Yield the job's files by path; only those in `states`, if any are named. A million stream."""
+        query = sa.select(files).where(files.c.job_id == job_id)
+        query = query.where(files.c.state.in_(states)).order_by(files.c.id) if states else query.order_by(
+            files.c.path
+        )  # fmt: skip
+        with self._db.read() as connection:
+            for row in connection.execute(query.execution_options(yield_per=1000)):
+                yield file_row(row)
+
+    def possibly_twice(self, job_id: str) -> int:
+        """Return how many sent files had an attempt before whose outcome is unknown."""
+        query = sa.select(sa.func.count()).where(
+            files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.unknown_attempts > 0
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def changed_after(self, job_id: str) -> int:
+        """Return how many sent files have been seen to differ on disk since."""
+        query = sa.select(sa.func.count()).where(
+            files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.reason == CHANGED_AFTER
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    # Decisions
+
+    def waive(self, job_id: str, paths: Iterable[str], by: str) -> int:
+        """Let the job go on without these files; return how many. Raises `UsageError` for one it can't."""
+        with self._db.write() as connection:
+            wanted = list(dict.fromkeys(paths))
+            rows = [_by_path(connection, job_id, path) for path in wanted]
+            for row in rows:
+                if row.state not in WAIVABLE:
+                    raise UsageError(
+                        f"{row.path} is {row.state}: only a file that can't be sent "
+                        f"({', '.join(sorted(WAIVABLE))}) can be waived."
+                    )
+                _decide(connection, job_id, None, row, FileState.WAIVED, "file_waived", by=by)
+        return len(rows)
+
+    def waive_rejected(self, run: Run) -> int:
+        """Carry out `--on-rejected skip`: let the job go on without what the server rejects."""
+        return self._all(
+            run.job_id, run, (FileState.REJECTED,), FileState.WAIVED, "file_waived", "--on-rejected skip"
+        )
+
+    def retry(self, job_id: str) -> int:
+        """Make everything that could not be sent `pending` again; return how many."""
+        return self._all(job_id, None, sorted(WAIVABLE), FileState.PENDING, "file_retried", "retry")
+
+    def _all(
+        self, job_id: str, run: Run | None, before: Iterable[str], after: FileState, kind: str, by: str
+    ) -> int:
+        with self._db.write() as connection:
+            rows = connection.execute(
+                sa.select(files).where(files.c.job_id == job_id, files.c.state.in_(list(before)))
+            ).all()
+            for row in rows:
+                _decide(connection, job_id, run, row, after, kind, by=by)
+        return len(rows)
+
+    def settle_unknown(
+        self,
+        job_id: str,
+        run: Run | None,
+        file: FileRow,
+        after: FileState,
+        by: str,
+        facts: Facts | None = None,
+    ) -> None:
+        """Settle one `unknown` file. `facts` are what is on disk now, where that has changed.
+
+        A file that a person calls not delivered (`by` = "not-delivered") loses its doubt; one that is
+        sent again by rule keeps it.
+        """
+        with self._db.write() as connection:
+            where = files.c.id == file.id
+            told: dict[str, Any] = {"path": file.path, "by": by}
+            if after is FileState.CHANGED and facts is not None:
+                told["before"] = {"size_bytes": file.facts.size_bytes, "mtime_ns": file.facts.mtime_ns}
+                move(connection, files, where, FileState.UNKNOWN, FileState.CHANGED)
+                move(
+                    connection, files, where, FileState.CHANGED, FileState.PENDING,
+                    size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns,
+                )  # fmt: skip
+            else:
+                values = {"unknown_attempts": 0} if by == "not-delivered" else {}
+                move(connection, files, where, FileState.UNKNOWN, after, reason=None, **values)
+            append(
+                connection, job_id, None if run is None else run.id, "unknown_settled", state=after, **told
+            )
+
+
+def file_row(row: sa.Row[Any]) -> FileRow:
+    """Return a row of `files` as the domain's value."""
+    return FileRow(
+        id=row.id,
+        path=row.path,
+        sent_as=row.sent_as,
+        facts=Facts(row.size_bytes, row.mtime_ns),
+        state=FileState(row.state),
+        unknown_attempts=row.unknown_attempts,
+        changes=row.changes,
+        sha256=row.sha256,
+        reason=row.reason,
+    )
+
+
+def _by_path(connection: sa.Connection, job_id: str, path: str) -> sa.Row[Any]:
+    row = connection.execute(
+        sa.select(files).where(files.c.job_id == job_id, files.c.path == path)
+    ).one_or_none()
+    if row is None:
+        raise UsageError(f"Job {job_id} has no file {path!r}. `vl-ingest files {job_id}` lists them.")
+    return row
+
+
+def _decide(
+    connection: sa.Connection,
+    job_id: str,
+    run: Run | None,
+    row: sa.Row[Any],
+    after: FileState,
+    kind: str,
+    by: str,
+) -> None:
+    before = FileState(row.state)
+    values: dict[str, Any] = {"changes": 0, "reason": None} if after is FileState.PENDING else {}
+    move(connection, files, files.c.id == row.id, before, after, **values)
+    append(
+        connection, job_id, None if run is None else run.id, kind,
+        path=row.path, state=before, reason=row.reason, by=by,
+    )  # fmt: skip
+
+
+def _refresh(connection: sa.Connection, run: Run, row: sa.Row[Any], facts: Facts) -> None:
+    """Take up what the scan saw of a known file that differs from the ledger."""
+    if row.state == FileState.PENDING:
+        connection.execute(
+            sa.update(files)
+            .where(files.c.id == row.id, files.c.state == FileState.PENDING)
+            .values(size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
+        )
+    elif row.state == FileState.SENT and row.reason != CHANGED_AFTER:
+        connection.execute(
+            sa.update(files)
+            .where(files.c.id == row.id, files.c.state == FileState.SENT)
+            .values(reason=CHANGED_AFTER)
+        )
+        append(
+            connection, run.job_id, run.id, "file_changed_after",
+            path=row.path, sha256=row.sha256, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns,
+        )  # fmt: skip
+
+
+def _names(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, str]:
+    """Choose a name for each path that nothing else in the job is sent under; one query a round."""
+    names: dict[str, str] = {}
+    candidates = {path: candidate_names(path) for path in paths}
+    while len(names) < len(paths):
+        wanted = {path: next(left) for path, left in candidates.items() if path not in names}
+        taken = set(
+            connection.execute(
+                sa.select(files.c.sent_as).where(
+                    files.c.job_id == job_id, files.c.sent_as.in_(list(wanted.values()))
+                )
+            ).scalars()
+        )
+        taken.update(names.values())
+        for path, name in wanted.items():
+            if name not in taken:
+                names[path] = name
+                taken.add(name)
+    return names

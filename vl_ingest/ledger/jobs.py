@@ -1,0 +1,280 @@
+"""Jobs and runs: identity, leases, and the steps of a job before and after its files."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from vl_ingest import clock
+from vl_ingest.db import Database
+from vl_ingest.errors import JobHeld, UsageError
+from vl_ingest.ledger.events import append
+from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move
+from vl_ingest.model import FINISHED, SETTLED, DatasetStatus, Job, JobState, Run, StatusClass
+from vl_ingest.tables import files, jobs, runs
+
+LEASE = timedelta(seconds=120)  # a run on another host that has not been heard of for longer is dead
+
+_ID_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # no letters that read as another
+
+
+class Jobs:
+    """Every query on jobs and runs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # Finding
+
+    def get(self, job_id: str) -> Job:
+        """Return the job with this id."""
+        with self._db.read() as connection:
+            return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
+
+    def find(self, reference: str) -> Job:
+        """Return the job whose id or, where it is unique, whose name is `reference`; else `UsageError`."""
+        with self._db.read() as connection:
+            rows = connection.execute(
+                sa.select(jobs).where(sa.or_(jobs.c.id == reference, jobs.c.name == reference))
+            ).all()
+        by_id = [row for row in rows if row.id == reference]
+        if len(by_id or rows) == 1:
+            return _job((by_id or rows)[0])
+        if rows:
+            listed = ", ".join(row.id for row in rows)
+            raise UsageError(f"{len(rows)} jobs are named {reference!r}: say which by its id ({listed}).")
+        raise UsageError(f"There is no job {reference!r} in {self._db}. `vl-ingest jobs` lists them.")
+
+    def all(self) -> list[Job]:
+        """Return every job, oldest first."""
+        with self._db.read() as connection:
+            return [_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.created_at))]
+
+    def last_run(self, job_id: str) -> Run | None:
+        """Return the newest run of a job."""
+        query = sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.id.desc()).limit(1)
+        with self._db.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _run(row)
+
+    # Beginning
+
+    def enter(
+        self, source: str, name: str, base_url: str, settings: Mapping[str, Any], *, new: bool = False
+    ) -> Job:
+        """Return the job of (source, name, server), made now if there is none.
+
+        `source` is a real path, `base_url` normalised. With `new` a finished job is followed by another
+        one, and a job of the same name may have another source. Two processes that enter at once get
+        the same job. Raises `UsageError` for another source under the same name and server.
+        """
+        identity = (jobs.c.name == name) & (jobs.c.base_url == base_url)
+        with self._db.write() as connection:
+            rows = connection.execute(
+                sa.select(jobs).where(identity).order_by(jobs.c.created_at, jobs.c.id)
+            ).all()
+            same = [row for row in rows if row.source == source]
+            unfinished = [row for row in same if row.state not in FINISHED]
+            if unfinished:
+                return _job(unfinished[-1])
+            if same and not new:
+                return _job(same[-1])
+            other = [row for row in rows if row.source != source and row.state != JobState.CANCELLED]
+            if other and not new:
+                raise UsageError(
+                    f"Job {other[-1].id} already sends {other[-1].source} to a dataset named {name!r} there. "
+                    f"If the folder has moved: `vl-ingest resume {other[-1].id} --source {source}`. "
+                    "For another dataset of that name add `--new`."
+                )
+            job_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
+            connection.execute(
+                jobs.insert().values(
+                    id=job_id, source=source, name=name, base_url=base_url, state=JobState.CREATED,
+                    settings=dict(settings), left_out={}, created_at=clock.now(),
+                )
+            )  # fmt: skip
+            append(connection, job_id, None, "job_created", name=name, base_url=base_url)
+            return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
+
+    def take(self, job_id: str, host: str, pid: int, version: str) -> Run:
+        """Begin a run that holds the job. Raises `JobHeld` while a run on another host is alive.
+
+        On this host the operating system's lock has already decided (see `lock`).
+        """
+        now = clock.now()
+        with self._db.write() as connection:
+            alive = connection.execute(
+                sa.select(runs).where(
+                    runs.c.job_id == job_id, runs.c.host != host, runs.c.ended_at.is_(None),
+                    runs.c.heartbeat_at > now - LEASE,
+                )
+            ).first()  # fmt: skip
+            if alive is not None:
+                raise JobHeld(
+                    f"Job {job_id} is held by a run on {alive.host} (pid {alive.pid}), heard of "
+                    f"{(now - alive.heartbeat_at).total_seconds():.0f} s ago. Try again when it has ended."
+                )
+            run_id = connection.execute(
+                runs.insert()
+                .values(job_id=job_id, host=host, pid=pid, version=version, started_at=now, heartbeat_at=now)
+                .returning(runs.c.id)
+            ).scalar_one()
+            connection.execute(
+                sa.update(jobs).where(jobs.c.id == job_id).values(run_id=run_id, scan_run_id=None)
+            )
+            append(connection, job_id, run_id, "run_started", host=host, pid=pid, version=version)
+            return _run(connection.execute(sa.select(runs).where(runs.c.id == run_id)).one())
+
+    def beat(self, run: Run) -> None:
+        """Renew the run's lease. Raises `JobHeld` if another run has taken the job over."""
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            connection.execute(sa.update(runs).where(runs.c.id == run.id).values(heartbeat_at=clock.now()))
+
+    def end(self, run: Run, exit_code: int) -> None:
+        """Record that the run is over, and how."""
+        with self._db.write() as connection:
+            connection.execute(
+                sa.update(runs).where(runs.c.id == run.id).values(ended_at=clock.now(), exit_code=exit_code)
+            )
+            append(connection, run.job_id, run.id, "run_ended", exit_code=exit_code)
+
+    def change_settings(self, run: Run, settings: Mapping[str, Any]) -> None:
+        """Record the options this run works with; an event only where they differ from the last run's."""
+        with self._db.write() as connection:
+            before = connection.execute(
+                sa.select(jobs.c.settings).where(jobs.c.id == run.job_id)
+            ).scalar_one()
+            changed = {k: v for k, v in settings.items() if before.get(k) != v}
+            if changed:
+                connection.execute(
+                    sa.update(jobs).where(jobs.c.id == run.job_id).values(settings=dict(settings))
+                )
+                append(connection, run.job_id, run.id, "settings_changed", **changed)
+
+    def relocate(self, job_id: str, source: str) -> None:
+        """Record that the job's folder now lies at `source`."""
+        with self._db.write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(source=source))
+            append(connection, job_id, None, "source_moved")
+
+    # Steps
+
+    def intend(self, run: Run, kind: str, **facts: Any) -> None:
+        """Record what is about to be requested, on the run's lease."""
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            append(connection, run.job_id, run.id, kind, **facts)
+
+    def note(self, job_id: str, run: Run | None, kind: str, **facts: Any) -> None:
+        """Record something that changes no state."""
+        with self._db.write() as connection:
+            append(connection, job_id, None if run is None else run.id, kind, **facts)
+
+    def step(
+        self,
+        job_id: str,
+        run: Run | None,
+        before: JobState,
+        after: JobState,
+        kind: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
+        """Move the job from one state to the next, and record why as event `kind` with `facts`."""
+        with self._db.write() as connection:
+            if after in FINISHED:
+                values["finished_at"] = clock.now()
+            move(connection, jobs, jobs.c.id == job_id, before, after, **values)
+            append(connection, job_id, None if run is None else run.id, kind, **(facts or {}))
+
+    def mark_scanned(self, run: Run, left_out: Mapping[str, int]) -> None:
+        """Record that this run has seen the whole folder, and what it left out (reason -> count)."""
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.id == run.job_id)
+                .values(scan_run_id=run.id, left_out=dict(left_out))
+            )
+            append(connection, run.job_id, run.id, "scan_finished", left_out=dict(left_out))
+
+    def finish_upload(self, run: Run) -> None:
+        """Move the job to `uploaded`, if this run's scan is complete and nothing is unsent."""
+        self._guarded(run, JobState.TRANSACTION_OPEN, JobState.UPLOADED, "upload_finished")
+
+    def intend_trigger(self, run: Run, status_before: str, transaction_id: str) -> None:
+        """Commit the intent to trigger, on the same conditions looked at once more."""
+        self._guarded(
+            run, JobState.UPLOADED, JobState.TRIGGERING, "trigger_intended",
+            facts={"status_before": status_before, "transaction_id": transaction_id},
+            status_before=status_before,
+        )  # fmt: skip
+
+    def _guarded(
+        self,
+        run: Run,
+        before: JobState,
+        after: JobState,
+        kind: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
+        unsent = sa.exists().where(files.c.job_id == run.job_id, files.c.state.not_in(sorted(SETTLED)))
+        where = (
+            (jobs.c.id == run.job_id) & (jobs.c.run_id == run.id) & (jobs.c.scan_run_id == run.id) & ~unsent
+        )
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            try:
+                move(connection, jobs, where, before, after, **values)
+            except TransitionRefused as exc:
+                raise TransitionRefused(
+                    f"Job {run.job_id} can't become {after}: it is not {before}, its folder has not been "
+                    "scanned to the end by this run, or a file is unsent."
+                ) from exc
+            append(connection, run.job_id, run.id, kind, **(facts or {}))
+
+    def see_status(self, run: Run | None, job_id: str, status: DatasetStatus) -> bool:
+        """Record the server's word; an event, and True, only where the word has changed."""
+        with self._db.write() as connection:
+            before = connection.execute(sa.select(jobs.c.status).where(jobs.c.id == job_id)).scalar()
+            values: dict[str, Any] = {"status": status.word, "progress": status.progress}
+            if status.status_class is StatusClass.FAILED:
+                values["message"] = status.message
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**values))
+            if before == status.word:
+                return False
+            append(
+                connection, job_id, None if run is None else run.id, "status_changed",
+                before=before, status=status.word, progress=status.progress, message=status.message,
+                n_images=status.n_images, n_videos=status.n_videos,
+            )  # fmt: skip
+            return True
+
+    def learn_too_large(self, run: Run, body_bytes: int) -> None:
+        """Remember the smallest body that the server refused for its size."""
+        with self._db.write() as connection:
+            result = connection.execute(
+                sa.update(jobs)
+                .where(
+                    jobs.c.id == run.job_id,
+                    sa.or_(jobs.c.too_large_bytes.is_(None), jobs.c.too_large_bytes > body_bytes),
+                )
+                .values(too_large_bytes=body_bytes)
+            )
+            if result.rowcount:
+                append(connection, run.job_id, run.id, "size_limit_learnt", too_large_bytes=body_bytes)
+
+
+def _job(row: sa.Row[Any]) -> Job:
+    facts = {field: row._mapping[field] for field in Job.__dataclass_fields__}
+    return Job(**{**facts, "state": JobState(row.state)})
+
+
+def _run(row: sa.Row[Any]) -> Run:
+    return Run(**{field: row._mapping[field] for field in Run.__dataclass_fields__})

@@ -1,0 +1,35 @@
+"""One run a job on this host: an operating-system lock, freed by the death of its process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from vl_ingest.errors import JobHeld, LedgerError
+from vl_ingest.ledger import Ledger
+
+
+@contextmanager
+def hold(ledger: Ledger, job_id: str) -> Iterator[None]:
+    """Hold the job, or raise `JobHeld` at once, naming the run that does."""
+    folder = ledger.db.locks
+    lock = FileLock(folder / f"{job_id}.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as exc:
+        run = ledger.jobs.last_run(job_id)
+        who = (
+            "another command"
+            if run is None or run.ended_at
+            else f"run {run.id} (pid {run.pid} on {run.host})"
+        )
+        raise JobHeld(
+            f"Job {job_id} is held by {who}. Wait for it to end, or watch it with `vl-ingest status {job_id}`."
+        ) from exc
+    except OSError as exc:
+        raise LedgerError(f"Can't lock job {job_id} in {folder}: {exc}. Make that folder writable.") from exc
+    try:
+        yield
+    finally:
+        lock.release()

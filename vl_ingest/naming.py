@@ -1,0 +1,56 @@
+"""Names: paths as reversible text for the ledger, and the name a file is sent under.
+
+What stands in the field's `filename` follows the way browsers write it (WHATWG HTML, "multipart/form-data
+encoding algorithm": raw UTF-8; `"`, CR and LF percent-escaped). Beyond that, a backslash, other control
+characters and bytes that are not UTF-8 are percent-escaped too: servers' parsers disagree about the first
+two, and the last can't be written at all.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+
+_ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
+_UNSENDABLE = re.compile(rb'[\x00-\x1f\x7f"\\]')
+
+
+def path_to_text(path: str) -> str:
+    r"""Return `path` as valid text: `\\` for a backslash, `\xNN` for a byte that is not UTF-8."""
+    if path.isascii() and "\\" not in path:
+        return path
+    return path.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def path_from_text(text: str) -> str:
+    """Return the path that `path_to_text` made `text` from."""
+    if "\\" not in text:
+        return text
+    raw = _ESCAPED.sub(
+        lambda match: b"\\" if match[1] == b"\\" else bytes([int(match[1][1:], 16)]), text.encode("utf-8")
+    )
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def wire_name(base_name: str) -> str:
+    """Return `base_name` as it is written inside `filename="..."`; valid UTF-8, one line, no quote."""
+    raw = os.fsencode(base_name)
+    escaped = _UNSENDABLE.sub(lambda match: b"%%%02X" % match[0][0], raw)
+    return "".join(
+        f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char
+        for char in escaped.decode("utf-8", "surrogateescape")
+    )
+
+
+def candidate_names(path: str) -> Iterator[str]:
+    """Yield the names `path` may be sent under, best first; all are functions of the path alone.
+
+    The plain base name, then the base name with more and more of the path's hash before the extension
+    (`photo-1f0a9c3e.jpg`), so that equal base names in different folders stay apart.
+    """
+    name = wire_name(path.rsplit("/", 1)[-1])
+    yield name
+    stem, extension = os.path.splitext(name)
+    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
+    for length in (8, 16, 64):
+        yield f"{stem}-{digest[:length]}{extension}"

@@ -1,0 +1,32 @@
+"""Pure decisions on what is sent together."""
+
+from collections.abc import Iterable, Sequence
+
+from vl_ingest.model import FileRow
+
+FRAME_BYTES = 512  # at most, of multipart headers around a file with a name of ordinary length
+
+
+def fits(count: int, size_bytes: int, file_bytes: int, *, batch_size: int, batch_bytes: int) -> bool:
+    """Say whether a file joins a batch of `count` files and `size_bytes`; the first one always does."""
+    return count == 0 or (count < batch_size and size_bytes + file_bytes <= batch_bytes)
+
+
+def bytes_limit(batch_bytes: int, too_large_bytes: int | None) -> int:
+    """Return the most bytes to send together.
+
+    Once the server has refused a body for its size, half of that is safe to try; coming close to the
+    refused size again would cost a refused upload each time.
+    """
+    return batch_bytes if too_large_bytes is None else min(batch_bytes, too_large_bytes // 2)
+
+
+def halves(files: Sequence[FileRow]) -> list[Sequence[FileRow]]:
+    """Cut a batch of two files or more in two."""
+    middle = len(files) // 2
+    return [files[:middle], files[middle:]]
+
+
+def total_bytes(files: Iterable[FileRow]) -> int:
+    """Return the bytes of all files, with a generous frame around each."""
+    return sum(file.facts.size_bytes + FRAME_BYTES for file in files)

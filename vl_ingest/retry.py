@@ -1,0 +1,113 @@
+"""What to do about a request that failed: wait how long, and when to stop."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from vl_ingest.context import Context
+from vl_ingest.errors import (
+    Answered,
+    CredentialsRefused,
+    GaveUp,
+    NotDelivered,
+    OutcomeUnknown,
+    Refused,
+    RequestError,
+    Throttled,
+)
+
+BACKOFF_CAP_S = 30.0
+
+_EXPONENTIAL = tenacity.wait_random_exponential(multiplier=0.5, max=BACKOFF_CAP_S)
+
+TRANSIENT = (NotDelivered, OutcomeUnknown)
+
+T = TypeVar("T")
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: exponential with full jitter, capped."""
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = max(1, failures)
+    return _EXPONENTIAL(state)
+
+
+def persistently(
+    context: Context,
+    doing: str,
+    request: Callable[[], T],
+    *,
+    again_after: tuple[type[RequestError], ...] = TRANSIENT,
+    on_failure: Callable[[RequestError], None] = lambda _error: None,
+) -> T:
+    """Make `request` until it succeeds, waiting longer and longer while the trouble is in `again_after`.
+
+    `doing` names it in messages ("create the dataset"); `on_failure` records each failure before the next
+    try. Raises `Refused` for a final answer, `GaveUp` when trouble outlasts the settings, and whatever
+    else `request` raises.
+    """
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = _error(state)
+        if isinstance(error, CredentialsRefused):
+            return 0.0
+        if isinstance(error, Throttled) and error.retry_after_s is not None:
+            return error.retry_after_s
+        return _EXPONENTIAL(state)
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = _error(state)
+        context.alive()
+        on_failure(error)
+        if isinstance(error, CredentialsRefused):
+            context.api.tokens.renew(error)
+        else:
+            context.observer.notice("warning", f"Could not {doing}: {error}. Trying again.")
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
+        wait=wait,
+        stop=tenacity.stop_after_delay(context.settings.give_up_after_s),
+        sleep=context.control.pause,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    try:
+        return retrying(request)
+    except again_after as exc:
+        raise gave_up(doing, exc) from exc
+    except Answered as exc:
+        raise refused(doing, exc) from exc
+
+
+def gave_up(doing: str, error: Exception) -> GaveUp:
+    """Return the error for trouble that outlasted the settings."""
+    return GaveUp(
+        f"Could not {doing} for too long: {error}. Nothing is lost: run the same command again when the "
+        "server can be reached."
+    )
+
+
+def refused(doing: str, error: RequestError) -> Refused:
+    """Return the error for a final answer: what it means, and what to do."""
+    meaning = {
+        400: "The server calls the request wrong. Check the name and the base URL;",
+        409: "The state of the dataset or transaction forbids it. Look at the dataset;",
+        403: "The account may not do that, or its plan does not allow it. Have that changed;",
+        404: (
+            "The dataset or transaction is gone, or belongs to somebody else. Check the base URL and the "
+            "account, or start again with `--new`;"
+        ),
+        422: "That is a mistake of this program: please report it;",
+    }.get(error.http_status or 0, "Check the base URL;")
+    return Refused(
+        f"Could not {doing}: {error}. {meaning} then run the same command again: it goes on where it stopped."
+    )
+
+
+def _error(state: tenacity.RetryCallState) -> RequestError:
+    assert state.outcome is not None  # noqa: S101  # tenacity calls only after an attempt
+    error = state.outcome.exception()
+    assert isinstance(error, RequestError)  # noqa: S101  # nothing else is retried
+    return error

@@ -1,0 +1,183 @@
+"""The sandbox on a port of 127.0.0.1, in a thread of this process."""
+
+import asyncio
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from vl_ingest.sandbox.app import App, Rules, Transports
+from vl_ingest.sandbox.faults import FaultPlan, parse_fault
+from vl_ingest.sandbox.record import Record
+from vl_ingest.sandbox.store import Processing, Store
+
+HOST = "127.0.0.1"
+
+
+class Sandbox:
+    """A stand-in server; a context manager, or `serve_forever` in the foreground.
+
+    `root` keeps the record; a sandbox on the same folder goes on where the last one ended. None: a temporary
+    folder. With `credentials` (API key, secret) every request wants a token made with them. `draft_s` and
+    `indexing_s` are the seconds that the status lags behind the trigger, and that processing takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path | None = None,
+        faults: Sequence[str] = (),
+        port: int = 0,
+        credentials: tuple[str, str] | None = None,
+        max_request_bytes: int | None = None,
+        draft_s: float = 0.0,
+        indexing_s: float = 0.0,
+        old_statuses: bool = False,
+        processing_error: str | None = None,
+        keep_files: bool = False,
+        check_images: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._faults = FaultPlan([parse_fault(text) for text in faults])
+        self._temporary = tempfile.TemporaryDirectory(prefix="vl-sandbox-") if root is None else None
+        self._root = Path(self._temporary.name) if self._temporary else root or Path()
+        self._port = port
+        self._transports: Transports = {}
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self.record = Record(self._root)
+        processing = Processing(draft_s, indexing_s, processing_error, old_statuses)
+        self._store = Store(processing, clock, self.record.entries())
+        rules = Rules(credentials, max_request_bytes, check_images, keep_files)
+        self._app = App(self.record, self._store, self._faults, rules, self._transports, self._root)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://{HOST}:{self._port}"
+
+    def add_fault(self, text: str) -> None:
+        """Misbehave in one more way from now on."""
+        self._faults.add(parse_fault(text))
+
+    def clear_faults(self) -> None:
+        """Behave from now on."""
+        self._faults.clear()
+
+    def add_dataset(self, dataset_id: str, name: str, transaction_id: int) -> None:
+        """Make a dataset with an open transaction that is known from elsewhere."""
+        entries: list[dict[str, Any]] = [
+            {"kind": "dataset_created", "dataset_id": dataset_id, "name": name},
+            {"kind": "transaction_opened", "dataset_id": dataset_id, "transaction_id": transaction_id},
+        ]
+        self.record.append(*entries)
+        for entry in entries:
+            self._store.apply(entry)
+
+    def __enter__(self) -> "Sandbox":
+        self.start_listening()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, and remove the temporary folder if there is one."""
+        self.stop_listening()
+        self.record.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def start_listening(self) -> None:
+        """Listen; returns when connections are accepted."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, self._port))
+        except OSError:
+            listener.close()
+            raise
+        self._port = listener.getsockname()[1]
+        self._app.stopping = False
+        config = uvicorn.Config(
+            self._app.asgi, http=_protocol(self._transports), ws="none", lifespan="off", loop="asyncio",
+            log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, args=(self._server, listener), name="sandbox")
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.005)
+
+    def stop_listening(self) -> None:
+        """Refuse connections and abort those that are open."""
+        if self._server is None or self._thread is None:
+            return
+        self._app.stopping = True
+        self._server.should_exit = True
+        self._thread.join()
+        self._server = self._thread = None
+
+    @contextmanager
+    def offline(self) -> Iterator[None]:
+        """Be away for the length of the block: an outage."""
+        self.stop_listening()
+        try:
+            yield
+        finally:
+            self.start_listening()
+
+    def serve_forever(self, listening: Callable[[str], None]) -> None:
+        """Serve until SIGINT or SIGTERM; `listening` is told the URL. For the main thread."""
+        stop = threading.Event()
+        before = {n: signal.signal(n, lambda *_: stop.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with self:
+                listening(self.url)
+                while not stop.wait(1.0):
+                    pass
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        with listener:
+            asyncio.run(self._until_stopped(server, listener))
+
+    async def _until_stopped(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.should_exit and not serving.done():
+            await asyncio.sleep(0.02)
+        for transport in list(self._transports.values()):
+            transport.abort()
+        await serving
+
+
+def _protocol(transports: Transports) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol, taught to say which transport belongs to which client."""
+
+    class Traced(H11Protocol):
+        """Registers its transport by the client's address."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+            super().connection_made(transport)
+            if self.client is not None:
+                transports[self.client] = transport
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self.client is not None:
+                transports.pop(self.client, None)
+            super().connection_lost(exc)
+
+    return Traced

@@ -1,0 +1,161 @@
+"""Start processing exactly once.
+
+The server has no key that makes the trigger idempotent, so it is never repeated on a guess. The intent is
+committed before the request, together with the status read just before. Where the outcome is unknown only
+the server's own status decides: a word of another class means that processing began; the same word at both
+ends of a settling window means that it did not, and only then is the trigger sent again.
+"""
+
+from vl_ingest import clock
+from vl_ingest.context import Context
+from vl_ingest.errors import (
+    Answered,
+    Conflict,
+    CredentialsRefused,
+    NotDelivered,
+    OutcomeUnknown,
+    Refused,
+    Throttled,
+    Undecided,
+)
+from vl_ingest.model import DatasetStatus, JobState, StatusClass
+from vl_ingest.prepare import known
+from vl_ingest.retry import backoff_s, persistently, refused
+
+POLL_S = 5.0
+BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
+
+
+def trigger(context: Context) -> None:
+    """Take the job from `uploaded` to `processing`, once this run has scanned and sent everything.
+
+    Raises `Undecided` where no rule may decide, and what the requests raise.
+    """
+    wait_for_doubtful(context)
+    failures = 0
+    while context.reload().state is JobState.UPLOADED:
+        before = read_status(context)
+        if before.status_class is StatusClass.UNCLEAR:
+            raise _unclear(context, before)
+        job = context.reload()
+        context.ledger.jobs.intend_trigger(context.run, before.word, known(job.transaction_id))
+        if before.status_class in BEGUN:
+            _began(context, "trigger_adopted", status=before.word)
+            context.observer.notice(
+                "step", f"Processing was under way already ({before.word}): not triggered."
+            )
+        elif not _request(context):
+            failures += 1
+            context.control.pause(backoff_s(failures))
+
+
+def _request(context: Context) -> bool:
+    """Send the trigger once and settle its outcome; False if it is known not to have reached the server."""
+    job = context.reload()
+    try:
+        status = context.api.trigger(known(job.dataset_id), known(job.transaction_id))
+    except NotDelivered as error:
+        _not_begun(context, "trigger_not_delivered", str(error))
+        if isinstance(error, Throttled):
+            context.control.pause(error.retry_after_s or 0.0)
+        return False
+    except CredentialsRefused as error:
+        _not_begun(context, "trigger_refused", str(error))
+        context.api.tokens.renew(error)
+    except Conflict as error:
+        context.note("trigger_unknown", detail=str(error))
+        settle(context, str(error), conflict=True)
+    except Answered as error:
+        _not_begun(context, "trigger_refused", str(error))
+        raise refused("start processing", error) from error
+    except Refused as error:  # a certificate, or no token to be had: nothing was sent
+        _not_begun(context, "trigger_not_delivered", str(error))
+        raise
+    except OutcomeUnknown as error:
+        context.note("trigger_unknown", detail=str(error))
+        context.observer.notice("warning", f"The answer to the trigger is unknown ({error}).")
+        settle(context, str(error))
+    else:
+        _began(context, "trigger_acknowledged", http_status=status)
+        context.observer.notice("step", "Processing is triggered.")
+    return True
+
+
+def settle(context: Context, why: str, *, conflict: bool = False) -> None:
+    """Decide by the dataset's status alone whether an unknown trigger has begun.
+
+    Time in which the status can't be read does not count. After a 409 (`conflict`) an unchanged status
+    decides nothing: the server itself says that its state forbids another trigger.
+    """
+    window_s = context.settings.settle_s
+    context.observer.notice(
+        "waiting", f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
+    )
+    before = (context.reload().status_before or "").upper()
+    reachable_s = 0.0
+    while True:
+        status = read_status(context)
+        if status.status_class in BEGUN:
+            _began(context, "trigger_settled_begun", status=status.word)
+            context.observer.notice("step", f"Processing has begun ({status.word}).")
+            return
+        if status.status_class is StatusClass.UNCLEAR:
+            raise _unclear(context, status)
+        if reachable_s >= window_s:
+            break
+        started = clock.monotonic()
+        step_s = min(POLL_S, window_s - reachable_s)
+        context.control.pause(step_s)
+        reachable_s += min(clock.monotonic() - started, step_s)
+    if conflict or status.word.upper() != before:
+        raise Undecided(
+            f"The trigger was answered: {why}. The status went from {before or 'unknown'} to {status.word}, "
+            f"which does not tell whether processing began. Look at the dataset; then say "
+            f"`vl-ingest settle {context.job.id} --began` or `--not-begun` and run the same command again."
+        )
+    _not_begun(context, "trigger_settled_not_begun", f"still {status.word} after {window_s:.0f} s")
+    context.observer.notice(
+        "step", f"Processing has not begun (still {status.word}): it may be triggered again."
+    )
+
+
+def read_status(context: Context) -> DatasetStatus:
+    """Read the dataset's status, through outages, and record it."""
+    context.alive()
+    dataset_id = known(context.reload().dataset_id)
+    status = persistently(
+        context, "read the dataset's status", lambda: context.api.dataset_status(dataset_id)
+    )
+    context.ledger.jobs.see_status(context.run, context.job.id, status)
+    return status
+
+
+def wait_for_doubtful(context: Context) -> None:
+    """Wait until uploads whose outcome is unknown are older than the window: one may still be on its way."""
+    since = context.ledger.batches.doubtful_until(context.job.id)
+    if since is None:
+        return
+    window_s = context.settings.settle_s
+    age_s = (clock.now() - since).total_seconds()
+    left_s = min(window_s, window_s - age_s)  # a clock that was set back must not make it longer
+    if left_s > 0:
+        context.observer.notice(
+            "waiting", f"Waiting {left_s:.0f} s so that no upload is still on its way when processing starts."
+        )
+        context.control.pause(left_s)
+
+
+def _began(context: Context, kind: str, **facts: object) -> None:
+    context.step(JobState.TRIGGERING, JobState.PROCESSING, kind, facts=dict(facts), triggered_at=clock.now())
+
+
+def _not_begun(context: Context, kind: str, detail: str) -> None:
+    context.step(JobState.TRIGGERING, JobState.UPLOADED, kind, facts={"detail": detail})
+
+
+def _unclear(context: Context, status: DatasetStatus) -> Undecided:
+    return Undecided(
+        f"The server calls the dataset {status.word!r}, which is not documented, so nobody here knows whether "
+        f"processing has begun. Look at the dataset; then say `vl-ingest settle {context.job.id} --began` or "
+        "`--not-begun` and run the same command again."
+    )

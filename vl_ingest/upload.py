@@ -1,0 +1,193 @@
+"""Everything before the trigger: scan, send, and make sure that nothing is left."""
+
+import threading
+
+from vl_ingest import clock
+from vl_ingest.backlog import Backlog
+from vl_ingest.context import Context, Progress
+from vl_ingest.errors import FilesHeld, GaveUp, Undecided, UsageError
+from vl_ingest.ledger.files import Files
+from vl_ingest.model import WAIVABLE, Counts, FileState, Job, JobState, OnRejected
+from vl_ingest.naming import path_to_text
+from vl_ingest.prepare import known, prepare
+from vl_ingest.reconcile import reconcile
+from vl_ingest.scan import scan
+from vl_ingest.send import Sender
+
+TICK_S = 0.1
+PROGRESS_EVERY_S = 1.0
+HEARTBEAT_EVERY_S = 20.0
+GRACE_S = 8.0  # a halted run waits so long for answers that are on their way
+
+
+class Scanning(threading.Thread):
+    """The scan, beside the sending. `held` is why it could not be completed, if so."""
+
+    def __init__(self, context: Context, backlog: Backlog) -> None:
+        super().__init__(name="scan", daemon=True)
+        self.some = threading.Event()  # a first commit, or the end
+        self.held: FilesHeld | None = None
+        self._context = context
+        self._backlog = backlog
+
+    def run(self) -> None:
+        """Walk the folder; trouble halts the run, but an unreadable folder only holds the trigger."""
+        try:
+            scan(self._context, self._progress)
+        except FilesHeld as exc:
+            self.held = exc
+        except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
+            self._context.control.halt(exc)
+        finally:
+            self._backlog.scan_progress(finished=True)
+            self.some.set()
+
+    def _progress(self) -> None:
+        self._backlog.scan_progress(finished=False)
+        self.some.set()
+
+
+def upload(context: Context) -> None:
+    """Take the job to `uploaded`: every file sent, or waived by name.
+
+    Raises `FilesHeld`, `GaveUp` or `Undecided` for what is left otherwise, `UsageError` if there is nothing
+    to send, and the reason of a halted run.
+    """
+    reconcile(context)
+    backlog = Backlog(context, held_back=2 * context.settings.workers)
+    scanning = Scanning(context, backlog)
+    scanning.start()
+    try:
+        while not context.ledger.files.any_known(context.job.id):
+            if not scanning.is_alive():
+                context.control.check()
+                raise scanning.held or _nothing(context)
+            scanning.some.wait(TICK_S)
+            context.control.check()
+        job = prepare(context)
+        _send(context, job, backlog, scanning)
+    except BaseException as exc:
+        context.control.halt(exc)
+        scanning.join(GRACE_S)
+        raise
+    if context.settings.on_rejected is OnRejected.SKIP:
+        context.ledger.files.waive_rejected(context.run)
+    counts = context.ledger.files.counts(context.job.id)
+    if counts.unsent:
+        raise _left(context, counts)
+    if scanning.held is not None:
+        raise scanning.held
+    if not counts[FileState.SENT]:
+        raise _nothing(context)
+    context.ledger.jobs.finish_upload(context.run)
+    context.observer.notice("step", f"{counts[FileState.SENT]} files are delivered.")
+
+
+def _send(context: Context, job: Job, backlog: Backlog, scanning: Scanning) -> None:
+    """Run the workers until nothing is left to send or the run is halted."""
+    counts = context.ledger.files.counts(job.id)
+    sender = Sender(
+        context, known(job.dataset_id), known(job.transaction_id), backlog,
+        already_sent=bool(counts[FileState.SENT]),
+    )  # fmt: skip
+    workers = [
+        threading.Thread(target=sender.work, name=f"worker-{number}", daemon=True)
+        for number in range(1, context.settings.workers + 1)
+    ]
+    for worker in workers:
+        worker.start()
+    threads = [*workers, scanning]
+    ticks = _Ticks(context, sender, scanning)
+    while any(thread.is_alive() for thread in threads) and not context.control.halted:
+        threads = [thread for thread in threads if thread.is_alive()]
+        if threads:
+            threads[0].join(TICK_S)
+        try:
+            ticks.tick()
+        except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
+            context.control.halt(exc)
+    deadline = clock.monotonic() + GRACE_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - clock.monotonic()))
+    context.ledger.batches.abandon_in_flight(context.run, died=False)
+    context.control.check()
+    ticks.tick(last=True)
+
+
+class _Ticks:
+    """What the main thread does about once a second while the workers send."""
+
+    def __init__(self, context: Context, sender: Sender, scanning: Scanning) -> None:
+        self._context = context
+        self._sender = sender
+        self._scanning = scanning
+        self._next_progress = 0.0
+        self._next_heartbeat = clock.monotonic() + HEARTBEAT_EVERY_S
+
+    def tick(self, *, last: bool = False) -> None:
+        """Renew the lease and tell the observer, when it is time."""
+        now = clock.monotonic()
+        if now >= self._next_heartbeat or self._context.settings.max_duration_s is not None:
+            self._next_heartbeat = now + HEARTBEAT_EVERY_S
+            self._context.alive()
+        if now >= self._next_progress or last:
+            counts = self._context.ledger.files.counts(self._context.job.id)
+            self._context.observer.progress(
+                Progress(
+                    state=JobState.TRANSACTION_OPEN,
+                    counts=counts,
+                    bytes_moving=self._sender.bytes_moving,
+                    attempts_failed=self._sender.attempts_failed,
+                    scanning=self._scanning.is_alive(),
+                    waiting=self._sender.gate.waiting,
+                    status=None,
+                    status_progress=None,
+                )
+            )
+            cost_s = clock.monotonic() - now
+            self._next_progress = now + max(
+                PROGRESS_EVERY_S, 20 * cost_s
+            )  # a large ledger is asked less often
+
+
+def _nothing(context: Context) -> UsageError:
+    job = context.reload()
+    left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(job.left_out.items()))
+    return UsageError(
+        f"There is nothing to send in {path_to_text(job.source)}"
+        + (f" (left out: {left_out})." if left_out else ".")
+        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
+    )
+
+
+def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
+    """Return the error for files that are neither sent nor waived: what is left, and what to do."""
+    job_id, files = context.job.id, context.ledger.files
+    if counts[FileState.PENDING]:
+        return GaveUp(
+            f"{counts[FileState.PENDING]} files are not sent yet. Run the same command again: it sends only these."
+        )
+    if counts[FileState.UNKNOWN]:
+        return Undecided(
+            f"{counts[FileState.UNKNOWN]} files may or may not have been delivered:\n"
+            f"{_some(files, job_id, FileState.UNKNOWN)}\n"
+            f"Say `vl-ingest settle {job_id} --delivered` or `--not-delivered`, then run the same command again."
+        )
+    held = sum(counts[state] for state in WAIVABLE)
+    return FilesHeld(
+        f"{held} files can't be sent, so processing was not started:\n"
+        f"{_some(files, job_id, *sorted(WAIVABLE))}\n"
+        f"Mend them and say `vl-ingest retry {job_id}`, or leave them out with `vl-ingest waive {job_id} PATH...` "
+        "(`--all`: every one); then run the same command again."
+    )
+
+
+def _some(files: Files, job_id: str, *states: FileState) -> str:
+    """Return the first few files in these states, a line each."""
+    lines: list[str] = []
+    for row in files.rows(job_id, *states):
+        if len(lines) == 5:
+            lines.append(f"  ... `vl-ingest files {job_id} --state {states[0]}` lists all")
+            break
+        lines.append(f"  {path_to_text(row.path)}: {row.state}, {row.reason or 'no reason on record'}")
+    return "\n".join(lines)
