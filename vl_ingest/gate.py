@@ -24,6 +24,7 @@ class Gate:
         self._changed = threading.Condition()
         self._failures = 0  # in a row, with no success between
         self._closed_since: float | None = None
+        self._closed_at = clock.now()
         self._next_probe = 0.0
         self._probing = False
         self._last_success = clock.monotonic()
@@ -100,5 +101,5 @@ class Gate:
         now = clock.monotonic()
         self._why = why
         if self._closed_since is None:
-            self._closed_since = now
+            self._closed_since, self._closed_at = now, clock.now()
         self._next_probe = max(self._next_probe, now + wait_s)

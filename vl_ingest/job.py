@@ -68,14 +68,19 @@ def resume(
     observer: Observer | None = None,
     control: Control | None = None,
 ) -> Summary:
-    """Continue a known job; `source` is where its folder lies now, if that has moved."""
-    if source is not None:
-        folder = real_folder(source)
-        with hold(ledger, job.id):
-            ledger.jobs.relocate(job.id, folder)
-        job = ledger.jobs.get(job.id)
-    elif job.state not in TRIGGERED:
+    """Continue a known job; `source` is where its folder lies now, if that has moved.
+
+    The server's address may have changed too: `api` says where it is.
+    """
+    where = {"source": real_folder(source)} if source is not None else {}
+    if source is None and job.state not in TRIGGERED:
         real_folder(job.source)
+    if api.base_url != job.base_url:
+        where["base_url"] = api.base_url
+    if where:
+        with hold(ledger, job.id):
+            ledger.jobs.relocate(job.id, **where)
+        job = ledger.jobs.get(job.id)
     return work(ledger, api, job, settings, observer=observer, control=control)
 
 

@@ -54,3 +54,8 @@ def candidate_names(path: str) -> Iterator[str]:
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
     for length in (8, 16, 64):
         yield f"{stem}-{digest[:length]}{extension}"
+
+
+def files_text(count: int) -> str:
+    """Return `1 file`, `2,000 files`."""
+    return "1 file" if count == 1 else f"{count:,} files"

@@ -2,6 +2,7 @@
 
 from vl_ingest.context import Context
 from vl_ingest.model import Facts, FileRow, FileState, OnUnknown
+from vl_ingest.naming import files_text
 from vl_ingest.scan import look
 
 
@@ -13,7 +14,7 @@ def reconcile(context: Context) -> None:
     lost = context.ledger.batches.abandon_in_flight(context.run, died=True)
     if lost:
         context.observer.notice(
-            "step", f"An earlier run ended before it knew whether {lost} files had arrived."
+            "step", f"An earlier run ended before it knew whether {files_text(lost)} had arrived."
         )
     if context.settings.on_unknown is OnUnknown.HOLD:
         return
@@ -24,7 +25,7 @@ def reconcile(context: Context) -> None:
     if settled:
         context.observer.notice(
             "step",
-            f"{settled} files whose delivery is unknown will be sent again, perhaps for the second time.",
+            f"{files_text(settled)} of unknown delivery will be sent again, perhaps for the second time.",
         )
 
 

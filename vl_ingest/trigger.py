@@ -140,7 +140,7 @@ def wait_for_doubtful(context: Context) -> None:
     left_s = min(window_s, window_s - age_s)  # a clock that was set back must not make it longer
     if left_s > 0:
         context.observer.notice(
-            "waiting", f"Waiting {left_s:.0f} s so that no upload is still on its way when processing starts."
+            "waiting", f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."
         )
         context.control.pause(left_s)
 

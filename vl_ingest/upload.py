@@ -8,7 +8,7 @@ from vl_ingest.context import Context, Progress
 from vl_ingest.errors import FilesHeld, GaveUp, Undecided, UsageError
 from vl_ingest.ledger.files import Files
 from vl_ingest.model import WAIVABLE, Counts, FileState, Job, JobState, OnRejected
-from vl_ingest.naming import path_to_text
+from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.prepare import known, prepare
 from vl_ingest.reconcile import reconcile
 from vl_ingest.scan import scan
@@ -80,7 +80,7 @@ def upload(context: Context) -> None:
     if not counts[FileState.SENT]:
         raise _nothing(context)
     context.ledger.jobs.finish_upload(context.run)
-    context.observer.notice("step", f"{counts[FileState.SENT]} files are delivered.")
+    context.observer.notice("step", f"{files_text(counts[FileState.SENT])} delivered.")
 
 
 def _send(context: Context, job: Job, backlog: Backlog, scanning: Scanning) -> None:
@@ -165,17 +165,17 @@ def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
     job_id, files = context.job.id, context.ledger.files
     if counts[FileState.PENDING]:
         return GaveUp(
-            f"{counts[FileState.PENDING]} files are not sent yet. Run the same command again: it sends only these."
+            f"{files_text(counts[FileState.PENDING])} not sent yet. Run the same command again: it sends only these."
         )
     if counts[FileState.UNKNOWN]:
         return Undecided(
-            f"{counts[FileState.UNKNOWN]} files may or may not have been delivered:\n"
+            f"{files_text(counts[FileState.UNKNOWN])} may or may not have been delivered:\n"
             f"{_some(files, job_id, FileState.UNKNOWN)}\n"
             f"Say `vl-ingest settle {job_id} --delivered` or `--not-delivered`, then run the same command again."
         )
     held = sum(counts[state] for state in WAIVABLE)
     return FilesHeld(
-        f"{held} files can't be sent, so processing was not started:\n"
+        f"{files_text(held)} can't be sent, so processing was not started:\n"
         f"{_some(files, job_id, *sorted(WAIVABLE))}\n"
         f"Mend them and say `vl-ingest retry {job_id}`, or leave them out with `vl-ingest waive {job_id} PATH...` "
         "(`--all`: every one); then run the same command again."

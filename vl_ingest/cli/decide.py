@@ -4,9 +4,9 @@ import os
 
 import click
 
-from vl_ingest.cli import words
 from vl_ingest.cli.options import ledger_options, open_ledger
 from vl_ingest.errors import UsageError
+from vl_ingest.naming import files_text
 
 
 def _said(as_json: bool, job_id: str, text: str, **facts: object) -> None:
@@ -22,7 +22,9 @@ def _said(as_json: bool, job_id: str, text: str, **facts: object) -> None:
 @click.argument("job_reference", metavar="JOB")
 @ledger_options
 def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
-    """Try the files again that could not be sent (rejected, changed, missing, unreadable, empty).
+    """Try files again that could not be sent.
+
+    That is: rejected, changed, missing, unreadable and empty ones.
 
     Example:  vl-ingest retry holidays && vl-ingest resume holidays
     """
@@ -34,7 +36,7 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
     _said(
         as_json,
         job.id,
-        f"{words.files(count)} will be tried again by `vl-ingest resume {job.id}`.",
+        f"{files_text(count)} will be tried again by `vl-ingest resume {job.id}`.",
         retried=count,
     )
 
@@ -47,7 +49,9 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
 def waive(
     job_reference: str, paths: tuple[str, ...], everything: bool, ledger: str | None, as_json: bool
 ) -> None:
-    """Let a job go on without some files; PATH is as `files` lists it, or a path to the file.
+    """Let a job go on without some files.
+
+    PATH is as `files` lists it, or a path to the file.
 
     Example:  vl-ingest waive holidays broken.jpg && vl-ingest resume holidays
     """
@@ -72,7 +76,7 @@ def waive(
     _said(
         as_json,
         job.id,
-        f"{words.files(count)} waived. `vl-ingest resume {job.id}` goes on without.",
+        f"{files_text(count)} waived. `vl-ingest resume {job.id}` goes on without.",
         waived=count,
     )
 
@@ -87,7 +91,9 @@ def waive(
 )
 @ledger_options
 def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bool) -> None:
-    """Say what you know about an outcome that the program can't know. Your word is kept in the record.
+    """Decide an outcome that is unknown.
+
+    Say what you know and the program can't; your word is kept in the record.
 
     Example:  vl-ingest settle holidays --began
     """
@@ -100,7 +106,7 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
             text = f"Processing has {'' if word == 'began' else 'not '}begun, on your word."
         elif word is not None:
             count = decide.settle_files(book, job, delivered=word == "delivered")
-            text = f"{words.files(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
+            text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
         else:
             raise UsageError("Say one of --began, --not-begun, --delivered, --not-delivered.")
     _said(as_json, job.id, f"{text} `vl-ingest resume {job.id}` goes on.", settled=word)

@@ -32,9 +32,10 @@ class DemoFailed(VlIngestError):
 @click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
 def demo(folder: str | None) -> None:
-    """Show an upload that is killed, loses its server, meets a broken file, and is complete all the same.
+    """Watch a killed upload end complete.
 
-    Takes FOLDER, or renders a few hundred pictures. Everything happens on this machine, in a temporary
+    An upload is killed, loses its server and meets a broken file; all the rest arrives all the same, once
+    processed. Takes FOLDER, or renders a few hundred pictures. Everything happens on this machine, in a temporary
     folder.
 
     Example:  vl-ingest demo
@@ -120,7 +121,9 @@ def _start(arguments: list[str]) -> "subprocess.Popen[bytes]":
     shown = " ".join(arguments[:4]).replace(tempfile.gettempdir(), "...")
     click.echo(f"$ vl-ingest {shown} ...")
     sys.stdout.flush()
-    return subprocess.Popen([sys.executable, "-m", "vl_ingest", *arguments], env=_environment())
+    return subprocess.Popen(  # noqa: S603  # our own command
+        [sys.executable, "-m", "vl_ingest", *arguments], env=_environment(), stderr=subprocess.STDOUT
+    )
 
 
 def _must(arguments: list[str], code: int) -> None:

@@ -12,7 +12,7 @@ from vl_ingest.cli import words
 from vl_ingest.context import Observer, Progress
 from vl_ingest.errors import VlIngestError
 from vl_ingest.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
-from vl_ingest.naming import path_to_text
+from vl_ingest.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -159,18 +159,20 @@ def summary_lines(summary: "Summary") -> list[str]:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
         lines.append(
-            f"{words.files(summary.possibly_twice)} possibly delivered twice: an answer was lost and the API "
+            f"{files_text(summary.possibly_twice)} possibly delivered twice: an answer was lost and the API "
             "can't say."
         )
     if summary.changed_after:
-        lines.append(f"{words.files(summary.changed_after)} changed on disk after being sent.")
+        lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
     if summary.not_in_dataset:
         lines.append(
-            f"{words.files(summary.not_in_dataset)} in the folder came after processing was started and are "
+            f"{files_text(summary.not_in_dataset)} in the folder came after processing was started and are "
             "not in the dataset. `--new` sends the folder to another dataset."
         )
     if job.state is JobState.READY:
-        lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done.")
+        lines.append(
+            f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."
+        )
     else:
         lines.append(
             f"Processing of dataset {job.dataset_id} is started (job {job.id}). "
@@ -211,7 +213,7 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
 def _tally(counts: Counts) -> str:
     parts = [f"{counts[state]:,} {state}" for state in FileState if counts[state]]
     size = words.size(counts.bytes.get(FileState.SENT, 0))
-    return f"{words.files(counts.total)}: {', '.join(parts) or 'none yet'} ({size} delivered)."
+    return f"{files_text(counts.total)}: {', '.join(parts) or 'none yet'} ({size} delivered)."
 
 
 def _by_state(counts: Counts) -> dict[str, int]:

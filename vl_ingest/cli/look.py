@@ -16,7 +16,9 @@ STATES = [str(state) for state in FileState]
 @click.argument("job_reference", metavar="[JOB]", required=False)
 @ledger_options
 def status(job_reference: str | None, ledger: str | None, as_json: bool) -> None:
-    """Show where a job stands; JOB is an id or a name, by default the newest.
+    """Show where a job stands.
+
+    JOB is an id or a name, by default the newest.
 
     Example:  vl-ingest status holidays
     """

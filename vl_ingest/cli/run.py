@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vl_ingest.cli.options import (
     ledger_options,
@@ -40,7 +41,7 @@ def run(
     source: str, name: str, new: bool, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
     token_file: str | None, token_command: str | None, **values: Any,
 ) -> int:  # fmt: skip
-    """Upload the folder SOURCE to a dataset and watch until it is ready.
+    """Upload the folder SOURCE, and watch until it is ready.
 
     Run the same command again after any interruption: it goes on where it stopped.
 
@@ -74,7 +75,10 @@ def resume(
     job_reference: str | None, source: str | None, as_json: bool, ledger: str | None, base_url: str,
     no_auth: bool, token_file: str | None, token_command: str | None, **values: Any,
 ) -> int:  # fmt: skip
-    """Continue a job with the settings it had; JOB is an id or a name, by default the only unfinished job.
+    """Continue a job with the settings it had.
+
+    JOB is an id or a name, by default the only unfinished job. Its server is the one it had, too, unless
+    --base-url says where that is now.
 
     Example:  vl-ingest resume holidays --source /mnt/photos
     """
@@ -84,8 +88,8 @@ def resume(
     with open_ledger(ledger) as book, _signals() as control:
         known = book.jobs.find(job_reference) if job_reference else _only_unfinished(book)
         settings = settings_from(values, Settings.from_record(known.settings))
-        # The server belongs to the job; another one would be another job.
-        api = open_api(known.base_url, no_auth, token_file, token_command)
+        moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
+        api = open_api(base_url if moved else known.base_url, no_auth, token_file, token_command)
         from vl_ingest.cli.display import Display
 
         with Display(book, as_json=as_json) as display:
@@ -137,6 +141,8 @@ def _signals() -> "Iterator[Control]":
 
     wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # What was told to ignore a signal (nohup) goes on ignoring it.
+    if threading.current_thread() is not threading.main_thread():
+        wanted = []  # only there may handlers be set; whoever calls from elsewhere keeps its own
     before = {n: signal.signal(n, stop) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
     try:
         yield control

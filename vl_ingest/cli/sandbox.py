@@ -51,7 +51,9 @@ def sandbox(
     port: int, root: Path | None, faults: tuple[str, ...], max_request_bytes: int | None, draft_s: float,
     indexing_s: float, old_statuses: bool, processing_error: str | None, keep_files: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Serve a stand-in for Visual Layer on 127.0.0.1 until interrupted, with faults if you like.
+    """Serve a stand-in for Visual Layer.
+
+    On 127.0.0.1, until interrupted, with faults if you like.
 
     With VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET set it demands tokens made with them, as the cloud
     does; without, it wants none. What arrived can be read at /sandbox/record and /sandbox/files.

@@ -26,11 +26,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
-def files(count: int) -> str:
-    """Return `1 file`, `2 files`."""
-    return "1 file" if count == 1 else f"{count:,} files"
-
-
 def counted(reasons: Mapping[str, int]) -> str:
     """Return `3 hidden, 1 excluded`."""
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))

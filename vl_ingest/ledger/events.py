@@ -13,9 +13,9 @@ from vl_ingest.tables import events
 
 
 def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: str, **facts: Any) -> None:
-    """Add one event to the transaction that makes it true. A `path` among the facts becomes text."""
-    if "path" in facts:
-        facts["path"] = path_to_text(facts["path"])
+    """Add one event to the transaction that makes it true. Paths among the facts become text."""
+    for key in facts.keys() & {"path", "source"}:
+        facts[key] = path_to_text(facts[key])
     connection.execute(
         events.insert().values(job_id=job_id, run_id=run_id, at=clock.now(), kind=kind, facts=facts)
     )

@@ -154,11 +154,11 @@ class Jobs:
                 )
                 append(connection, run.job_id, run.id, "settings_changed", **changed)
 
-    def relocate(self, job_id: str, source: str) -> None:
-        """Record that the job's folder now lies at `source`."""
+    def relocate(self, job_id: str, **where: str) -> None:
+        """Record that the job's `source` or `base_url` is another one now."""
         with self._db.write() as connection:
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(source=source))
-            append(connection, job_id, None, "source_moved")
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**where))
+            append(connection, job_id, None, "job_moved", **where)
 
     # Steps
 

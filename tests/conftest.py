@@ -1,0 +1,42 @@
+"""Fixtures: each test gets a world of its own, on ports that the system chooses."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vl_ingest.sandbox import Sandbox
+from world import World
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the machine's own settings and state folder out of the tests."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("VL_INGEST_", "VISUAL_LAYER_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Return a function that makes a world; its arguments are the sandbox's."""
+    with ExitStack() as stack:
+
+        def make(**sandbox: Any) -> World:
+            box = stack.enter_context(Sandbox(root=tmp_path / "server", **sandbox))
+            return World(tmp_path, box)
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """Return a world whose server behaves."""
+    return make_world()

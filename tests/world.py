@@ -1,0 +1,140 @@
+"""The small world that tests play in: a folder, a ledger, a real server, and the real command."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vl_ingest.cli import command_line
+from vl_ingest.ledger import Ledger
+from vl_ingest.model import FileRow, FileState, Job
+from vl_ingest.sandbox import Sandbox
+
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it wrote for programs."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The last of these lines."""
+        return self.lines[-1]
+
+
+class World:
+    """One test's world. `folder` is what is uploaded, `box` the server."""
+
+    def __init__(self, place: Path, box: Sandbox) -> None:
+        self.place = place
+        self.box = box
+        self.folder = place / "pictures"
+        self.folder.mkdir(exist_ok=True)
+        self.ledger_path = place / "ledger.db"
+
+    def picture(self, path: str, color: int = 0) -> Path:
+        """Write a small real picture; equal colors give equal bytes."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        rgb = (color % 256, color // 256 % 256, 77)
+        Image.new("RGB", (4, 4), rgb).save(target, {".jpg": "JPEG"}.get(target.suffix.lower(), "PNG"))
+        return target
+
+    def pictures(self, count: int, prefix: str = "p") -> list[Path]:
+        """Write `count` different pictures."""
+        return [self.picture(f"{prefix}{index:04}.png", index) for index in range(count)]
+
+    def cli(self, *arguments: str) -> Ended:
+        """Carry out a command in this process, on this world's ledger."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = command_line([*arguments, "--ledger", str(self.ledger_path)])
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def arguments(self, *more: str, name: str = "job") -> list[str]:
+        """Return what `run` is called with."""
+        return [
+            "run", str(self.folder), "--name", name, "--base-url", self.box.url, "--settle", "0.3s",
+            "--workers", "2", "--batch-size", "5", "--json", *more,
+        ]  # fmt: skip
+
+    def run(self, *more: str, name: str = "job") -> Ended:
+        """Run the job."""
+        return self.cli(*self.arguments(*more, name=name))
+
+    def start(self, *more: str, name: str = "job", **options: Any) -> "subprocess.Popen[str]":
+        """Start the same as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "vl_ingest", *self.arguments(*more, name=name), "--ledger", str(self.ledger_path)],
+            env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        )  # fmt: skip
+
+    def job(self, name: str = "job") -> Job:
+        """Return the newest job of that name."""
+        with self.ledger() as ledger:
+            return [job for job in ledger.jobs.all() if job.name == name][-1]
+
+    def ledger(self) -> Ledger:
+        """Open the ledger; close it."""
+        return Ledger(self.ledger_path, create=False)
+
+    def files(self, *states: FileState, name: str = "job") -> list[FileRow]:
+        """Return the files of a job."""
+        job = self.job(name)
+        with self.ledger() as ledger:
+            return list(ledger.files.rows(job.id, *states))
+
+    def states(self, name: str = "job") -> dict[str, str]:
+        """Return path -> state."""
+        return {file.path: str(file.state) for file in self.files(name=name)}
+
+    def kinds(self, name: str = "job") -> list[str]:
+        """Return the kinds of a job's events, in order."""
+        job = self.job(name)
+        with self.ledger() as ledger:
+            return [event.kind for event in ledger.events.history(job.id)]
+
+    def held(self, name: str = "job") -> "Counter[tuple[str, int, str]]":
+        """Return (name, size, SHA-256) -> how often the job's dataset on the server holds it."""
+        arrivals = self.box.record.files(self.job(name).dataset_id or "none")
+        return Counter((a.name, a.size_bytes, a.sha256) for a in arrivals)
+
+    def check_promises(self, name: str = "job", *, done: bool = True) -> None:
+        """Compare both sides: nothing lost, nothing twice without a doubt on record, processing once."""
+        job, sent, held = self.job(name), self.files(FileState.SENT, name=name), self.held(name)
+        promised = {(f.sent_as, f.facts.size_bytes, f.sha256 or "") for f in sent}
+        assert len(promised) == len(sent), "two files were sent under one name"
+        assert promised <= set(held), "the ledger says sent, the server does not have it"
+        doubted = {(f.sent_as, f.facts.size_bytes, f.sha256 or "") for f in sent if f.unknown_attempts}
+        twice = {key for key, count in held.items() if count > 1}
+        assert twice & promised <= doubted, "delivered twice, and the ledger does not suspect it"
+        for file in sent:
+            content = (self.folder / file.path).read_bytes()
+            if len(content) == file.facts.size_bytes and file.reason is None:
+                assert hashlib.sha256(content).hexdigest() == file.sha256
+        triggers = self.box.record.triggers_accepted(job.dataset_id or "none")
+        if done:
+            assert triggers == 1, f"processing was started {triggers} times"
+            assert job.state == "ready"
+            assert not [f for f in self.files(name=name) if f.state not in ("sent", "waived")]
+        else:
+            assert triggers <= 1
