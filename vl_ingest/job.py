@@ -14,7 +14,7 @@ from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
 from vl_ingest.model import FINISHED, TRIGGERED, Counts, Job, JobState
-from vl_ingest.naming import path_to_text
+from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.scan import Scanner
 from vl_ingest.trigger import settle, trigger
 from vl_ingest.upload import upload
@@ -45,17 +45,23 @@ def run(
     settings: Settings,
     *,
     new: bool = False,
+    new_transaction: bool = False,
     observer: Observer | None = None,
     control: Control | None = None,
 ) -> Summary:
     """Take the folder `source` to a processed dataset `name`, from wherever its job stands.
+
+    `new` starts another job after a finished one; `new_transaction` gives up the open transaction of an
+    unfinished one and sends everything again.
 
     The same call again continues, or says that it is done. Raises a `VlIngestError` that says what stopped
     it; the ledger then holds everything that was done.
     """
     folder = real_folder(source)
     job = ledger.jobs.enter(folder, name, api.base_url, settings.to_record(), new=new)
-    return work(ledger, api, job, settings, observer=observer, control=control)
+    return work(
+        ledger, api, job, settings, new_transaction=new_transaction, observer=observer, control=control
+    )
 
 
 def resume(
@@ -90,6 +96,7 @@ def work(
     job: Job,
     settings: Settings,
     *,
+    new_transaction: bool = False,
     observer: Observer | None = None,
     control: Control | None = None,
 ) -> Summary:
@@ -101,6 +108,8 @@ def work(
         if job.state in FINISHED:  # by a run that ended while this one waited for nothing
             return _finished(ledger, job, settings)
         with _running(ledger, api, job, settings, observer or Observer(), control or Control()) as context:
+            if new_transaction:
+                _reopen(context)
             _advance(context)
             late = _not_in_dataset(ledger, job, settings) if job.state in TRIGGERED else None
     return summarise(ledger, job.id, not_in_dataset=late)
@@ -152,6 +161,19 @@ def _running(
             if exit_code == 0:
                 raise
             observer.notice("warning", f"The end of the run is not on record: {exc}")
+
+
+def _reopen(context: Context) -> None:
+    """Give up the open transaction, if there is one."""
+    state = context.job.state
+    if state in TRIGGERED:
+        raise UsageError(
+            f"Job {context.job.id} is {state}: its transaction can't be replaced. `--new` makes another dataset."
+        )
+    if state in (JobState.TRANSACTION_OPEN, JobState.UPLOADED):
+        context.ledger.batches.abandon_in_flight(context.run, died=True)
+        again = context.ledger.jobs.reopen(context.run, state)
+        context.observer.notice("step", f"{files_text(again)} will be sent again into a new transaction.")
 
 
 def _advance(context: Context) -> None:

@@ -97,7 +97,8 @@ def refused(doing: str, error: RequestError) -> Refused:
         403: "The account may not do that, or its plan does not allow it. Have that changed;",
         404: (
             "The dataset or transaction is gone, or belongs to somebody else. Check the base URL and the "
-            "account, or start again with `--new`;"
+            "account. `vl-ingest run ... --new-transaction` sends everything again into a new transaction of the "
+            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. Else"
         ),
         422: "That is a mistake of this program: please report it;",
     }.get(error.http_status or 0, "Check the base URL;")

@@ -130,10 +130,20 @@ class Sender:
         if isinstance(error, Conflict):
             raise Undecided(
                 f"The server takes no more files into transaction {self._transaction_id}: {error}. Perhaps it "
-                "has been processed already. Look at the dataset; then `vl-ingest run ... --new-transaction` "
-                "sends everything again into a new transaction, `--new` into a new dataset."
+                f"has been processed already: the dataset's status is {self._status_word()}. Look at it; then "
+                "`vl-ingest run ... --new-transaction` sends everything again into a new transaction."
             ) from error
         raise refused("upload", error)
+
+    def _status_word(self) -> str:
+        """Ask once what the server says of the dataset, for a message."""
+        context = self._context
+        try:
+            status = context.api.dataset_status(self._dataset_id)
+        except RequestError as error:
+            return f"not to be had ({error})"
+        context.ledger.jobs.see_status(context.run, context.job.id, status)
+        return status.word
 
     def _unknown(self, delivery: Delivery, error: OutcomeUnknown, body: MultipartBody) -> list[Delivery]:
         context = self._context

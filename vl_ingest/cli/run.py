@@ -34,11 +34,12 @@ LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 @click.argument("source", type=click.Path())
 @option("--name", required=True, help="Name of the dataset.")
 @option("--new", is_flag=True, help="Start another dataset if the last one is finished.")
+@option("--new-transaction", is_flag=True, help="Give up the open transaction and send everything again.")
 @setting_options
 @server_options
 @ledger_options
 def run(
-    source: str, name: str, new: bool, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
+    source: str, name: str, new: bool, new_transaction: bool, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
     token_file: str | None, token_command: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.
@@ -60,7 +61,15 @@ def run(
             return _reported(
                 display,
                 lambda: job.run(
-                    book, api, source, name, settings, new=new, observer=display, control=control
+                    book,
+                    api,
+                    source,
+                    name,
+                    settings,
+                    new=new,
+                    new_transaction=new_transaction,
+                    observer=display,
+                    control=control,
                 ),
             )
 

@@ -12,7 +12,7 @@ from vl_ingest.db import Database
 from vl_ingest.errors import JobHeld, UsageError
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move
-from vl_ingest.model import FINISHED, SETTLED, DatasetStatus, Job, JobState, Run, StatusClass
+from vl_ingest.model import FINISHED, SETTLED, DatasetStatus, FileState, Job, JobState, Run, StatusClass
 from vl_ingest.tables import files, jobs, runs
 
 LEASE = timedelta(seconds=120)  # a run on another host that has not been heard of for longer is dead
@@ -190,6 +190,25 @@ class Jobs:
                 values["finished_at"] = clock.now()
             move(connection, jobs, jobs.c.id == job_id, before, after, **values)
             append(connection, job_id, None if run is None else run.id, kind, **(facts or {}))
+
+    def reopen(self, run: Run, before: JobState) -> int:
+        """Go back to before the transaction: everything sent or in doubt is to be sent again.
+
+        Returns how many files that is.
+        """
+        again = 0
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            move(
+                connection, jobs, jobs.c.id == run.job_id, before, JobState.DATASET_CREATED, transaction_id=None
+            )  # fmt: skip
+            for state in (FileState.SENT, FileState.UNKNOWN):
+                where = (files.c.job_id == run.job_id) & (files.c.state == state)
+                rows = connection.execute(sa.select(sa.func.count()).where(where)).scalar_one()
+                move(connection, files, where, state, FileState.PENDING, rows=rows, reason=None)
+                again += rows
+            append(connection, run.job_id, run.id, "transaction_given_up", files=again)
+        return again
 
     def mark_scanned(self, run: Run, left_out: Mapping[str, int]) -> None:
         """Record that this run has seen the whole folder, and what it left out (reason -> count)."""
