@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 
+from vl_ingest import retry
 from vl_ingest.sandbox import Sandbox
 from world import World
 
@@ -22,6 +24,12 @@ def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         if name.startswith(("VL_INGEST_", "VISUAL_LAYER_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a tenth as long between attempts as a real run does; the rules stay the same."""
+    monkeypatch.setattr(retry, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.05, max=1.0))
 
 
 @pytest.fixture

@@ -17,9 +17,7 @@ from vl_ingest.errors import (
     Throttled,
 )
 
-BACKOFF_CAP_S = 30.0
-
-_EXPONENTIAL = tenacity.wait_random_exponential(multiplier=0.5, max=BACKOFF_CAP_S)
+BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30)  # seconds, full jitter
 
 TRANSIENT = (NotDelivered, OutcomeUnknown)
 
@@ -30,7 +28,7 @@ def backoff_s(failures: int) -> float:
     """Return how long to wait after so many failures in a row: exponential with full jitter, capped."""
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = max(1, failures)
-    return _EXPONENTIAL(state)
+    return BACKOFF(state)
 
 
 def persistently(
@@ -54,7 +52,7 @@ def persistently(
             return 0.0
         if isinstance(error, Throttled) and error.retry_after_s is not None:
             return error.retry_after_s
-        return _EXPONENTIAL(state)
+        return BACKOFF(state)
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         error = _error(state)

@@ -1,0 +1,216 @@
+"""Real processes that are killed, stopped, doubled; the same command again finishes the job."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from world import CLEAN, World
+
+MakeWorld = Callable[..., World]
+PATIENCE_S = 60.0
+
+
+def _arrived(world: World, count: int, process: "subprocess.Popen[str]") -> None:
+    """Wait until the server holds `count` files."""
+    deadline = time.monotonic() + PATIENCE_S
+    while len(world.box.record.files()) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("arrived", [0, 10, 30])
+def test_sigkill_and_the_same_command_again(make_world: MakeWorld, arrived: int) -> None:
+    """Killed anywhere: every file delivered, one trigger, only files in flight at the kill sent twice."""
+    world = make_world(faults=["upload:slow:seconds=0.1"])
+    world.pictures(60)
+    with world.start() as process:
+        _arrived(world, arrived, process)
+        process.kill()
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
+    doubted = [file for file in world.files() if file.unknown_attempts]
+    assert len(doubted) <= 2 * 5, "at most one batch a worker was in flight"
+
+
+def test_killed_over_and_over(make_world: MakeWorld) -> None:
+    """Five deaths at growing ages, and still every file is delivered and processing started once."""
+    world = make_world(faults=["upload:slow:seconds=0.05"])
+    world.pictures(80)
+    for age_s in (0.4, 0.6, 0.8, 1.0, 1.2):
+        with world.start() as process:
+            time.sleep(age_s)
+            process.kill()
+    assert world.run().code == 0
+    world.check_promises()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
+def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, code: int) -> None:
+    """The answers that are on their way are awaited and recorded; nothing is in doubt; the code names the signal."""
+    world = make_world(faults=["upload:slow:seconds=0.2"])
+    world.pictures(60)
+    with world.start() as process:
+        _arrived(world, 10, process)
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == code
+    assert not any(file.unknown_attempts for file in world.files())
+    assert "run_ended" in world.kinds()
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_a_signal_while_the_server_hangs_abandons_after_the_grace(make_world: MakeWorld) -> None:
+    """An answer that does not come is not awaited for ever: unknown on record, out within the promised time."""
+    world = make_world(faults=["upload:hang"])
+    world.pictures(4)
+    with world.start() as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while "in_flight" not in _states(world):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 143
+    assert set(world.states().values()) == {"unknown"}
+    assert "run_ended" in world.kinds()
+
+
+def test_a_second_signal_leaves_at_once(make_world: MakeWorld) -> None:
+    """Whoever insists gets out; the next run settles what was open."""
+    world = make_world(faults=["upload:hang"])
+    world.pictures(4)
+    with world.start() as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while "in_flight" not in _states(world):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.terminate()
+        time.sleep(0.3)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 143
+    assert set(world.states().values()) == {"in_flight"}
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_second_run_on_a_job_is_told_who_holds_it(make_world: MakeWorld) -> None:
+    """While a run lives another one exits 11 at once, however the folder is spelt."""
+    world = make_world(faults=["upload:slow:seconds=0.3"])
+    world.pictures(40)
+    with world.start() as process:
+        _arrived(world, 5, process)
+        ended = world.run()
+        assert ended.code == 11
+        assert str(process.pid) in ended.err
+        (world.place / "link").symlink_to(world.folder)
+        assert world.cli("run", str(world.place / "link"), *world.arguments()[2:]).code == 11
+        assert world.cli("waive", "job", "--all").code == 11
+        world.box.clear_faults()
+        assert process.wait(PATIENCE_S) == 0
+    world.check_promises()
+
+
+def test_two_first_runs_at_once_are_one_job(world: World) -> None:
+    """Two processes that start together make one job and one dataset; one of them exits 11 or finds it done."""
+    world.pictures(30)
+    processes = [world.start() for _ in range(3)]
+    codes = sorted(process.wait(PATIENCE_S) for process in processes)
+    for process in processes:
+        process.communicate()
+    assert codes[0] == 0
+    assert set(codes) <= {0, 11}
+    assert len(world.box.record.datasets()) == 1
+    world.check_promises()
+
+
+def test_two_jobs_in_one_ledger_run_side_by_side(world: World) -> None:
+    """Different jobs do not hinder each other."""
+    world.pictures(30)
+    processes = [world.start(name=name) for name in ("one", "two")]
+    assert [process.wait(PATIENCE_S) for process in processes] == [0, 0]
+    for process in processes:
+        process.communicate()
+    world.check_promises("one")
+    world.check_promises("two")
+
+
+def test_a_closed_terminal_does_not_kill_a_job(make_world: MakeWorld) -> None:
+    """Nobody reading standard output and error any more is no reason to stop."""
+    world = make_world(faults=["upload:slow:seconds=0.05"])
+    world.pictures(30)
+    process = world.start()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(PATIENCE_S) == 0
+    world.check_promises()
+
+
+def test_max_duration_stops_cleanly(make_world: MakeWorld) -> None:
+    """--max-duration ends with 10 and nothing in doubt; the same command goes on."""
+    world = make_world(faults=["upload:slow:seconds=0.1"])
+    world.pictures(60)
+    assert world.run("--max-duration", "0.5s").code == 10
+    assert not any(file.unknown_attempts for file in world.files())
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_environment_sets_options(world: World) -> None:
+    """Every option is also VL_INGEST_<OPTION>."""
+    world.pictures(10)
+    environment = {
+        **CLEAN,
+        "VL_INGEST_NAME": "fromenv",
+        "VL_INGEST_BASE_URL": world.box.url,
+        "VL_INGEST_LEDGER": str(world.ledger_path),
+        "VL_INGEST_BATCH_SIZE": "2",
+    }
+    command = [sys.executable, "-m", "vl_ingest", "run", str(world.folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(world.box.record.requests("upload")) == 5
+
+
+def test_demo_proves_itself(tmp_path: Path) -> None:
+    """The README's first command: killed, cut off, one broken file, and complete all the same."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vl_ingest", "demo"],
+        env={**CLEAN, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "processing was started exactly once" in done.stdout
+    assert list(tmp_path.iterdir()) == [], "the demo cleans up"
+
+
+def test_demo_takes_a_folder(world: World, tmp_path: Path) -> None:
+    """With a folder of one's own the demo sends that."""
+    world.pictures(30)
+    done = subprocess.run(
+        [sys.executable, "-m", "vl_ingest", "demo", str(world.folder)],
+        env=CLEAN, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "30" in done.stdout
+    assert len(os.listdir(world.folder)) == 30
+
+
+def _states(world: World) -> set[str]:
+    if not world.ledger_path.exists():
+        return set()
+    with world.ledger() as ledger:
+        jobs = ledger.jobs.all()
+        return {str(state) for job in jobs for state in ledger.files.counts(job.id).files}

@@ -1,0 +1,211 @@
+"""Settings, and the forms in which people write sizes, durations and addresses."""
+
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vl_ingest.config import Settings, normalise_base_url, parse_duration, parse_size
+from vl_ingest.errors import UsageError
+from vl_ingest.model import OnRejected, OnUnknown
+
+SECONDS = st.floats(min_value=0, max_value=1e9)
+GLOBS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
+SETTINGS = st.builds(
+    Settings,
+    batch_size=st.integers(1, 10_000),
+    batch_bytes=st.integers(1, 2**50),
+    workers=st.integers(1, 64),
+    include=GLOBS,
+    exclude=GLOBS,
+    files_from=st.none() | st.text(max_size=8),
+    recursive=st.booleans(),
+    on_rejected=st.sampled_from(OnRejected),
+    on_unknown=st.sampled_from(OnUnknown),
+    settle_s=SECONDS,
+    give_up_after_s=SECONDS,
+    max_duration_s=st.none() | SECONDS,
+    wait=st.booleans(),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("4096b", 4096),
+        ("4096 B", 4096),
+        ("1k", 1024),
+        ("8M", 8 * 1024**2),
+        ("8m", 8 * 1024**2),
+        ("2G", 2 * 1024**3),
+        ("1T", 1024**4),
+        ("1kB", 1000),
+        ("5MB", 5_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("1tb", 1000**4),
+        ("1KiB", 1024),
+        ("64MiB", 64 * 1024**2),
+        ("64 mib", 64 * 1024**2),
+        ("0.5GiB", 512 * 1024**2),
+        ("1Ti", 1024**4),
+        ("  7K \n", 7 * 1024),
+    ],
+)
+def test_a_size_is_read_as_people_write_it(text: str, size_bytes: int) -> None:
+    """A bare letter and `iB` count in 1024s, a letter with `B` in 1000s."""
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "M",
+        "-1",
+        "+1",
+        "1e6",
+        "1,000",
+        "1_000",
+        "64 XB",
+        "64MM",
+        "1.M",
+        ".5M",
+        "1 M 2",
+        "0x10",
+        "nan",
+    ],
+)
+def test_what_is_not_a_size_is_refused_with_an_example(text: str) -> None:
+    """The message repeats what was written and shows how to write it."""
+    with pytest.raises(UsageError) as caught:
+        parse_size(text)
+    assert str(caught.value) == f"{text!r} is not a size. Write for example 64MiB, 8M or 500000."
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("90", 90.0),
+        ("90s", 90.0),
+        ("0.5s", 0.5),
+        ("15m", 900.0),
+        ("15 M", 900.0),
+        ("6h", 21_600.0),
+        ("1.5h", 5_400.0),
+        ("2d", 172_800.0),
+        (" 2D ", 172_800.0),
+    ],
+)
+def test_a_duration_is_read_as_people_write_it(text: str, seconds: float) -> None:
+    """A bare number is seconds; letters are seconds, minutes, hours and days."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-5", "1w", "1h30m", "5 min", "1e3", "01:30", "1.h", "inf"])
+def test_what_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
+    """The message repeats what was written and shows how to write it."""
+    with pytest.raises(UsageError) as caught:
+        parse_duration(text)
+    assert str(caught.value) == f"{text!r} is not a duration. Write for example 90, 90s, 15m, 6h or 2d."
+
+
+@pytest.mark.parametrize(
+    ("spelling", "url"),
+    [
+        ("https://app.visual-layer.com", "https://app.visual-layer.com"),
+        ("https://app.visual-layer.com/", "https://app.visual-layer.com"),
+        ("https://app.visual-layer.com:443", "https://app.visual-layer.com"),
+        ("HTTPS://App.Visual-Layer.COM:443//", "https://app.visual-layer.com"),
+        (" https://app.visual-layer.com\n", "https://app.visual-layer.com"),
+        ("http://localhost:80/", "http://localhost"),
+        ("http://localhost:8080/", "http://localhost:8080"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://localhost:80", "https://localhost:80"),
+        ("http://10.0.0.7:", "http://10.0.0.7"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("http://[2001:DB8::1]:8080", "http://[2001:db8::1]:8080"),
+        ("https://example.org/Visual/", "https://example.org/Visual"),
+        ("https://example.org/a%20b", "https://example.org/a%20b"),
+    ],
+)
+def test_spellings_of_one_server_become_one(spelling: str, url: str) -> None:
+    """Case of scheme and host, the default port and a slash at the end make no difference; the path does."""
+    assert normalise_base_url(spelling) == url
+
+
+@pytest.mark.parametrize("url", ["https://example.org", "http://[::1]:8080/Path", "http://h:81/a/b"])
+def test_a_normalised_address_stays_as_it_is(url: str) -> None:
+    """Normalising twice is normalising once, so the ledger's spelling can be compared with a new one."""
+    assert normalise_base_url(normalise_base_url(url)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "example.org",
+        "example.org:8080",
+        "//example.org",
+        "ftp://example.org",
+        "https://",
+        "https:///path",
+        "https:example.org",
+    ],
+)
+def test_what_is_not_an_http_address_is_refused_with_an_example(text: str) -> None:
+    """Without http or https and a host there is nothing to connect to; the message shows a good one."""
+    with pytest.raises(UsageError) as caught:
+        normalise_base_url(text)
+    assert str(caught.value) == (
+        f"{text!r} is not a base URL. Write for example https://app.visual-layer.com."
+    )
+
+
+@pytest.mark.parametrize("text", ["http://h:99999", "http://h:http", "http://h:-1"])
+def test_an_impossible_port_is_refused_with_its_reason(text: str) -> None:
+    """The message says what is wrong with the port."""
+    with pytest.raises(UsageError, match=r"is not a base URL: Port "):
+        normalise_base_url(text)
+
+
+@pytest.mark.parametrize("login", ["user:hunter2", "user", ":hunter2", ""])
+def test_credentials_in_an_address_are_refused_and_not_repeated(login: str) -> None:
+    """An address is recorded and shown, so it may hold no password, and the refusal must not show it."""
+    with pytest.raises(UsageError, match="holds no user name and no password") as caught:
+        normalise_base_url(f"https://{login}@example.org")
+    assert "hunter2" not in str(caught.value)
+
+
+@given(settings=SETTINGS)
+def test_settings_come_back_from_the_ledger(settings: Settings) -> None:
+    """Written as JSON and read again, settings are equal to what they were, in their own types."""
+    again = Settings.from_record(json.loads(json.dumps(settings.to_record())))
+    assert again == settings
+    assert [type(getattr(again, f.name)) for f in fields(Settings)] == [
+        type(getattr(settings, f.name)) for f in fields(Settings)
+    ]
+
+
+def test_settings_of_a_newer_version_are_ignored() -> None:
+    """A ledger written by a newer program can still be worked on: what is not known is left aside."""
+    record = {**Settings(workers=7).to_record(), "telepathy": ["on"], "colour": None}
+    assert Settings.from_record(record) == Settings(workers=7)
+
+
+def test_settings_that_an_older_version_did_not_write_have_their_defaults() -> None:
+    """A record without a setting means the setting's default."""
+    assert Settings.from_record({"workers": 2}) == Settings(workers=2)
+    assert Settings.from_record({}) == Settings()
+
+
+def test_a_rule_read_from_a_record_is_a_member_again() -> None:
+    """The rules come back as their enumerations, which the code compares by identity."""
+    settings = Settings.from_record({"on_rejected": "skip", "on_unknown": "hold"})
+    assert settings.on_rejected is OnRejected.SKIP
+    assert settings.on_unknown is OnUnknown.HOLD
