@@ -93,9 +93,7 @@ class Gate:
         with self._changed:
             if self._closed_since is None:
                 return None
-            return (
-                f"waiting for the server since {clock.monotonic() - self._closed_since:.0f} s ({self._why})"
-            )
+            return f"waiting for the server since {self._closed_at:%H:%M:%S} UTC ({self._why})"
 
     def _close(self, why: str, wait_s: float) -> None:
         now = clock.monotonic()

@@ -128,22 +128,16 @@ def test_a_shorter_wait_does_not_cut_a_longer_one(gate: Gate) -> None:
     assert time.monotonic() - begun >= 0.4
 
 
-def test_retry_after_holds_to_the_second(control: Control) -> None:
-    """At the very moment that the server named, a probe passes; a halted run shows that none did before."""
-    with freeze_time(NOON) as frozen, ThreadPoolExecutor(1) as pool:
+def test_retry_after_holds_to_the_second(control: Control, workers: ThreadPoolExecutor) -> None:
+    """A second before the moment that the server named nobody passes; at that moment a probe does."""
+    with freeze_time(NOON) as frozen:
         gate = Gate(control, DAY_S)
         gate.throttled(3600.0)
         frozen.tick(3599)
-        early = pool.submit(gate.enter)
+        (early,) = arrive(gate, workers, 1)
         assert not wait([early], MOMENT_S).done
-        control.halt(Interrupted(2))
-        with pytest.raises(Interrupted):
-            early.result(PATIENCE_S)
         frozen.tick(1)
-        after = Gate(Control(), DAY_S)
-        after.throttled(3600.0)
-        frozen.tick(3600)
-        assert after.enter() is True
+        assert early.result(PATIENCE_S) is True
 
 
 def test_a_server_that_is_down_for_long_is_probed_at_least_every_so_often() -> None:
@@ -217,13 +211,13 @@ def test_an_answer_opens_the_gate_for_everybody(gate: Gate, workers: ThreadPoolE
 
 
 def test_a_failing_probe_leaves_the_gate_closed(gate: Gate) -> None:
-    """A failure after the gate has closed changes nothing but the reason."""
+    """After a probe that failed nobody but another probe passes."""
     close_for_probes(gate)
     assert gate.enter() is True
     gate.failed("HTTP 503", unreachable=False)
     gate.leave(probe=True)
     assert gate.closed
-    assert "HTTP 503" in (gate.waiting or "")
+    assert gate.enter() is True
 
 
 def test_an_opened_gate_closes_again_after_as_many_failures() -> None:
@@ -287,7 +281,7 @@ def test_an_open_gate_never_gives_up() -> None:
         assert gate.enter() is False
 
 
-def test_a_worker_that_waits_gives_up_too(gate: Gate, workers: ThreadPoolExecutor, control: Control) -> None:
+def test_a_worker_that_waits_gives_up_too(workers: ThreadPoolExecutor, control: Control) -> None:
     """The time runs out for those who wait behind a probe that never comes back, too."""
     impatient = Gate(control, give_up_after_s=0.2)
     close_for_probes(impatient)
