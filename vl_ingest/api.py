@@ -36,6 +36,7 @@ from vl_ingest.multipart import BLOCK_BYTES, MultipartBody
 
 USER_AGENT = f"vl-ingest/{__version__} {requests.utils.default_user_agent()}"
 ANSWER_BYTES = 1024 * 1024  # more of an answer is not read
+LONGEST_PAUSE_S = 86400.0  # whatever Retry-After asks for
 
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
@@ -198,13 +199,15 @@ def retry_after_s(header: str | None) -> float | None:
     """Return the seconds that a `Retry-After` header asks for, in either of its forms (RFC 9110, 10.2.3)."""
     if not header:
         return None
-    if header.strip().isdecimal():
-        return float(header)
+    text = header.strip()
     try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
+        if text.isdecimal():
+            wait_s = float(text)
+        else:
+            wait_s = (parsedate_to_datetime(text) - clock.now()).total_seconds()
+    except (ValueError, OverflowError, TypeError):  # no date, no possible one, or one without a zone
         return None
-    return max(0.0, (moment - clock.now()).total_seconds()) if moment.tzinfo else None
+    return min(max(0.0, wait_s), LONGEST_PAUSE_S)
 
 
 def _lost(exc: Exception, started: bool) -> RequestError | Refused:

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,7 +86,7 @@ class Tokens:
             return
         try:
             moment = parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):
             return  # a proxy's odd date teaches nothing
         if moment.tzinfo is not None:
             self._skew = moment - clock.now()
@@ -110,7 +111,9 @@ def from_key(key: str, secret: str) -> Tokens:
 
         issued = int((clock.now() + skew).timestamp())
         claims = {"sub": key, "iss": "sdk", "iat": issued, "exp": issued + int(LIFETIME.total_seconds())}
-        return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on short secrets: their length is the vendor's choice
+            return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key})
 
     return Tokens(mint, LIFETIME)
 
@@ -156,8 +159,10 @@ def from_environment(
     The options come first, then VISUAL_LAYER_API_KEY with VISUAL_LAYER_API_SECRET, then
     VISUAL_LAYER_TOKEN. Raises `UsageError` where they contradict each other.
     """
-    if token_file and token_command:
-        raise UsageError("Give one of --token-file and --token-command, not both.")
+    if sum(map(bool, (token_file, token_command, no_auth))) > 1:
+        raise UsageError("Give one of --token-file, --token-command and --no-auth.")
+    if token_command is not None and not token_command.strip():
+        raise UsageError("--token-command is empty.")
     if no_auth:
         return Tokens(None)
     if token_file:

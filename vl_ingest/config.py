@@ -11,8 +11,8 @@ from vl_ingest.model import OnRejected, OnUnknown
 
 CLOUD_URL = "https://app.visual-layer.com"
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*([smhd]?)", re.IGNORECASE | re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -59,7 +59,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a size. Write for example 64MiB, 8M or 500000.")
-    number, prefix, binary = match[1], match[2].lower(), match[3]
+    number, prefix, binary = match[1], (match[2] or "").lower(), match[3]
     thousand = 1000 if prefix and not binary and text.strip().lower().endswith("b") else 1024
     return int(float(number) * thousand ** "kmgt".index(prefix) * thousand) if prefix else int(float(number))
 
@@ -77,17 +77,19 @@ def normalise_base_url(text: str) -> str:
 
     Raises `UsageError` for what is not an http(s) URL, or holds a user name or password.
     """
-    parts = urlsplit(text.strip())
     try:
+        parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
     except ValueError as exc:
         raise UsageError(f"{text!r} is not a base URL: {exc}.") from exc
-    if parts.scheme.lower() not in ("http", "https") or not host:
+    if parts.scheme.lower() not in ("http", "https") or not host or " " in text.strip():
         raise UsageError(f"{text!r} is not a base URL. Write for example {CLOUD_URL}.")
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             "A base URL holds no user name and no password; credentials come from the environment."
         )
+    if parts.query or parts.fragment:
+        raise UsageError(f"{text!r} is more than a base URL: leave out what follows the path.")
     scheme = parts.scheme.lower()
     name = f"[{host}]" if ":" in host else host
     if port is not None and port != {"http": 80, "https": 443}[scheme]:

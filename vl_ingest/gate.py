@@ -16,7 +16,7 @@ PROBE_EVERY_S = 15.0  # at most
 
 
 class Gate:
-    """Shared by all workers of a run. `give_up_after_s` counts from the last success."""
+    """Shared by all workers of a run. `give_up_after_s` counts from the first failure after a success."""
 
     def __init__(self, control: Control, give_up_after_s: float) -> None:
         self._control = control
@@ -41,15 +41,16 @@ class Gate:
                 now = clock.monotonic()
                 if self._closed_since is None:
                     return False
-                if now - self._last_success > self._give_up_after_s:
+                bad_s = now - max(self._last_success, self._closed_since)
+                if bad_s > self._give_up_after_s:
                     raise GaveUp(
-                        f"No success for {now - self._last_success:.0f} s ({self._why}). Nothing is lost: run "
+                        f"No success for {bad_s:.0f} s ({self._why}). Nothing is lost: run "
                         "the same command again when the server can be reached."
                     )
                 if not self._probing and now >= self._next_probe:
                     self._probing = True
                     return True
-                self._changed.wait(min(1.0, max(0.01, self._next_probe - now)))
+                self._changed.wait(1.0 if self._probing else min(1.0, self._next_probe - now))
 
     def leave(self, *, probe: bool) -> None:
         """Give the pass back."""
@@ -63,6 +64,7 @@ class Gate:
         with self._changed:
             self._failures = 0
             self._closed_since = None
+            self._next_probe = 0.0
             self._last_success = clock.monotonic()
             self._changed.notify_all()
 
@@ -70,7 +72,7 @@ class Gate:
         """Note a failure; one is enough to close where the server can't be reached."""
         with self._changed:
             self._failures += 1
-            if unreachable or self._failures >= FAILURES_TO_CLOSE:
+            if self.closed or unreachable or self._failures >= FAILURES_TO_CLOSE:
                 self._close(why, min(PROBE_EVERY_S, backoff_s(self._failures)))
             self._changed.notify_all()
 

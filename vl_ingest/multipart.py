@@ -107,7 +107,8 @@ class MultipartBody:
     def _send_file(self, file: FileRow) -> Iterator[int]:
         digest = hashlib.sha256()
         try:
-            with io.FileIO(os.open(os.path.join(self._source, file.path), _OPEN_FLAGS), "rb") as reader:
+            path = os.path.join(self._source, file.path)
+            with io.FileIO(path, "rb", opener=lambda name, _flags: os.open(name, _OPEN_FLAGS)) as reader:
                 opened = os.fstat(reader.fileno())
                 _compare(file, opened, opened)
                 left = file.facts.size_bytes
@@ -119,7 +120,7 @@ class MultipartBody:
                     left -= count
                     yield count
                 _compare(file, opened, os.fstat(reader.fileno()))
-        except FileNotFoundError as exc:
+        except (FileNotFoundError, NotADirectoryError) as exc:
             raise FileTrouble(file.path, FileState.MISSING, "is no longer there") from exc
         except OSError as exc:
             raise FileTrouble(file.path, FileState.UNREADABLE, exc.strerror or str(exc)) from exc

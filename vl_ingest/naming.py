@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Iterator
 
+NAME_LENGTH = 255  # some servers cut a longer name, and with it what makes it unique
+
 _ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 _UNSENDABLE = re.compile(rb'[\x00-\x1f\x7f"\\]')
 
@@ -53,7 +55,8 @@ def candidate_names(path: str) -> Iterator[str]:
     stem, extension = os.path.splitext(name)
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
     for length in (8, 16, 64):
-        yield f"{stem}-{digest[:length]}{extension}"
+        ending = f"-{digest[:length]}{extension}"
+        yield stem[: NAME_LENGTH - len(ending)] + ending
 
 
 def files_text(count: int) -> str:

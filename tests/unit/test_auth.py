@@ -270,7 +270,7 @@ def test_half_a_key_is_refused(missing: str, others: dict[str, str]) -> None:
 
 def test_a_token_file_and_a_token_command_contradict_each_other() -> None:
     """Two origins of one token are refused, by the names of the options."""
-    with pytest.raises(UsageError, match="Give one of --token-file and --token-command, not both"):
+    with pytest.raises(UsageError, match="Give one of --token-file, --token-command and --no-auth"):
         from_environment({}, token_file="a", token_command="b")
 
 

@@ -209,3 +209,21 @@ def test_a_rule_read_from_a_record_is_a_member_again() -> None:
     settings = Settings.from_record({"on_rejected": "skip", "on_unknown": "hold"})
     assert settings.on_rejected is OnRejected.SKIP
     assert settings.on_unknown is OnUnknown.HOLD
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "5i", "5\u017f", "\u0665"])
+def test_absurd_sizes_and_durations_are_usage_errors(text: str) -> None:
+    """No number is so odd that it ends in anything but a sentence."""
+    with pytest.raises(UsageError):
+        parse_size(text)
+    with pytest.raises(UsageError):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://[::1", "http://x\u2100y", "http://a b", "http://a/?q=1", "http://a/#top"]
+)
+def test_what_is_more_or_less_than_a_base_url_is_refused(text: str) -> None:
+    """Every odd address ends in a sentence."""
+    with pytest.raises(UsageError):
+        normalise_base_url(text)

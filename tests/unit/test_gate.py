@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import pytest
 from freezegun import freeze_time
 
+from vl_ingest import retry
 from vl_ingest.context import Control
 from vl_ingest.errors import GaveUp, Interrupted
 from vl_ingest.gate import FAILURES_TO_CLOSE, PROBE_EVERY_S, Gate
@@ -20,6 +21,7 @@ NOON = "2026-03-01 12:00:00"
 PATIENCE_S = 30.0  # for what must happen; reached only when the code is broken
 MOMENT_S = 0.3  # for what must not happen; a gate that lets somebody through does so at once
 DAY_S = 86_400.0
+REAL_BACKOFF = retry.BACKOFF  # tests/conftest.py shortens it in every test
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def workers(control: Control) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as pool:
         yield pool
         control.halt(Interrupted(15))
+
+
+@pytest.fixture
+def _real_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait between probes as long as a real run does."""
+    monkeypatch.setattr(retry, "BACKOFF", REAL_BACKOFF)
 
 
 def close_for_probes(gate: Gate) -> None:
@@ -140,6 +148,7 @@ def test_retry_after_holds_to_the_second(control: Control, workers: ThreadPoolEx
         assert early.result(PATIENCE_S) is True
 
 
+@pytest.mark.usefixtures("_real_backoff")
 def test_a_server_that_is_down_for_long_is_probed_at_least_every_so_often() -> None:
     """However many failures there were, the next probe is never further off than the documented time."""
     with freeze_time(NOON) as frozen:
@@ -315,3 +324,24 @@ def test_halting_a_run_ends_a_long_wait(gate: Gate, control: Control, workers: T
     for future in waiting:
         with pytest.raises(Interrupted):
             future.result(PATIENCE_S)
+
+
+def test_a_first_failure_after_a_long_quiet_is_not_given_up() -> None:
+    """The give-up counts from where the trouble began: one long upload is no outage."""
+    with freeze_time(NOON) as frozen:
+        gate = Gate(Control(), 600.0)
+        frozen.tick(601)
+        gate.failed("connection reset", unreachable=True)
+        frozen.tick(31)
+        assert gate.enter() is True
+
+
+def test_a_long_pause_is_over_once_the_server_has_answered() -> None:
+    """What a 429 asked for does not outlive the next answer."""
+    with freeze_time(NOON) as frozen:
+        gate = Gate(Control(), DAY_S)
+        gate.throttled(3600.0)
+        gate.answered()
+        gate.failed("connection refused", unreachable=True)
+        frozen.tick(31)
+        assert gate.enter() is True

@@ -476,3 +476,14 @@ def test_servers_read_large_files_whole(parser: Callable[[str, bytes], Parsed], 
     body = MultipartBody(str(tmp_path), [put(tmp_path, f"{n}.mp4", c) for n, c in enumerate(contents)])
     parsed = parser(body.content_type, drain(body, [65_536]))
     assert parsed == [(f"{number}.mp4", content) for number, content in enumerate(contents)]
+
+
+def test_a_folder_in_a_files_place_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """Whatever stands where the file was, nothing stays open."""
+    (tmp_path / "a.png").mkdir()
+    file = FileRow(1, "a.png", "a.png", Facts(10, 0), FileState.IN_FLIGHT)
+    before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    for _ in range(3):
+        with pytest.raises(FileTrouble), MultipartBody(str(tmp_path), [file]) as body:
+            body.read()
+    assert len(os.listdir("/proc/self/fd") if before else []) == len(before)

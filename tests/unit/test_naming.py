@@ -132,3 +132,11 @@ def test_candidates_can_stand_between_quotes_too(path: str) -> None:
     """The names with a hash are as harmless in a header as the plain one."""
     for name in candidate_names(path):
         assert re.search(rb'[\x00-\x1f\x7f"\\]', name.encode("utf-8")) is None
+
+
+def test_a_long_name_keeps_its_hash_within_what_servers_store() -> None:
+    """A server that cuts names at 255 characters can't make two of them equal."""
+    plain, *hashed = candidate_names("a/" + "x" * 250 + ".png")
+    assert len(plain) == 254
+    assert all(len(name) <= 255 and name.endswith(".png") for name in hashed)
+    assert len({name[:255] for name in hashed}) == 3

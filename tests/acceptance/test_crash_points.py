@@ -1,0 +1,108 @@
+"""Every point between two effects of a small job: die there, run the command again, check both sides.
+
+The points are enumerated by a run that dies nowhere; none is skipped. Each scenario has faults of its own, so
+that what is recorded of failures is enumerated too.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forker import DIED
+from vl_ingest.errors import Undecided
+from vl_ingest.sandbox import Sandbox
+from world import CLEAN, World
+
+FORKER = Path(__file__).parents[1] / "forker.py"
+SHARDS = 4  # so that several processes share the work
+
+# name -> (the server's faults, options of the run, whether one file is broken)
+SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
+    "plain": ([], [], False),
+    "failing": (
+        ["create:lost-answer:times=1", "open:lost-answer:times=1", "upload:503:done=yes:times=1",
+         "upload:reset-inside:after=1:times=1", "trigger:lost-answer:times=1", "status:503:times=1"],
+        [], False,
+    ),
+    "trigger lost": (["trigger:reset-after:times=1", "trigger:reset-before:after=1:times=1"], [], False),
+    "refused file": ([], ["--on-rejected", "skip"], True),
+}  # fmt: skip
+
+
+@pytest.fixture
+def forker() -> Iterator["subprocess.Popen[str]"]:
+    """Start the process that forks, and end it."""
+    with subprocess.Popen(
+        [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str], die_at: Any) -> int:
+    """Run the job in a child that dies at a point; return its exit code."""
+    assert forker.stdin is not None
+    assert forker.stdout is not None
+    arguments = [*world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)]
+    asked = {
+        "arguments": [*arguments, "--ledger", str(world.ledger_path)], "die_at": die_at, "log": str(world.place / "log"),
+    }  # fmt: skip
+    forker.stdin.write(json.dumps(asked) + "\n")
+    forker.stdin.flush()
+    return int(forker.stdout.readline())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork to make a process die at a point")
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_death_at_every_point(
+    scenario: str,
+    shard: int,
+    forker: "subprocess.Popen[str]",
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Wherever the process dies, the same command finishes the job and every promise holds."""
+    faults, options, broken = SCENARIOS[scenario]
+    with Sandbox(root=tmp_path / "server") as box:
+
+        def born(name: str) -> World:
+            """Make a world in which nothing has happened yet, on the same server."""
+            box.clear_faults()
+            for fault in faults:
+                box.add_fault(fault)
+            place = tmp_path / name
+            place.mkdir()
+            world = World(place, box)
+            world.pictures(7)
+            if broken:
+                (world.folder / "torn.png").write_bytes(b"no picture")
+            return world
+
+        world = born("none")
+        assert _carry_out(forker, world, options, None) == 0
+        world.check_promises()
+        points = [json.loads(line) for line in (world.place / "log").read_text().splitlines()]
+        mine = points[shard::SHARDS]
+        for number, point in enumerate(mine):
+            world = born(str(number))
+            said = world.place / "log.out"
+            assert _carry_out(forker, world, options, point) == DIED, f"did not get to {point}"
+            code = _carry_out(forker, world, options, None)
+            if code == Undecided.exit_code and broken:
+                # In flight at death and then refused: only a person may say what that means.
+                assert world.states()["torn.png"] == "unknown"
+                assert world.cli("settle", "job", "--not-delivered").code == 0
+                code = _carry_out(forker, world, options, None)
+            assert code == 0, f"died at {point}: {said.read_text()}"
+            try:
+                world.check_promises()
+            except AssertionError as exc:
+                raise AssertionError(f"died at {point}: {exc}\n{said.read_text()}") from exc
+    record_property("points", [f"crash points, {scenario}", len(mine), len(points)])

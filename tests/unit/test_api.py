@@ -1,0 +1,93 @@
+"""What answers mean, read without a server where it is a decision on values."""
+
+import pytest
+import requests
+from freezegun import freeze_time
+
+from vl_ingest import api, errors
+
+
+def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    response._content = content
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    response.encoding = "utf-8"
+    return response
+
+
+@pytest.mark.parametrize(
+    ("status", "receipt", "expected"),
+    [
+        (202, 202, None),
+        (200, 202, errors.OutcomeUnknown),
+        (204, 202, errors.OutcomeUnknown),
+        (307, 202, errors.Denied),
+        (400, 202, errors.BadRequest),
+        (401, 202, errors.CredentialsRefused),
+        (403, 202, errors.Denied),
+        (404, 200, errors.Denied),
+        (409, 202, errors.Conflict),
+        (413, 202, errors.TooLarge),
+        (418, 202, errors.OutcomeUnknown),
+        (422, 200, errors.Denied),
+        (429, 202, errors.Throttled),
+        (500, 202, errors.OutcomeUnknown),
+        (503, 202, errors.OutcomeUnknown),
+    ],
+)
+def test_each_status_has_its_class(status: int, receipt: int, expected: type[Exception] | None) -> None:
+    """Only the documented status is a receipt; every other has the class of the table."""
+    error = api.classify(_answer(status), b"{}", receipt, whole=True, token=None)
+    assert type(error) is (type(None) if expected is None else expected)
+
+
+@pytest.mark.parametrize("page", [b"<html><body>Sign in</body></html>", b"  <!DOCTYPE html><p>Wait"])
+def test_a_page_of_html_is_no_receipt(page: bytes) -> None:
+    """The right status on a proxy's page proves nothing, and its words are shown without tags."""
+    error = api.classify(_answer(202, page), page, 202, whole=True, token=None)
+    assert isinstance(error, errors.OutcomeUnknown)
+    assert "<" not in error.detail
+
+
+def test_a_cut_receipt_is_no_receipt() -> None:
+    """An answer that did not arrive whole leaves the outcome unknown; a cut refusal is a refusal."""
+    assert isinstance(api.classify(_answer(202), b"", 202, whole=False, token=None), errors.OutcomeUnknown)
+    assert isinstance(api.classify(_answer(413), b"", 202, whole=False, token=None), errors.TooLarge)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"detail": "no such dataset"}', "no such dataset"),
+        (b'{"detail": [{"loc": ["body", "files"], "msg": "field required"}]}', "body.files: field required"),
+        (b"<html><style>p {}</style><h1>Bad  Gateway</h1></html>", "Bad Gateway"),
+        (b"", "no words"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"[1]", "[1]"),
+    ],
+)
+def test_the_servers_words_become_one_line(content: bytes, expected: str) -> None:
+    """`detail` in all its forms, or the first words of whatever else came."""
+    assert api.words(_answer(400, content), content) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("99999999999", api.LONGEST_PAUSE_S),
+        ("soon", None),
+        ("-5", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(header: str | None, expected: float | None) -> None:
+    """Seconds or a date; nonsense is no wish at all, and nobody waits for ever."""
+    with freeze_time("2026-11-23 12:00:00"):
+        assert api.retry_after_s(header) == expected
