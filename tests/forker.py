@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import sys
+import tempfile
 import threading
 from collections import Counter
 from typing import Any
@@ -118,6 +119,8 @@ def _child(arguments: list[str], die_at: list[Any] | None, log: str) -> int:
 
 def main() -> None:
     """Serve commands until standard input ends."""
+    with tempfile.TemporaryDirectory() as place:  # what costs time once is paid before the forks
+        ledger.Ledger(os.path.join(place, "ledger.db")).close()
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

@@ -112,11 +112,18 @@ class Context:
         """Record an event of this run that changes no state."""
         self.ledger.jobs.note(self.job.id, self.run, kind, **facts)
 
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the time the run may take; raises what `alive` and `Control.pause` raise."""
+        limit_s = self.settings.max_duration_s
+        left_s = seconds if limit_s is None else self.started_at + limit_s - clock.monotonic()
+        self.control.pause(max(0.0, min(seconds, left_s)))
+        self.alive()
+
     def alive(self) -> None:
         """Renew the run's lease. Raises `JobHeld` if it is lost, `DurationReached` when time is up."""
         self.ledger.jobs.beat(self.run)
         limit_s = self.settings.max_duration_s
-        if limit_s is not None and clock.monotonic() - self.started_at > limit_s:
+        if limit_s is not None and clock.monotonic() - self.started_at >= limit_s:
             raise DurationReached(
                 f"--max-duration is used up ({limit_s:.0f} s). The same command goes on where this run stopped."
             )

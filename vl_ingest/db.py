@@ -139,7 +139,8 @@ def migration_config() -> Any:
 
 
 def _is_sqlite_file(url: sa.URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    database = url.database or ":memory:"
+    return url.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:"))
 
 
 def _engine(url: sa.URL) -> sa.Engine:

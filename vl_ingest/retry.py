@@ -79,7 +79,7 @@ def persistently(
         raise refused(doing, exc) from exc
 
 
-def gave_up(doing: str, error: Exception) -> GaveUp:
+def gave_up(doing: str, error: object) -> GaveUp:
     """Return the error for trouble that outlasted the settings."""
     return GaveUp(
         f"Could not {doing} for too long: {error}. Nothing is lost: run the same command again when the "

@@ -15,12 +15,13 @@ from vl_ingest.errors import (
     NotDelivered,
     OutcomeUnknown,
     Refused,
+    RequestError,
     Throttled,
     Undecided,
 )
 from vl_ingest.model import DatasetStatus, JobState, StatusClass
 from vl_ingest.prepare import known
-from vl_ingest.retry import backoff_s, persistently, refused
+from vl_ingest.retry import backoff_s, gave_up, persistently, refused
 
 POLL_S = 5.0
 BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
@@ -32,57 +33,64 @@ def trigger(context: Context) -> None:
     Raises `Undecided` where no rule may decide, and what the requests raise.
     """
     wait_for_doubtful(context)
-    failures = 0
-    while context.reload().state is JobState.UPLOADED:
+    failures, began_at = 0, clock.monotonic()
+    while True:
         before = read_status(context)
         if before.status_class is StatusClass.UNCLEAR:
             raise _unclear(context, before)
-        job = context.reload()
-        context.ledger.jobs.intend_trigger(context.run, before.word, known(job.transaction_id))
+        context.ledger.jobs.intend_trigger(context.run, before.word, known(context.reload().transaction_id))
         if before.status_class in BEGUN:
             _began(context, "trigger_adopted", status=before.word)
-            context.observer.notice(
-                "step", f"Processing was under way already ({before.word}): not triggered."
-            )
-        elif not _request(context):
-            failures += 1
-            context.control.pause(backoff_s(failures))
+            text = f"Processing was under way already ({before.word}): not triggered."
+            context.observer.notice("step", text)
+            return
+        if _request(context):
+            return
+        failures += 1
+        if clock.monotonic() - began_at > context.settings.give_up_after_s:
+            raise gave_up("start processing", f"{failures} requests did not begin it")
+        context.pause(backoff_s(failures))
 
 
 def _request(context: Context) -> bool:
-    """Send the trigger once and settle its outcome; False if it is known not to have reached the server."""
+    """Send the trigger once and settle its outcome; return whether processing has begun."""
     job = context.reload()
     try:
         status = context.api.trigger(known(job.dataset_id), known(job.transaction_id))
     except NotDelivered as error:
         _not_begun(context, "trigger_not_delivered", str(error))
         if isinstance(error, Throttled):
-            context.control.pause(error.retry_after_s or 0.0)
+            context.pause(error.retry_after_s or 0.0)
         return False
-    except CredentialsRefused as error:
-        _not_begun(context, "trigger_refused", str(error))
-        context.api.tokens.renew(error)
-    except Conflict as error:
-        context.note("trigger_unknown", detail=str(error))
-        settle(context, str(error), conflict=True)
-    except Answered as error:
-        _not_begun(context, "trigger_refused", str(error))
-        raise refused("start processing", error) from error
     except Refused as error:  # a certificate, or no token to be had: nothing was sent
         _not_begun(context, "trigger_not_delivered", str(error))
         raise
+    except CredentialsRefused as error:
+        _not_begun(context, "trigger_refused", str(error))
+        context.api.tokens.renew(error)
+        return False
+    except Conflict as error:
+        return _settle_unknown(context, error, conflict=True)
+    except Answered as error:
+        if (error.http_status or 0) < 400:  # a redirect is some proxy's: nobody knows what lies behind it
+            return _settle_unknown(context, error)
+        _not_begun(context, "trigger_refused", str(error))
+        raise refused("start processing", error) from error
     except OutcomeUnknown as error:
-        context.note("trigger_unknown", detail=str(error))
-        context.observer.notice("warning", f"The answer to the trigger is unknown ({error}).")
-        settle(context, str(error))
-    else:
-        _began(context, "trigger_acknowledged", http_status=status)
-        context.observer.notice("step", "Processing is triggered.")
+        return _settle_unknown(context, error)
+    _began(context, "trigger_acknowledged", http_status=status)
+    context.observer.notice("step", "Processing is triggered.")
     return True
 
 
-def settle(context: Context, why: str, *, conflict: bool = False) -> None:
-    """Decide by the dataset's status alone whether an unknown trigger has begun.
+def _settle_unknown(context: Context, error: RequestError, *, conflict: bool = False) -> bool:
+    context.note("trigger_unknown", detail=str(error))
+    context.observer.notice("warning", f"The outcome of the trigger is unknown ({error}).")
+    return settle(context, str(error), conflict=conflict)
+
+
+def settle(context: Context, why: str, *, conflict: bool = False) -> bool:
+    """Decide by the dataset's status alone whether an unknown trigger has begun; return whether it has.
 
     Time in which the status can't be read does not count. After a 409 (`conflict`) an unchanged status
     decides nothing: the server itself says that its state forbids another trigger.
@@ -98,14 +106,14 @@ def settle(context: Context, why: str, *, conflict: bool = False) -> None:
         if status.status_class in BEGUN:
             _began(context, "trigger_settled_begun", status=status.word)
             context.observer.notice("step", f"Processing has begun ({status.word}).")
-            return
+            return True
         if status.status_class is StatusClass.UNCLEAR:
             raise _unclear(context, status)
         if reachable_s >= window_s:
             break
         started = clock.monotonic()
         step_s = min(POLL_S, window_s - reachable_s)
-        context.control.pause(step_s)
+        context.pause(step_s)
         reachable_s += min(clock.monotonic() - started, step_s)
     if conflict or status.word.upper() != before:
         raise Undecided(
@@ -114,14 +122,13 @@ def settle(context: Context, why: str, *, conflict: bool = False) -> None:
             f"`vl-ingest settle {context.job.id} --began` or `--not-begun` and run the same command again."
         )
     _not_begun(context, "trigger_settled_not_begun", f"still {status.word} after {window_s:.0f} s")
-    context.observer.notice(
-        "step", f"Processing has not begun (still {status.word}): it may be triggered again."
-    )
+    text = f"Processing has not begun (still {status.word}): it may be triggered again."
+    context.observer.notice("step", text)
+    return False
 
 
 def read_status(context: Context) -> DatasetStatus:
     """Read the dataset's status, through outages, and record it."""
-    context.alive()
     dataset_id = known(context.reload().dataset_id)
     status = persistently(
         context, "read the dataset's status", lambda: context.api.dataset_status(dataset_id)
@@ -142,7 +149,7 @@ def wait_for_doubtful(context: Context) -> None:
         context.observer.notice(
             "waiting", f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."
         )
-        context.control.pause(left_s)
+        context.pause(left_s)
 
 
 def _began(context: Context, kind: str, **facts: object) -> None:

@@ -28,7 +28,7 @@ def watch(context: Context) -> None:
                 JobState.PROCESSING, JobState.ERRORED, "job_errored", facts={"message": status.message}
             )
             raise failed(status.message)
-        context.control.pause(interval_s)
+        context.pause(interval_s)
         interval_s = min(LONGEST_POLL_S, interval_s * GROWTH)
 
 

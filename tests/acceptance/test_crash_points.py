@@ -80,7 +80,7 @@ def test_death_at_every_point(
             place = tmp_path / name
             place.mkdir()
             world = World(place, box)
-            world.pictures(7)
+            world.pictures(5)
             if broken:
                 (world.folder / "torn.png").write_bytes(b"no picture")
             return world

@@ -65,7 +65,7 @@ def parse_fault(text: str) -> Fault:
     kind, *pairs = _pairs(rest)
     if endpoint not in ENDPOINTS:
         raise ValueError(f"{text!r}: {endpoint!r} is no endpoint; there are {', '.join(ENDPOINTS)}.")
-    if kind not in KINDS and not (kind.isdecimal() and 300 <= int(kind) <= 599):
+    if kind not in KINDS and not (kind.isdecimal() and 200 <= int(kind) <= 599):
         raise ValueError(f"{text!r}: {kind!r} is no fault; there are a status number, {', '.join(KINDS)}.")
     values = {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
     if unknown := set(values) - KEYS:

@@ -1,0 +1,141 @@
+"""Every way a trigger can be lost, with every way a status can tell: processing is accepted once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vl_ingest import cli
+from vl_ingest.sandbox import Sandbox
+from world import World
+
+# name -> (fault on the first trigger, whether the server carried that one out)
+LOSSES = {
+    "request lost": ("trigger:reset-before:times=1", False),
+    "request lost behind its body": ("trigger:reset-after:times=1", False),
+    "answer lost": ("trigger:lost-answer:times=1", True),
+    "answer cut": ("trigger:cut-answer:times=1", True),
+    "2xx in HTML, carried out": ("trigger:html:times=1", True),
+    "2xx in HTML, not carried out": ("trigger:html-lost:times=1", False),
+    "200 instead of 202, carried out": ("trigger:200:done=yes:times=1", True),
+    "a redirect, carried out": ("trigger:307:done=yes:times=1", True),
+    "5xx before": ("trigger:502:times=1", False),
+    "5xx after": ("trigger:502:done=yes:times=1", True),
+    "time-out, not carried out": ("trigger:hang:seconds=30:times=1", False),
+    "time-out, carried out": ("trigger:slow:seconds=30:times=1", True),
+    "409, carried out": ("trigger:409:done=yes:times=1", True),
+    "401 once": ("trigger:401:times=1", False),
+    "429 once": ("trigger:429:retry-after=0:times=1", False),
+    "lost twice": ("trigger:reset-after:times=2", False),
+}
+STATUSES: dict[str, dict[str, object]] = {
+    "at once": {},
+    "late": {"draft_s": 0.3},
+    "old words": {"old_statuses": True, "indexing_s": 0.3},
+    "old words, late": {"old_statuses": True, "draft_s": 0.3},
+}
+SETTLE = "0.9s"
+
+
+@pytest.fixture(autouse=True)
+def _short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait half a second for an answer, where a real run waits two minutes."""
+    from vl_ingest.api import Api
+    from vl_ingest.cli import run
+
+    def open_api(base_url: str, *_credentials: object) -> Api:
+        from vl_ingest.auth import Tokens
+
+        return Api(base_url, Tokens(lambda _skew: "token"), read_timeout_s=0.5)
+
+    monkeypatch.setattr(run, "open_api", open_api)
+    assert cli.run is run
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_processing_is_accepted_once(
+    loss: str, status: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Whatever became of the trigger, and however slowly the status tells, the server starts once."""
+    fault, carried_out = LOSSES[loss]
+    with Sandbox(root=tmp_path / "server", faults=[fault], **STATUSES[status]) as box:  # type: ignore[arg-type]  # a table
+        world = World(tmp_path, box)
+        world.pictures(2)
+        ended = world.run("--settle", SETTLE)
+        assert ended.code == 0, ended.err
+        world.check_promises()
+        requests = [r for r in box.record.requests("trigger") if r["status"] != 401]
+        if carried_out:
+            assert len(requests) <= 1, "what was carried out is not requested again"
+    record_property("points", ["trigger combinations", 1, len(LOSSES) * len(STATUSES)])
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_crash_behind_the_trigger(carried_out: bool, status: str, tmp_path: Path) -> None:
+    """The next run of a job that died in `triggering` asks the status before anything else."""
+    with Sandbox(root=tmp_path / "server", **STATUSES[status]) as box:  # type: ignore[arg-type]  # a table
+        world = World(tmp_path, box)
+        world.pictures(2)
+        (world.folder / "torn.png").write_bytes(b"no picture")
+        assert world.run().code == 3
+        _die_in_triggering(world, carried_out=carried_out)
+        assert world.run("--settle", SETTLE).code == 0
+        world.check_promises()
+        kinds = world.kinds()
+        assert ("trigger_settled_begun" in kinds) == carried_out
+        assert ("trigger_settled_not_begun" in kinds) != carried_out
+
+
+def test_a_409_that_the_status_does_not_explain_is_for_a_person(world: World) -> None:
+    """The server forbids another trigger and yet nothing moves: exit 13, nothing is sent again."""
+    world.pictures(2)
+    world.box.add_fault("trigger:409")
+    ended = world.run("--settle", "0.2s")
+    assert ended.code == 13
+    assert "vl-ingest settle" in ended.err
+    assert len(world.box.record.requests("trigger")) == 1
+    assert world.cli("settle", "job", "--not-begun").code == 0
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_settling_begins_anew_with_each_run(world: World) -> None:
+    """Two short looks of two runs do not add up to one window."""
+    world.pictures(2)
+    world.box.add_fault("trigger:reset-after")
+    first = world.run("--settle", "30s", "--max-duration", "1s")
+    assert first.code == 10
+    assert world.job().state == "triggering"
+    second = world.run("--settle", "30s", "--max-duration", "1s")
+    assert second.code == 10
+    assert len(world.box.record.requests("trigger")) == 1
+
+
+def _die_in_triggering(world: World, *, carried_out: bool) -> None:
+    """Leave the job as a run that died right behind its trigger does."""
+    import requests
+
+    from vl_ingest.model import JobState
+
+    assert world.cli("waive", "job", "--all").code == 0
+    job = world.job()
+    with world.ledger() as ledger:
+        run = ledger.jobs.take(job.id, "here", 1, "test")
+        ledger.jobs.mark_scanned(run, {})
+        ledger.jobs.finish_upload(run)
+        ledger.jobs.intend_trigger(run, _word(world), job.transaction_id or "")
+        ledger.jobs.end(run, 1)
+        assert ledger.jobs.get(job.id).state is JobState.TRIGGERING
+    if carried_out:
+        url = f"{world.box.url}/api/v1/ingestion/{job.dataset_id}/process_files/{job.transaction_id}"
+        assert requests.post(url, timeout=10).status_code == 202
+
+
+def _word(world: World) -> str:
+    import requests
+
+    facts = requests.get(f"{world.box.url}/api/v1/dataset/{world.job().dataset_id}", timeout=10).json()
+    return str(facts.get("status_new") or facts["status"])

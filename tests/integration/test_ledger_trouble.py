@@ -1,0 +1,180 @@
+"""A ledger that can't be used: a clear error, exit 4, nothing half-written, and nothing sent unrecorded."""
+
+import contextlib
+import io
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from vl_ingest import db
+from vl_ingest.cli import command_line
+from vl_ingest.errors import LedgerError
+from vl_ingest.ledger import Ledger
+from vl_ingest.model import FileState
+from world import CLEAN, World
+
+
+def test_what_is_no_database_is_left_alone(world: World) -> None:
+    """A file that is something else is refused, unchanged, before anything is sent."""
+    world.pictures(1)
+    world.ledger_path.write_bytes(b"dear diary " * 1000)
+    ended = world.run()
+    assert ended.code == 4
+    assert "--ledger" in ended.err
+    assert world.ledger_path.read_bytes() == b"dear diary " * 1000
+    assert world.box.record.requests() == []
+
+
+def test_a_ledger_of_a_newer_version_is_refused(world: World) -> None:
+    """A schema that this version does not know is not touched."""
+    world.pictures(1)
+    world.run()
+    with sqlite3.connect(world.ledger_path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for ended in (world.run(), world.cli("status")):
+        assert ended.code == 4
+        assert "newer vl-ingest" in ended.err
+
+
+def test_a_folder_in_the_ledgers_place(world: World) -> None:
+    """A path that can't be a file is a clear error."""
+    world.pictures(1)
+    world.ledger_path.mkdir()
+    assert world.run().code == 4
+    assert world.box.record.requests() == []
+
+
+def test_a_ledger_where_none_can_be_made(world: World) -> None:
+    """A parent that is a file is a clear error, too."""
+    world.pictures(1)
+    (world.place / "file").touch()
+    world.ledger_path = world.place / "file" / "ledger.db"
+    assert world.run().code == 4
+
+
+def test_a_read_only_ledger(world: World) -> None:
+    """A ledger that may not be written stops the run before anything is sent."""
+    world.pictures(1)
+    world.run()
+    requests = len(world.box.record.requests())
+    url = f"sqlite:///file:{world.ledger_path}?mode=ro&uri=true"
+    arguments = world.arguments("--new")
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        assert command_line([*arguments, "--ledger", url]) == 4
+    assert "writable" in err.getvalue()
+    assert len(world.box.record.requests()) == requests
+
+
+def test_looking_needs_a_ledger_that_is_there(world: World) -> None:
+    """A mistyped --ledger is said, not created."""
+    ended = world.cli("status")
+    assert ended.code == 4
+    assert "There is no ledger" in ended.err
+    assert not world.ledger_path.exists()
+
+
+def test_a_corrupted_page_stops_the_run(world: World) -> None:
+    """Damage in the middle of the file is a clear error, and the server is not asked for more."""
+    world.pictures(300)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    content = bytearray(world.ledger_path.read_bytes())
+    for page in range(3, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 4096] = b"\xa5" * 4096
+    world.ledger_path.write_bytes(content)
+    requests = len(world.box.record.requests())
+    ended = world.run()
+    assert ended.code == 4, ended.err
+    assert len(world.box.record.requests()) == requests
+
+
+def test_a_ledger_that_another_program_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that does not go away is waited for, then named."""
+    world.pictures(1)
+    world.run()
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_S", 0.2)
+    holder = sqlite3.connect(world.ledger_path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        ended = world.run("--new")
+        assert ended.code == 4
+        assert "Another program holds it" in ended.err
+    finally:
+        holder.close()
+    assert world.run("--new").code == 0
+
+
+def test_a_full_disk_stops_the_run_and_nothing_is_lost(world: World) -> None:
+    """When the ledger can't grow, the run stops rather than send what it can't record; later it goes on."""
+    world.pictures(400)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run("--batch-size", "50").code == 3
+    world.pictures(3000, "more")
+    program = (
+        "import sqlalchemy as sa, sys; from vl_ingest import cli\n"
+        "@sa.event.listens_for(sa.Engine, 'connect')\n"
+        "def full(connection, _record):\n"
+        "    pages = connection.execute('PRAGMA page_count').fetchone()[0]\n"
+        "    connection.execute(f'PRAGMA max_page_count = {pages + 40}')\n"
+        "sys.exit(cli.command_line(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *world.arguments(), "--ledger", str(world.ledger_path)],
+        env=CLEAN, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "Free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    world.check_promises(done=False)
+    assert world.run("--on-rejected", "skip", "--batch-size", "200").code in (0, 3)
+    world.cli("waive", "job", "--all")
+    assert world.run("--batch-size", "200").code == 0
+    world.check_promises()
+
+
+def test_a_write_that_fails_changes_nothing(world: World) -> None:
+    """A transaction is there as a whole or not at all."""
+    world.pictures(2)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    world.run()
+    with world.ledger() as ledger:
+        before = ledger.files.counts(world.job().id)
+
+        def half_done() -> None:
+            with ledger.db.write() as connection:
+                connection.execute(sa.text("UPDATE files SET state = 'sent'"))
+                connection.execute(sa.text("INSERT INTO nowhere VALUES (1)"))
+
+        with pytest.raises(LedgerError):
+            half_done()
+        assert ledger.files.counts(world.job().id) == before
+
+
+def test_queries_on_the_hot_path_use_their_indexes(tmp_path: Path) -> None:
+    """Claiming and counting never scan the files."""
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        plans: list[str] = []
+
+        def explain(
+            connection: sa.Connection, _cursor: object, statement: str, parameters: object, *_: object
+        ) -> None:
+            if statement.startswith("SELECT"):
+                rows = connection.connection.driver_connection.execute(  # type: ignore[union-attr]  # it is open
+                    f"EXPLAIN QUERY PLAN {statement}", parameters
+                )
+                plans.append("; ".join(row[3] for row in rows))
+
+        sa.event.listen(ledger.db._engine, "before_cursor_execute", explain)
+        ledger.files.pending("job", 5, 50)
+        ledger.files.counts("job")
+        ledger.files.any_known("job")
+        list(ledger.files.rows("job", FileState.REJECTED))
+    assert len(plans) == 4
+    assert "ix_files_pending" in plans[0]
+    assert "COVERING INDEX ix_files_state" in plans[1]
+    assert all("SCAN files" not in plan for plan in plans), plans
