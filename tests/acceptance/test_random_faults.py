@@ -1,0 +1,160 @@
+"""Random jobs, faults, crashes and decisions against the server: no sequence breaks a promise."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from forker import ANY
+from soak import FAULTS, soak
+from vl_ingest.model import SETTLED
+from vl_ingest.sandbox import Sandbox
+from world import CLEAN, World
+
+FORKER = Path(__file__).parents[1] / "forker.py"
+MANY = int(os.environ.get("RANDOM_FAULTS", "8"))  # examples; more by hand
+
+
+class Job(RuleBasedStateMachine):
+    """One folder, one server, and whatever may happen to both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory()
+        self.box = Sandbox(root=Path(self.place.name, "server"))
+        self.box.start_listening()
+        self.world = World(Path(self.place.name), self.box)
+        self.forker = subprocess.Popen(
+            [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
+        )
+        self.count = 0
+
+    @initialize(count=st.integers(1, 12))
+    def some_files(self, count: int) -> None:
+        """Begin with a few files."""
+        self.more_files(count)
+
+    @rule(count=st.integers(1, 6))
+    def more_files(self, count: int) -> None:
+        """Add files."""
+        for _ in range(count):
+            self.count += 1
+            self.world.picture(f"{'abc'[self.count % 3]}/p{self.count // 2}.png", self.count)
+
+    @rule()
+    def a_broken_file(self) -> None:
+        """Add one that the server refuses."""
+        self.count += 1
+        (self.world.folder / f"torn{self.count}.png").write_bytes(b"no picture %d" % self.count)
+
+    @rule(which=st.integers(1, 12))
+    def a_file_changes(self, which: int) -> None:
+        """Write another picture in a file's place."""
+        self.count += 1
+        self.world.picture(f"{'abc'[which % 3]}/p{which // 2}.png", self.count + 1000)
+
+    @rule(which=st.integers(1, 12))
+    def a_file_vanishes(self, which: int) -> None:
+        """Remove a file, if it is there."""
+        (self.world.folder / f"{'abc'[which % 3]}/p{which // 2}.png").unlink(missing_ok=True)
+
+    @rule(fault=st.sampled_from(FAULTS), times=st.integers(1, 3), after=st.integers(0, 3))
+    def the_server_misbehaves(self, fault: str, times: int, after: int) -> None:
+        """Let the next requests meet a fault."""
+        self.box.add_fault(f"{fault}:times={times}:after={after}")
+
+    @rule()
+    def a_run(self) -> None:
+        """Run the command to its end."""
+        self._run(None)
+
+    @rule(point=st.integers(1, 120))
+    def a_run_that_dies(self, point: int) -> None:
+        """Run the command, and let it die at a point between two effects."""
+        self._run(point)
+
+    @precondition(lambda self: self._has_job())
+    @rule()
+    def somebody_decides(self) -> None:
+        """Decide what waits for a decision."""
+        self.world.cli("waive", "job", "--all")
+        self.world.cli("settle", "job", "--not-delivered")
+
+    @precondition(lambda self: self._has_job())
+    @rule()
+    def somebody_retries(self) -> None:
+        """Have everything tried again."""
+        self.world.cli("retry", "job")
+
+    @invariant()
+    def every_promise_holds(self) -> None:
+        """Nothing is said to be there that is not, nothing is there twice unsaid, processing began once at most."""
+        if not self._has_job():
+            return
+        self.world.check_promises(done=False)
+        if self.box.record.triggers_accepted(self.world.job().dataset_id or "none"):
+            assert all(file.state in SETTLED for file in self.world.files()), "processed too early"
+
+    def teardown(self) -> None:
+        """Let the server behave, and finish the job as a user would."""
+        try:
+            self.box.clear_faults()
+            self.world.picture("last.png", 31)
+            for _ in range(6):
+                code = self._run(None)
+                if code == 0:
+                    break
+                self.somebody_decides()
+            assert code == 0, Path(self.place.name, "log.out").read_text()[-3000:]
+            self.world.check_promises()
+        finally:
+            assert self.forker.stdin is not None
+            assert self.forker.stdout is not None
+            self.forker.stdin.close()
+            self.forker.wait()
+            self.forker.stdout.close()
+            self.box.close()
+            self.place.cleanup()
+
+    def _run(self, point: int | None) -> int:
+        assert self.forker.stdin is not None
+        assert self.forker.stdout is not None
+        asked = {
+            "arguments": [
+                *self.world.arguments("--settle", "0.1s", "--give-up-after", "5s", "--batch-size", "4"),
+                "--ledger", str(self.world.ledger_path),
+            ],
+            "die_at": None if point is None else [ANY, point], "log": str(self.world.place / "log"),
+        }  # fmt: skip
+        self.forker.stdin.write(json.dumps(asked) + "\n")
+        self.forker.stdin.flush()
+        return int(self.forker.stdout.readline())
+
+    def _has_job(self) -> bool:
+        if not self.world.ledger_path.exists():
+            return False
+        with self.world.ledger() as ledger:
+            return bool(ledger.jobs.all())
+
+
+TestRandomFaults = Job.TestCase
+TestRandomFaults.settings = settings(
+    max_examples=MANY, stateful_step_count=8, deadline=None, derandomize=MANY == 8, print_blob=True
+)
+TestRandomFaults = pytest.mark.timeout(3600)(TestRandomFaults)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_short_soak_breaks_no_promise(seed: int) -> None:
+    """Real processes under kills, signals, outages and faults, for a quarter of a minute."""
+    tally = soak(0.2, seed)
+    assert tally["jobs"]
+    assert tally["broken promises"] == 0
+    assert tally["triggers accepted"] == tally["jobs"]
