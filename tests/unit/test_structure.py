@@ -1,0 +1,148 @@
+"""The shape of the package: imports point one way, and each kind of thing is in its room."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from world import CLEAN
+
+ROOT = Path(__file__).parents[2] / "vl_ingest"
+
+# From the bottom up; a module imports only what stands before it. What stands together imports none of itself.
+LAYERS = [
+    {"clock", "errors"},
+    {"model", "naming"},
+    {"config", "tables"},
+    {"db"},
+    {"ledger.events", "ledger.guard"},
+    {"ledger.files", "ledger.jobs"},
+    {"ledger.batches"},
+    {"ledger"},
+    {"auth", "multipart", "plan", "lock"},
+    {"api"},
+    {"context"},
+    {"retry", "scan"},
+    {"gate", "backlog", "reconcile", "prepare"},
+    {"send", "trigger"},
+    {"upload", "watch"},
+    {"job", "decide"},
+    {"cli.words"},
+    {"cli.options", "cli.display"},
+    {"cli.run", "cli.look", "cli.decide", "cli.sandbox"},
+    {"cli.demo"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+SANDBOX = [
+    {"sandbox.faults", "sandbox.record", "sandbox.pictures", "sandbox.store"},
+    {"sandbox.receive"},
+    {"sandbox.app"},
+    {"sandbox.server"},
+    {"sandbox"},
+]
+SANDBOX_RANK = {module: rank for rank, layer in enumerate(SANDBOX) for module in layer}
+
+
+def _modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if name not in ("__init__", "report"):
+            found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Yield every module that is imported anywhere in a file, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full.removeprefix("vl_ingest.") in MODULES else node.module
+
+
+def _ours(tree: ast.Module) -> set[str]:
+    return {name.removeprefix("vl_ingest.") for name in _imports(tree) if name.startswith("vl_ingest.")}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_one_way(module: str) -> None:
+    """Each module imports only from layers below its own; the sandbox only from itself."""
+    ranks = SANDBOX_RANK if module.startswith("sandbox") else RANK
+    for imported in _ours(MODULES[module]):
+        if not module.startswith("sandbox") and imported.startswith("sandbox"):
+            assert module in ("cli.sandbox", "cli.demo"), "only the command line starts the sandbox"
+        else:
+            assert ranks[imported] < ranks[module], f"{module} imports {imported}"
+
+
+def test_client_and_ledger_do_not_know_each_other() -> None:
+    """What is sent and what is recorded meet only above both."""
+    assert not any(name.startswith("ledger") or name in ("db", "tables") for name in _ours(MODULES["api"]))
+    for module in MODULES:
+        if module.startswith("ledger"):
+            assert "api" not in _ours(MODULES[module])
+
+
+@pytest.mark.parametrize(
+    ("library", "rooms"),
+    [
+        ("requests", {"api", "sandbox"}),
+        ("urllib3", {"api"}),
+        ("sqlalchemy", {"db", "tables", "ledger"}),
+        ("alembic", {"db"}),
+        ("click", {"cli"}),
+        ("rich", {"cli"}),
+        ("tenacity", {"retry"}),
+        ("jwt", {"auth", "sandbox"}),
+        ("starlette", {"sandbox"}),
+        ("uvicorn", {"sandbox"}),
+        ("PIL", {"sandbox"}),
+        ("time", {"clock", "sandbox", "cli"}),
+    ],
+)
+def test_each_library_has_its_room(library: str, rooms: set[str]) -> None:
+    """One change, one place: a library is imported where its kind of work is done, and nowhere else."""
+    users = {
+        module.split(".")[0]
+        for module, tree in MODULES.items()
+        if any(name.split(".")[0] == library for name in _imports(tree))
+    }
+    assert users <= rooms
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """A question about the options loads neither the database layer, nor HTTP, nor the server."""
+    program = (
+        "import sys; from vl_ingest.cli import command_line; command_line(sys.argv[1:]); "
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], env=CLEAN, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert "click" in loaded
+    assert not loaded & {"alembic", "sqlalchemy", "requests", "starlette", "uvicorn", "PIL", "rich", "jwt"}
+
+
+def test_a_ledger_at_head_needs_no_alembic(tmp_path: Path) -> None:
+    """Alembic is loaded to upgrade, not to look."""
+    make = "from vl_ingest.ledger import Ledger; import sys; Ledger(sys.argv[1]).close(); "
+    look = "sys.stderr.write(' '.join(sys.modules))"
+    for expected in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", make + look, str(tmp_path / "ledger.db")],
+            env=CLEAN, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert ("alembic" in done.stderr.split()) == expected
