@@ -26,6 +26,7 @@ VlIngestError                    1   unexpected
 ```
 """
 
+import signal
 from typing import ClassVar
 
 
@@ -93,7 +94,8 @@ class Interrupted(VlIngestError):
     """A signal asked the run to stop; `exit_code` is 128 + the signal's number."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}")
+        name = signal.Signals(signal_number).name
+        super().__init__(f"Stopped by {name}. Run the same command again: it goes on where this run stopped.")
         self.exit_code = 128 + signal_number  # type: ignore[misc]  # the one class whose code is a fact of the instance
 
 

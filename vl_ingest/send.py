@@ -111,8 +111,8 @@ class Sender:
             return [delivery]
         if isinstance(error, NotDelivered):
             self._record(delivery, AttemptOutcome.NOT_DELIVERED, error)
-            self.gate.failed(error.detail, unreachable=True)
             self._warn(delivery, error)
+            self.gate.failed(error.detail, unreachable=True)
             return [delivery]
         if isinstance(error, OutcomeUnknown):
             return self._unknown(delivery, error, body)
@@ -148,10 +148,11 @@ class Sender:
     def _unknown(self, delivery: Delivery, error: OutcomeUnknown, body: MultipartBody) -> list[Delivery]:
         context = self._context
         self._record(delivery, AttemptOutcome.UNKNOWN, error, body)
-        self.gate.failed(error.detail, unreachable=False)
         if context.settings.on_unknown is OnUnknown.HOLD:
+            self.gate.failed(error.detail, unreachable=False)
             return self._hold(delivery, str(error))
         self._warn(delivery, error)
+        self.gate.failed(error.detail, unreachable=False)
         with self._lock:
             if self._delivered > delivery.delivered_before:
                 delivery.strikes += 1
@@ -262,6 +263,9 @@ class Sender:
         )
 
     def _warn(self, delivery: Delivery, error: RequestError) -> None:
+        """Say that an attempt failed; in an outage the display says what everybody waits for instead."""
+        if self.gate.closed:
+            return
         batch = delivery.batch
         self._context.observer.notice(
             "warning",

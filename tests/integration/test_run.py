@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,26 @@ def test_cancelled_job_is_left_alone(world: World) -> None:
     assert ended.code == 2
     assert "--new" in ended.err
     assert FileState.SENT in world.states().values()
+
+
+def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that have nothing to do wait for the scanner; nothing is processed before the last file is found."""
+    from vl_ingest import scan
+
+    world.pictures(12)
+    found = scan.Scanner.found
+
+    def slowly(scanner: scan.Scanner) -> object:
+        for item in found(scanner):
+            time.sleep(0.1)
+            yield item
+
+    monkeypatch.setattr(scan.Scanner, "found", slowly)
+    monkeypatch.setattr(scan, "FIRST_CHUNK", 1)
+    monkeypatch.setattr(scan, "CHUNK", 1)
+    assert world.run().code == 0
+    assert len(world.held()) == 12
+    assert len(world.box.record.requests("upload")) > 3, "sending starts before the scan ends"
+    world.check_promises()

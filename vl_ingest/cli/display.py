@@ -240,13 +240,15 @@ def _describe(progress: Progress, rate: float) -> str:
 
 
 def _panel(text: str, progress: Progress, trouble: str) -> Any:
-    from rich.console import Group
     from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
     counts = progress.counts
     done = min(counts.total_bytes, _settled_bytes(counts) + progress.bytes_moving)
-    rows: list[Any] = [ProgressBar(total=max(1, counts.total_bytes), completed=done), Text(text)]
+    panel = Table.grid()
+    panel.add_row(ProgressBar(total=max(1, counts.total_bytes), completed=done))
+    panel.add_row(Text(text))
     if trouble:
-        rows.append(Text(f"last trouble: {trouble}", style="dim", overflow="ellipsis", no_wrap=True))
-    return Group(*rows)
+        panel.add_row(Text(f"last trouble: {trouble}", style="dim", overflow="ellipsis", no_wrap=True))
+    return panel

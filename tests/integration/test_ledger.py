@@ -1,0 +1,237 @@
+"""The ledger's guards: no state is set unless it was what it should be, no effect is intended without the lease."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from vl_ingest.errors import JobHeld, UsageError
+from vl_ingest.ledger import Ledger, TransitionRefused
+from vl_ingest.ledger.batches import Problem
+from vl_ingest.ledger.guard import move
+from vl_ingest.model import (
+    TRANSITIONS,
+    AttemptOutcome,
+    Batch,
+    BatchState,
+    Facts,
+    FileState,
+    Found,
+    JobState,
+    Run,
+)
+from vl_ingest.tables import attempts, files, jobs
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Return a fresh ledger in a real file."""
+    with Ledger(tmp_path / "ledger.db") as book:
+        yield book
+
+
+@pytest.fixture
+def run(ledger: Ledger) -> Run:
+    """Return a run on a job with an open transaction and five pending files."""
+    job = ledger.jobs.enter("/source", "name", "http://server", {})
+    run = ledger.jobs.take(job.id, "host", 1, "test")
+    ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(5)])
+    ledger.jobs.step(
+        job.id, run, JobState.CREATED, JobState.DATASET_CREATED, "dataset_created", dataset_id="d"
+    )
+    ledger.jobs.step(
+        job.id,
+        run,
+        JobState.DATASET_CREATED,
+        JobState.TRANSACTION_OPEN,
+        "transaction_opened",
+        transaction_id="1",
+    )
+    return run
+
+
+def _claim(ledger: Ledger, run: Run, count: int = 5) -> Batch:
+    batch = ledger.batches.claim(run, "1", ledger.files.pending(run.job_id, 0, count), [])
+    assert batch is not None
+    return batch
+
+
+def _send_all(ledger: Ledger, run: Run) -> None:
+    batch = _claim(ledger, run)
+    ledger.batches.record_sent(run, batch, ["0" * 64] * len(batch.files), 202)
+
+
+def _states(ledger: Ledger, run: Run) -> set[str]:
+    return {str(file.state) for file in ledger.files.rows(run.job_id)}
+
+
+def test_trigger_is_not_intended_before_this_runs_scan_is_complete(ledger: Ledger, run: Run) -> None:
+    """Everything sent is not enough: the folder must have been seen to its end, by this very run."""
+    _send_all(ledger, run)
+    with pytest.raises(TransitionRefused):
+        ledger.jobs.finish_upload(run)
+    ledger.jobs.mark_scanned(run, {})
+    ledger.jobs.finish_upload(run)
+    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    with pytest.raises(TransitionRefused):
+        ledger.jobs.intend_trigger(later, "DRAFT", "1")
+    assert ledger.jobs.get(run.job_id).state is JobState.UPLOADED
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in FileState if state not in (FileState.SENT, FileState.WAIVED)]
+)
+def test_trigger_is_not_intended_while_a_file_is_unsent(ledger: Ledger, run: Run, state: FileState) -> None:
+    """One file in any state but sent and waived holds it, however it got there."""
+    _send_all(ledger, run)
+    ledger.jobs.mark_scanned(run, {})
+    with ledger.db.write() as connection:
+        connection.execute(sa.update(files).where(files.c.path == "3.png").values(state=state))
+    with pytest.raises(TransitionRefused):
+        ledger.jobs.finish_upload(run)
+    with ledger.db.write() as connection:
+        connection.execute(sa.update(jobs).values(state=JobState.UPLOADED))
+    with pytest.raises(TransitionRefused):
+        ledger.jobs.intend_trigger(run, "DRAFT", "1")
+
+
+def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run) -> None:
+    """Once another run has the job, nothing more is intended in the name of the first."""
+    batch = _claim(ledger, run, 2)
+    ledger.jobs.take(run.job_id, "host", 2, "test")
+    for effect in (
+        lambda: ledger.jobs.beat(run),
+        lambda: ledger.jobs.intend(run, "create_intended"),
+        lambda: ledger.batches.claim(run, "1", ledger.files.pending(run.job_id, 0, 1), []),
+        lambda: ledger.batches.begin_attempt(run, batch),
+        lambda: ledger.jobs.mark_scanned(run, {}),
+        lambda: ledger.jobs.intend_trigger(run, "DRAFT", "1"),
+        lambda: ledger.files.add(run, [Found("new.png", Facts(1, 1))]),
+    ):
+        with pytest.raises(JobHeld):
+            effect()
+
+
+def test_a_run_on_another_host_is_respected_until_its_lease_is_over(ledger: Ledger, run: Run) -> None:
+    """A heartbeat from elsewhere holds the job; an old one does not."""
+    with pytest.raises(JobHeld, match="host"):
+        ledger.jobs.take(run.job_id, "another", 1, "test")
+    with ledger.db.write() as connection:
+        connection.execute(sa.text("UPDATE runs SET heartbeat_at = '2020-01-01 00:00:00.000000'"))
+    assert ledger.jobs.take(run.job_id, "another", 1, "test").host == "another"
+
+
+@pytest.mark.parametrize("machine", TRANSITIONS, ids=lambda machine: machine.__name__)
+def test_a_transition_that_is_not_in_the_table_is_a_mistake(ledger: Ledger, machine: type[JobState]) -> None:
+    """Every pair of states that the table does not list is refused before it reaches the database."""
+    for before in machine:
+        for after in machine:
+            if after not in TRANSITIONS[machine][before]:
+                with ledger.db.write() as connection, pytest.raises(ValueError, match="no transition"):
+                    move(connection, files, files.c.id == 1, before, after)
+
+
+def test_a_transition_from_another_state_changes_nothing(ledger: Ledger, run: Run) -> None:
+    """The guarded update raises, and the whole transaction is taken back."""
+    batch = _claim(ledger, run, 3)
+    ledger.batches.record_sent(run, batch, ["0" * 64] * 3, 202)
+    for again in (
+        lambda: ledger.batches.record_sent(run, batch, ["1" * 64] * 3, 202),
+        lambda: ledger.batches.conclude(run, batch, BatchState.FAILED, FileState.PENDING, None),
+        lambda: ledger.batches.split(run, batch, [batch.files[:1], batch.files[1:]], "why"),
+    ):
+        with pytest.raises(TransitionRefused):
+            again()
+    assert {f.sha256 for f in ledger.files.rows(run.job_id, FileState.SENT)} == {"0" * 64}
+    assert len(list(ledger.events.history(run.job_id, "batch_sent"))) == 1
+
+
+def test_two_claims_never_share_a_file(ledger: Ledger, run: Run) -> None:
+    """Of two that want the same files, one gets them and the other is refused as a whole."""
+    wanted = ledger.files.pending(run.job_id, 0, 5)
+    refused: list[Exception] = []
+
+    def claim() -> None:
+        try:
+            ledger.batches.claim(run, "1", wanted, [])
+        except TransitionRefused as exc:
+            refused.append(exc)
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 3
+    with ledger.db.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(attempts)).scalar_one() == 1
+
+
+def test_an_intent_without_receipt_becomes_unknown(ledger: Ledger, run: Run) -> None:
+    """Whatever was being sent when its run died may have arrived: batch, attempt and files say so."""
+    _claim(ledger, run, 3)
+    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    assert ledger.batches.abandon_in_flight(later, died=True) == 3
+    unknown = list(ledger.files.rows(run.job_id, FileState.UNKNOWN))
+    assert [file.unknown_attempts for file in unknown] == [1, 1, 1]
+    assert ledger.batches.abandon_in_flight(later, died=True) == 0
+
+
+def test_a_batch_that_was_never_attempted_is_not_in_doubt(ledger: Ledger, run: Run) -> None:
+    """Halves of a split that nobody had begun to send when the run died are simply pending again."""
+    batch = _claim(ledger, run, 4)
+    refused = ledger.batches.record_failure(run, batch, AttemptOutcome.REFUSED, 400, "bad")
+    halves = ledger.batches.split(run, refused, [refused.files[:2], refused.files[2:]], "400")
+    ledger.batches.begin_attempt(run, halves[0])
+    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    assert ledger.batches.abandon_in_flight(later, died=True) == 2
+    assert {file.path for file in ledger.files.rows(run.job_id, FileState.UNKNOWN)} == {"0.png", "1.png"}
+    assert {file.path for file in ledger.files.rows(run.job_id, FileState.PENDING)} == {
+        "2.png",
+        "3.png",
+        "4.png",
+    }
+
+
+def test_what_can_not_be_sent_is_set_aside_with_the_claim(ledger: Ledger, run: Run) -> None:
+    """Problems and the intent are one transaction."""
+    rows = ledger.files.pending(run.job_id, 0, 2)
+    ledger.batches.claim(run, "1", rows[1:], [Problem(rows[0], FileState.MISSING, "gone")])
+    assert _states(ledger, run) == {"missing", "in_flight", "pending"}
+
+
+def test_a_known_file_is_recognised_and_only_pending_ones_are_refreshed(ledger: Ledger, run: Run) -> None:
+    """The same path is the same file; a sent one that differs is flagged, not changed."""
+    batch = _claim(ledger, run, 2)
+    ledger.batches.record_sent(run, batch, ["0" * 64] * 2, 202)
+    assert ledger.files.add(run, [Found(f"{n}.png", Facts(99, 99)) for n in range(5)]) == 0
+    facts = {file.path: file.facts.size_bytes for file in ledger.files.rows(run.job_id)}
+    assert facts == {"0.png": 10, "1.png": 10, "2.png": 99, "3.png": 99, "4.png": 99}
+    assert ledger.files.changed_after(run.job_id) == 2
+
+
+def test_one_unfinished_job_for_one_folder_name_and_server(ledger: Ledger, run: Run) -> None:
+    """Entering again gives the same job; another folder under the name is refused."""
+    assert ledger.jobs.enter("/source", "name", "http://server", {}, new=True).id == run.job_id
+    with pytest.raises(UsageError, match="--source"):
+        ledger.jobs.enter("/other", "name", "http://server", {})
+    assert ledger.jobs.enter("/other", "name", "http://server", {}, new=True).id != run.job_id
+
+
+def test_names_stay_unique_over_many_chunks(ledger: Ledger, run: Run) -> None:
+    """However often a base name comes, and in whatever chunk, no two files are sent under one name."""
+    for chunk in range(5):
+        ledger.files.add(run, [Found(f"{chunk}/{n}/same.png", Facts(1, 1)) for n in range(40)])
+    names = [file.sent_as for file in ledger.files.rows(run.job_id)]
+    assert len(names) == len(set(names)) == 205
+
+
+def test_pending_files_come_page_by_page(ledger: Ledger, run: Run) -> None:
+    """Pending files come in the order they were found, page by page."""
+    ledger.files.add(run, [Found(f"more/{n}.png", Facts(1, 1)) for n in range(2500)])
+    seen, after = 0, 0
+    while page := ledger.files.pending(run.job_id, after, 400):
+        seen, after = seen + len(page), page[-1].id
+    assert seen == 2505
