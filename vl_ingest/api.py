@@ -77,6 +77,8 @@ class Api:
             if body.bytes_out == 0 and exc.http_status is None:
                 raise NotDelivered(exc.detail) from exc
             raise
+        if body.bytes_out < len(body):
+            raise OutcomeUnknown("the receipt came before the files were sent", 202)
         return 202
 
     def trigger(self, dataset_id: str, transaction_id: str) -> int:

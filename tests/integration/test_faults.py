@@ -1,6 +1,7 @@
 """Every answer of the design's table, on the real command and a server that gives it."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,16 @@ def test_a_lost_answer_is_delivered_twice_and_said_so(world: World) -> None:
     ended = world.run()
     assert ended.code == 0
     assert ended.summary["possibly_twice"] == 5
+    world.check_promises()
+
+
+def test_a_receipt_for_a_body_that_was_not_sent_is_none(make_world: MakeWorld) -> None:
+    """An early 202, from some proxy, does not make files delivered that never left."""
+    world = make_world(check_images=False)
+    (world.folder / "long.mp4").write_bytes(os.urandom(1000) * 30_000)
+    world.box.add_fault("upload:202:early=yes:times=1")
+    assert world.run().code == 0
+    assert "attempt_unknown" in world.kinds()
     world.check_promises()
 
 

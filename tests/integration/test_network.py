@@ -1,0 +1,107 @@
+"""Certificates, proxies and clocks: what lies between the command and the server."""
+
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import trustme
+
+from vl_ingest.tables import attempts
+from world import World
+
+
+class _Gone(http.server.BaseHTTPRequestHandler):
+    """Answers every GET with 404, so that a run that gets here stops."""
+
+    def do_GET(self) -> None:
+        body = b'{"detail": "nothing here"}'
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Return a certificate authority that nobody knows."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure_url(authority: trustme.CA) -> Iterator[str]:
+    """Serve over TLS, with a certificate of that authority."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Gone)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_certificate_that_can_not_be_trusted_is_refused(world: World, secure_url: str) -> None:
+    """It is permanent (7), nothing is retried for a day, and the message says what to do."""
+    world.pictures(1)
+    ended = world.cli("run", str(world.folder), "--name", "x", "--base-url", secure_url)
+    assert ended.code == 7
+    assert "REQUESTS_CA_BUNDLE" in ended.err
+    assert "is gone" not in ended.err
+
+
+def test_an_authority_of_ones_own_is_trusted_when_named(
+    world: World, secure_url: str, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With REQUESTS_CA_BUNDLE the same server is talked to."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    world.pictures(1)
+    ended = world.cli("run", str(world.folder), "--name", "x", "--base-url", secure_url)
+    assert ended.code == 7
+    assert "nothing here" in ended.err
+
+
+def test_a_proxy_that_is_away_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies of the environment are used, and one that can't be reached means that nothing was delivered."""
+    world.pictures(1)
+    with world.box.offline():
+        monkeypatch.setenv("http_proxy", world.box.url)
+        ended = world.cli(
+            "run",
+            str(world.folder),
+            "--name",
+            "x",
+            "--base-url",
+            "http://server.invalid",
+            "--give-up-after",
+            "0.3s",
+        )
+    assert ended.code == 5
+    assert "create_failed" in world.kinds("x")
+    assert "create_unknown" not in world.kinds("x")
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait(world: World) -> None:
+    """A doubt that seems to lie in the future is waited for one window, not for years."""
+    world.pictures(3)
+    world.box.add_fault("upload:lost-answer:times=1")
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run("--on-rejected", "hold").code == 3
+    with world.ledger() as ledger, ledger.db.write() as connection:
+        connection.execute(
+            sa.update(attempts)
+            .values(ended_at=sa.func.datetime("now", "+10 years"))
+            .where(attempts.c.outcome == "unknown")
+        )
+    world.cli("waive", "job", "--all")
+    assert world.run().code == 0
+    world.check_promises()
