@@ -111,6 +111,7 @@ def work(
             if new_transaction:
                 _reopen(context)
             _advance(context)
+            # Files that came while this very run watched are the next run's to report.
             late = _not_in_dataset(ledger, job, settings) if job.state in TRIGGERED else None
     return summarise(ledger, job.id, not_in_dataset=late)
 
@@ -197,8 +198,9 @@ def _finished(ledger: Ledger, job: Job, settings: Settings) -> Summary:
 
 
 def _not_in_dataset(ledger: Ledger, job: Job, settings: Settings) -> int | None:
-    """Count the files in the folder that came after the trigger; None if the folder is gone."""
-    if not os.path.isdir(job.source):
+    """Count the files in the folder that came after the trigger; None if nobody can look any more."""
+    listed = settings.files_from
+    if not os.path.isdir(job.source) or (listed is not None and not os.path.isfile(listed)):
         return None
     late, chunk = 0, []
     for item in Scanner(job.source, settings).found():

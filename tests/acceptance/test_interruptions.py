@@ -158,6 +158,34 @@ def test_a_closed_terminal_does_not_kill_a_job(make_world: MakeWorld) -> None:
     world.check_promises()
 
 
+def test_a_reader_that_has_enough_is_no_error(world: World) -> None:
+    """`vl-ingest files ... | head` ends without a traceback and without a failure."""
+    world.pictures(3)
+    world.run()
+    program = [sys.executable, "-m", "vl_ingest", "files", "job", "--ledger", str(world.ledger_path)]
+    with subprocess.Popen(
+        program, env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, "")
+
+
+def test_a_list_from_standard_input_is_asked_for_again(world: World) -> None:
+    """`resume` does not send what the list left out, nor wait on a terminal for a list."""
+    world.pictures(2)
+    with world.start("--files-from", "-", stdin=subprocess.PIPE) as process:
+        process.communicate("p0000.png\ngone.png\n")
+    assert process.returncode == 3
+    assert set(world.states()) == {"p0000.png", "gone.png"}
+    world.cli("waive", "job", "gone.png")
+    ended = world.cli("resume", "job")
+    assert ended.code == 2
+    assert "--files-from" in ended.err
+
+
 def test_max_duration_stops_cleanly(make_world: MakeWorld) -> None:
     """--max-duration ends with 10 and nothing in doubt; the same command goes on."""
     world = make_world(faults=["upload:slow:seconds=0.1"])

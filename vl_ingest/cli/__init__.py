@@ -36,11 +36,15 @@ for command in (
 def command_line(arguments: Sequence[str]) -> int:
     """Carry out one command line and return its exit code; the only place that knows both."""
     try:
-        result = cli.main(args=list(arguments), prog_name="vl-ingest", standalone_mode=False)
+        # Not `cli.main`: that takes a closed pipe for a failure.
+        with cli.make_context("vl-ingest", list(arguments)) as context:
+            result = cli.invoke(context)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except VlIngestError as exc:
         _say(str(exc))

@@ -97,6 +97,8 @@ def resume(
     with open_ledger(ledger) as book, _signals() as control:
         known = book.jobs.find(job_reference) if job_reference else _only_unfinished(book)
         settings = settings_from(values, Settings.from_record(known.settings))
+        if settings.files_from == "-" and not values["files_from"]:
+            raise UsageError("The job's list of files came from standard input: say --files-from again.")
         moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
         api = open_api(base_url if moved else known.base_url, no_auth, token_file, token_command)
         from vl_ingest.cli.display import Display
