@@ -26,10 +26,9 @@ SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
     "plain": ([], [], False),
     "failing": (
         ["create:lost-answer:times=1", "open:lost-answer:times=1", "upload:503:done=yes:times=1",
-         "upload:reset-inside:after=1:times=1", "trigger:lost-answer:times=1", "status:503:times=1"],
+         "upload:reset-inside:after=1:times=1", "trigger:reset-after:times=1", "trigger:lost-answer:after=1:times=1", "status:503:times=1"],
         [], False,
     ),
-    "trigger lost": (["trigger:reset-after:times=1", "trigger:reset-before:after=1:times=1"], [], False),
     "refused file": ([], ["--on-rejected", "skip"], True),
 }  # fmt: skip
 

@@ -213,17 +213,6 @@ def test_environment_sets_options(world: World) -> None:
     assert len(world.box.record.requests("upload")) == 5
 
 
-def test_demo_proves_itself(tmp_path: Path) -> None:
-    """The README's first command: killed, cut off, one broken file, and complete all the same."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vl_ingest", "demo"],
-        env={**CLEAN, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "processing was started exactly once" in done.stdout
-    assert list(tmp_path.iterdir()) == [], "the demo cleans up"
-
-
 def test_demo_takes_a_folder(world: World, tmp_path: Path) -> None:
     """With a folder of one's own the demo sends that."""
     world.pictures(30)
