@@ -14,10 +14,8 @@ from urllib.parse import quote
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
-from vl_ingest import __version__, clock
+from vl_ingest import clock
 from vl_ingest.auth import Token, Tokens
 from vl_ingest.errors import (
     BadRequest,
@@ -32,9 +30,9 @@ from vl_ingest.errors import (
     TooLarge,
 )
 from vl_ingest.model import DatasetStatus
-from vl_ingest.multipart import BLOCK_BYTES, MultipartBody
+from vl_ingest.multipart import MultipartBody
+from vl_ingest.wire import Bearer, Session
 
-USER_AGENT = f"vl-ingest/{__version__} {requests.utils.default_user_agent()}"
 ANSWER_BYTES = 1024 * 1024  # more of an answer is not read
 LONGEST_PAUSE_S = 86400.0  # whatever Retry-After asks for
 
@@ -102,21 +100,21 @@ class Api:
             n_videos=content.get("n_videos"),
         )
 
-    def _session(self) -> "_Session":
+    def _session(self) -> Session:
         """Return this thread's session, whose connection is kept between requests."""
-        session: _Session | None = getattr(self._kept, "session", None)
+        session: Session | None = getattr(self._kept, "session", None)
         if session is None:
-            session = self._kept.session = _Session()
+            session = self._kept.session = Session()
         return session
 
     def _fresh(self, method: str, path: str, receipt: int, *, params: dict[str, str] | None = None) -> bytes:
         """Send a request with an effect over its own connection: a kept one may be dead."""
-        with _Session() as session:
+        with Session() as session:
             return self._send(session, method, path, receipt, params=params)
 
     def _send(
         self,
-        session: "_Session",
+        session: Session,
         method: str,
         path: str,
         receipt: int,
@@ -133,7 +131,7 @@ class Api:
                 params=params,
                 data=body,  # type: ignore[arg-type]  # requests takes anything with `read` and a length
                 headers={"Content-Type": body.content_type} if body is not None else {},
-                auth=_Bearer(token),
+                auth=Bearer(token),
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
@@ -277,87 +275,3 @@ def _number(value: object) -> float | None:
 
 def _segment(text: str) -> str:
     return quote(text, safe="")
-
-
-class _Bearer(AuthBase):
-    """Sets the header, or none; being there, it keeps requests from looking into ~/.netrc."""
-
-    def __init__(self, token: Token | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token.value}"
-        return request
-
-
-class _Wire:
-    """What the connection knows and requests does not tell."""
-
-    def __init__(self) -> None:
-        self.started = True  # something of the request may have been written
-        self.timeout_s = 120.0
-
-
-class _Session(requests.Session):
-    """A session for one thread whose connections report to `wire`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wire = _Wire()
-        self.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
-        adapter = _Adapter(self.wire)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-
-class _Adapter(HTTPAdapter):
-    """Sends in large blocks, repeats nothing, and knows whether a failed request had begun."""
-
-    def __init__(self, wire: _Wire) -> None:
-        self._wire = wire
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, blocksize=BLOCK_BYTES, **kwargs)
-        self._watch(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
-        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
-        if not proxy.lower().startswith("socks"):  # made of its own classes; there `started` stays True
-            self._watch(manager)
-        return manager
-
-    def _watch(self, manager: urllib3.PoolManager) -> None:
-        wire = self._wire
-
-        class Watched:
-            """A connection that says when it connects and when it sends."""
-
-            sock: Any
-
-            def connect(self) -> None:
-                wire.started = False
-                super().connect()  # type: ignore[misc]  # mixed into urllib3's connections below
-                wire.started = False  # a proxy's CONNECT is not the request
-
-            def send(self, data: Any) -> None:
-                if self.sock is None:
-                    self.connect()
-                self.sock.settimeout(wire.timeout_s)  # else a slow link is cut by the connect time-out
-                wire.started = True
-                super().send(data)  # type: ignore[misc]  # mixed into urllib3's connections below
-
-        class Plain(Watched, urllib3.connection.HTTPConnection):
-            pass
-
-        class Secure(Watched, urllib3.connection.HTTPSConnection):
-            pass
-
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}

@@ -19,12 +19,12 @@ class Progress:
 
     state: JobState
     counts: Counts
-    bytes_moving: int
-    attempts_failed: int
-    scanning: bool
-    waiting: str | None  # what the run waits for, in words; None while it works
-    status: str | None  # the server's word
-    status_progress: float | None
+    bytes_moving: int = 0
+    attempts_failed: int = 0
+    scanning: bool = False
+    waiting: str | None = None  # what the run waits for, in words; None while it works
+    status: str | None = None  # the server's word, while it is processing
+    status_progress: float | None = None  # 0 to 100
 
 
 class Observer:

@@ -1,10 +1,8 @@
 """Pure decisions on what is sent together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from vl_ingest.model import FileRow
-
-FRAME_BYTES = 512  # at most, of multipart headers around a file with a name of ordinary length
 
 
 def fits(count: int, size_bytes: int, file_bytes: int, *, batch_size: int, batch_bytes: int) -> bool:
@@ -25,8 +23,3 @@ def halves(files: Sequence[FileRow]) -> list[Sequence[FileRow]]:
     """Cut a batch of two files or more in two."""
     middle = len(files) // 2
     return [files[:middle], files[middle:]]
-
-
-def total_bytes(files: Iterable[FileRow]) -> int:
-    """Return the bytes of all files, with a generous frame around each."""
-    return sum(file.facts.size_bytes + FRAME_BYTES for file in files)

@@ -140,8 +140,6 @@ class _Ticks:
                     attempts_failed=self._sender.attempts_failed,
                     scanning=self._scanning.is_alive(),
                     waiting=self._sender.gate.waiting,
-                    status=None,
-                    status_progress=None,
                 )
             )
             cost_s = clock.monotonic() - now

@@ -1,6 +1,6 @@
 """Follow processing on the server until it is done."""
 
-from vl_ingest.context import Context
+from vl_ingest.context import Context, Progress
 from vl_ingest.errors import ProcessingFailed
 from vl_ingest.model import JobState, StatusClass
 from vl_ingest.trigger import read_status
@@ -28,6 +28,10 @@ def watch(context: Context) -> None:
                 JobState.PROCESSING, JobState.ERRORED, "job_errored", facts={"message": status.message}
             )
             raise failed(status.message)
+        counts = context.ledger.files.counts(context.job.id)
+        context.observer.progress(
+            Progress(JobState.PROCESSING, counts, status=status.word, status_progress=status.progress)
+        )
         context.pause(interval_s)
         interval_s = min(LONGEST_POLL_S, interval_s * GROWTH)
 

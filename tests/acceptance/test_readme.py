@@ -49,7 +49,9 @@ def test_the_output_shown_is_the_demos(tmp_path: Path) -> None:
     weather = {_blurred(line) for line in shown.splitlines()} - {
         _blurred(line) for line in done.stdout.splitlines()
     }
-    assert all(line.startswith(("warning:", "#", "An earlier", "Waiting", "The server answers")) for line in weather), weather
+    assert all(
+        line.startswith(("warning:", "#", "An earlier", "Waiting", "The server answers")) for line in weather
+    ), weather
 
 
 @pytest.mark.parametrize("words", list(_mentioned()), ids=" ".join)

@@ -23,6 +23,7 @@ LAYERS = [
     {"ledger.batches"},
     {"ledger"},
     {"auth", "multipart", "plan", "lock"},
+    {"wire"},
     {"api"},
     {"context"},
     {"retry", "scan"},
@@ -97,8 +98,8 @@ def test_client_and_ledger_do_not_know_each_other() -> None:
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("requests", {"api", "sandbox"}),
-        ("urllib3", {"api"}),
+        ("requests", {"api", "wire"}),
+        ("urllib3", {"api", "wire"}),
         ("sqlalchemy", {"db", "tables", "ledger"}),
         ("alembic", {"db"}),
         ("click", {"cli"}),

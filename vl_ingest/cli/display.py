@@ -88,6 +88,7 @@ class Display(Observer):
             total_files=progress.counts.total, total_bytes=progress.counts.total_bytes,
             sent_bytes=progress.counts.bytes.get(FileState.SENT, 0), bytes_per_s=round(rate),
             attempts_failed=progress.attempts_failed, scanning=progress.scanning, waiting=progress.waiting,
+            status=progress.status, status_progress=progress.status_progress,
         )  # fmt: skip
 
     def file_error(self, path: str, state: FileState, reason: str) -> None:
@@ -226,6 +227,9 @@ def _settled_bytes(counts: Counts) -> int:
 
 def _describe(progress: Progress, rate: float) -> str:
     counts = progress.counts
+    if progress.status is not None:
+        percent = "" if progress.status_progress is None else f", {progress.status_progress:.0f} %"
+        return f"{files_text(counts[FileState.SENT])} delivered; the server says {progress.status}{percent}"
     done = sum(counts[state] for state in SETTLED)
     done_bytes = _settled_bytes(counts) + progress.bytes_moving
     total = f"{counts.total:,}" + ("+" if progress.scanning else "")
@@ -247,7 +251,10 @@ def _panel(text: str, progress: Progress, trouble: str) -> Any:
     counts = progress.counts
     done = min(counts.total_bytes, _settled_bytes(counts) + progress.bytes_moving)
     panel = Table.grid()
-    panel.add_row(ProgressBar(total=max(1, counts.total_bytes), completed=done))
+    if progress.status is None:
+        panel.add_row(ProgressBar(total=max(1, counts.total_bytes), completed=done))
+    else:
+        panel.add_row(ProgressBar(total=100, completed=progress.status_progress or 0))
     panel.add_row(Text(text))
     if trouble:
         panel.add_row(Text(f"last trouble: {trouble}", style="dim", overflow="ellipsis", no_wrap=True))

@@ -153,7 +153,7 @@ class App:
                     names = [part.file_name for part in body.parts]
                     named = self._faults.next_named(name, time.monotonic() - self._started, names)
                     fault = fault or named
-                response = await self._before(request, fault)
+                response = await self._before(request, fault, RECEIPTS[name])
                 if response is None:
                     if body is not None:
                         self._store.check_upload(
@@ -188,7 +188,7 @@ class App:
 
         return endpoint
 
-    async def _before(self, request: Request, fault: Fault | None) -> Response | None:
+    async def _before(self, request: Request, fault: Fault | None, receipt: int) -> Response | None:
         """Return the answer of a fault that keeps the request from being carried out."""
         if fault is None:
             return None
@@ -199,7 +199,7 @@ class App:
         if fault.kind in ("hang", "reset-after"):
             return await self._reset(request)
         if fault.kind == "html-lost":
-            return HTMLResponse(PAGE, RECEIPTS[_name(request)])
+            return HTMLResponse(PAGE, receipt)
         if fault.kind == "redirect":
             return Response(status_code=307, headers={"location": fault.to})
         return None
@@ -323,16 +323,6 @@ def _fault_answer(fault: Fault, *, close: bool = False) -> Response:
 def _nothing() -> Response:
     """Return what is sent to nobody: the connection is gone."""
     return Response(status_code=204, headers={"x-none": "yes"})
-
-
-def _name(request: Request) -> str:
-    if "process_files" in request.url.path:
-        return "trigger"
-    if "new_dataset" in request.url.path:
-        return "create"
-    if "data_files" in request.url.path:
-        return "upload" if request.method == "POST" else "open"
-    return "status"
 
 
 def _client(request: Request) -> tuple[str, int]:

@@ -1,0 +1,105 @@
+"""How requests travel: sessions whose connections send in large blocks and tell whether they have begun.
+
+`requests` builds the connections and says too little when one fails: whether anything of a request may have
+reached the server decides between "try again" and "unknown". So the connections of urllib3 are extended here.
+"""
+
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from vl_ingest import __version__
+from vl_ingest.auth import Token
+from vl_ingest.multipart import BLOCK_BYTES
+
+USER_AGENT = f"vl-ingest/{__version__} {requests.utils.default_user_agent()}"
+
+
+class Bearer(AuthBase):
+    """Sets the header, or none; being there, it keeps requests from looking into ~/.netrc."""
+
+    def __init__(self, token: Token | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header to a request that is about to be sent."""
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token.value}"
+        return request
+
+
+class Wire:
+    """What the connection knows and requests does not tell."""
+
+    def __init__(self) -> None:
+        self.started = True  # something of the request may have been written
+        self.timeout_s = 120.0
+
+
+class Session(requests.Session):
+    """A session for one thread whose connections report to `wire`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire = Wire()
+        self.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        adapter = Adapter(self.wire)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+
+class Adapter(HTTPAdapter):
+    """Sends in large blocks, repeats nothing, and knows whether a failed request had begun."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools for direct connections."""
+        super().init_poolmanager(*args, blocksize=BLOCK_BYTES, **kwargs)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
+        """Return the pools for connections through a proxy."""
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
+        if not proxy.lower().startswith("socks"):  # made of its own classes; there `started` stays True
+            self._watch(manager)
+        return manager
+
+    def _watch(self, manager: urllib3.PoolManager) -> None:
+        wire = self._wire
+
+        class Watched:
+            """A connection that says when it connects and when it sends."""
+
+            sock: Any
+
+            def connect(self) -> None:
+                wire.started = False
+                super().connect()  # type: ignore[misc]  # mixed into urllib3's connections below
+                wire.started = False  # a proxy's CONNECT is not the request
+
+            def send(self, data: Any) -> None:
+                if self.sock is None:
+                    self.connect()
+                self.sock.settimeout(wire.timeout_s)  # else a slow link is cut by the connect time-out
+                wire.started = True
+                super().send(data)  # type: ignore[misc]  # mixed into urllib3's connections below
+
+        class Plain(Watched, urllib3.connection.HTTPConnection):
+            pass
+
+        class Secure(Watched, urllib3.connection.HTTPSConnection):
+            pass
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
