@@ -1,5 +1,6 @@
 """Fixtures: each test gets a world of its own, on ports that the system chooses."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,8 +20,6 @@ MakeWorld = Callable[..., World]
 @pytest.fixture(autouse=True)
 def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the machine's own settings and state folder out of the tests."""
-    import os
-
     for name in list(os.environ):
         if name.startswith(("VL_INGEST_", "VISUAL_LAYER_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -49,6 +48,11 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
 def world(make_world: MakeWorld) -> World:
     """Return a world whose server behaves."""
     return make_world()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use twice as many processes as there are cores: these tests wait half of their time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
