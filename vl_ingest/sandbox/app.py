@@ -1,24 +1,24 @@
 """The endpoints, as documented, and the faults laid over them."""
 
 import asyncio
+import contextlib
 import itertools
 import json
-import socket
-import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jwt
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from vl_ingest.sandbox.faults import Fault, FaultPlan
 from vl_ingest.sandbox.receive import Receiver
@@ -29,8 +29,10 @@ PAGE = (
     "<!doctype html><html><head><title>Gateway</title></head><body><h1>One moment, please</h1></body></html>"
 )
 RECEIPTS = {"create": 200, "open": 200, "upload": 202, "trigger": 202, "status": 200}
+DEFAULT_HANG_S, DEFAULT_SLOW_S, DEFAULT_RATE = 3600.0, 1.0, 1024 * 1024
 
-Transports = dict[tuple[str, int], asyncio.Transport]
+Reset = Callable[[tuple[str, int]], None]
+CarryOut = Callable[[Request, int, Receiver | None], tuple[list[Any], Any]]
 
 
 @dataclass(frozen=True)
@@ -43,28 +45,44 @@ class Rules:
     keep_files: bool = False
 
 
+class Silence(Response):
+    """What is sent to nobody: the connection is gone."""
+
+
+class CutAnswer(Response):
+    """The beginning of an answer, then a reset."""
+
+    def __init__(self, answer: Response, reset: Callable[[], Awaitable[Response]]) -> None:
+        super().__init__(answer.body, answer.status_code)
+        self.raw_headers = answer.raw_headers  # with the length of the whole
+        self._reset = reset
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send it, as ASGI wants a response to."""
+        half = bytes(self.body)[: len(self.body) // 2]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await self._reset()
+
+
 class App:
-    """The server's behaviour. `transports` finds the connection of a request, for resets."""
+    """The server's behaviour. `reset` aborts the connection of a client's address."""
 
     def __init__(
-        self,
-        record: Record,
-        store: Store,
-        faults: FaultPlan,
-        rules: Rules,
-        transports: Transports,
-        root: Path,
+        self, record: Record, store: Store, faults: FaultPlan, rules: Rules, reset: Reset, root: Path
     ) -> None:
         self.stopping = False
         self._record = record
         self._store = store
         self._faults = faults
         self._rules = rules
-        self._transports = transports
+        self._abort = reset
         self._incoming = root / "incoming"
         self._incoming.mkdir(exist_ok=True)
+        for left in self._incoming.glob("part-*"):  # by a sandbox that was killed
+            left.unlink()
         self._kept = root / "files"
-        self._numbers = itertools.count(len(record.entries("request")) + 1)
+        self._numbers = itertools.count(record.last_request() + 1)
         self._started = time.monotonic()
         ingestion = "/api/v1/ingestion"
         self.asgi = Starlette(
@@ -84,7 +102,8 @@ class App:
                 Route("/api/v1/dataset/{dataset}", self._endpoint("status", self._status)),
                 Route("/sandbox/record", self._read_record),
                 Route("/sandbox/files", self._read_files),
-            ]
+            ],
+            exception_handlers={HTTPException: _error, Exception: _error},
         )
 
     # The documented behaviour: each returns the entries to record and the answer
@@ -92,7 +111,9 @@ class App:
     def _create(self, request: Request, _number: int, _body: Receiver | None) -> tuple[list[Any], Any]:
         name = request.query_params.get("dataset_name")
         if not name:
-            raise Refusal(422, [{"loc": ["query", "dataset_name"], "msg": "field required"}])
+            raise Refusal(
+                422, [{"loc": ["query", "dataset_name"], "msg": "field required", "type": "missing"}]
+            )
         entry = self._store.new_dataset(name)
         return [entry], {"dataset_id": entry["dataset_id"]}
 
@@ -118,7 +139,8 @@ class App:
         if self._rules.keep_files:
             self._kept.mkdir(exist_ok=True)
             for index, part in enumerate(body.parts):
-                part.path.rename(self._kept / f"{number:06}-{index:04}")
+                if part.path is not None:
+                    part.path.rename(self._kept / f"{number:06}-{index:04}")
         return [*entries, {"kind": "batch_accepted", **where, "files": len(entries)}], {"status": "accepted"}
 
     def _trigger(self, request: Request, _number: int, _body: Receiver | None) -> tuple[list[Any], Any]:
@@ -128,14 +150,12 @@ class App:
     def _status(self, request: Request, _number: int, _body: Receiver | None) -> tuple[list[Any], Any]:
         return [], self._store.status(request.path_params["dataset"])
 
-    # Around every request
-
-    def _endpoint(
-        self, name: str, carry_out: Callable[[Request, int, Receiver | None], tuple[list[Any], Any]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, name: str, carry_out: CarryOut) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
+            if request.method == "HEAD":  # Starlette lets it through where GET is; here GET has effects
+                raise HTTPException(405)
             number = next(self._numbers)
-            fault = self._faults.next(name, time.monotonic() - self._started)
+            fault = self._faults.next(name, self._since_start_s())
             body: Receiver | None = None
             status: int | None = None
             try:
@@ -146,33 +166,27 @@ class App:
                     return _fault_answer(fault, close=True)
                 self._authorise(request)
                 if name == "upload":
-                    self._limit(request)
-                    body = await self._receive(request, fault)
-                    if body is None:
-                        return await self._reset(request)
-                    names = [part.file_name for part in body.parts]
-                    named = self._faults.next_named(name, time.monotonic() - self._started, names)
-                    fault = fault or named
+                    self._limit(int(request.headers.get("content-length", 0)))
+                    body = Receiver(
+                        request.headers.get("content-type", ""), self._incoming,
+                        images=self._rules.check_images, keep=self._rules.keep_files,
+                    )  # fmt: skip
+                    await self._receive(request, body, fault)
+                    fault = fault or self._faults.next_named(name, self._since_start_s(), body.names)
                 response = await self._before(request, fault, RECEIPTS[name])
                 if response is None:
-                    if body is not None:
-                        self._store.check_upload(
-                            request.path_params["dataset"], request.path_params["transaction"]
-                        )
-                        await run_in_threadpool(body.check, images=self._rules.check_images)
-                    entries, answer = carry_out(request, number, body)
-                    self._record.append(*entries)
-                    for entry in entries:
-                        self._store.apply(entry)
-                    response = await self._after(request, fault, JSONResponse(answer, RECEIPTS[name]))
-                status = response.status_code if response.headers.get("x-none") is None else None
+                    answer = await self._answer(request, number, body, carry_out, RECEIPTS[name])
+                    response = await self._after(request, fault, answer)
+                status = None if isinstance(response, Silence) else response.status_code
                 return response
             except Refusal as refusal:
                 status = refusal.status
-                close = {"connection": "close"} if refusal.status == 413 else {}
-                return JSONResponse({"detail": refusal.detail}, refusal.status, headers=close)
+                return _refused(refusal)
             except ClientDisconnect:
-                return _nothing()
+                return Silence()
+            except Exception:
+                status = 500
+                raise
             finally:
                 if body is not None:
                     body.discard()
@@ -182,11 +196,27 @@ class App:
                         "path": request.url.path, "status": status, "fault": fault and fault.kind,
                         "authorization": "authorization" in request.headers,
                         "user_agent": request.headers.get("user-agent"),
-                        "body_bytes": int(request.headers.get("content-length", 0)),
+                        "body_bytes": body.size_bytes if body is not None else 0,
                     }
                 )  # fmt: skip
 
         return endpoint
+
+    async def _answer(
+        self, request: Request, number: int, body: Receiver | None, carry_out: CarryOut, receipt: int
+    ) -> Response:
+        """Carry a request out, or refuse it; return the honest answer."""
+        try:
+            if body is not None:
+                self._store.check_upload(request.path_params["dataset"], request.path_params["transaction"])
+                await run_in_threadpool(body.check)
+            entries, answer = carry_out(request, number, body)
+        except Refusal as refusal:
+            return _refused(refusal)
+        self._record.append(*entries)
+        for entry in entries:
+            self._store.apply(entry)
+        return JSONResponse(answer, receipt)
 
     async def _before(self, request: Request, fault: Fault | None, receipt: int) -> Response | None:
         """Return the answer of a fault that keeps the request from being carried out."""
@@ -195,40 +225,29 @@ class App:
         if fault.status and not fault.done:
             return _fault_answer(fault)
         if fault.kind == "hang":
-            await self._sleep(3600.0 if fault.seconds is None else fault.seconds)
-        if fault.kind in ("hang", "reset-after"):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_disconnected(request), _seconds(fault, DEFAULT_HANG_S))
+        if fault.kind in ("hang", "reset-after", "reset-inside"):
             return await self._reset(request)
         if fault.kind == "html-lost":
             return HTMLResponse(PAGE, receipt)
         if fault.kind == "redirect":
-            return Response(status_code=307, headers={"location": fault.to})
+            return Response(status_code=307, headers=fault.headers(datetime.now(UTC)))
         return None
 
     async def _after(self, request: Request, fault: Fault | None, answer: Response) -> Response:
-        """Return the answer to a request that was carried out, as a fault lets it through."""
-        if fault is None:
+        """Return the answer to a request as a fault lets it through; a refusal had no effect and stays."""
+        if fault is None or answer.status_code >= 300:
             return answer
-        if fault.status and fault.done:
-            return _fault_answer(fault)
         if fault.kind == "lost-answer":
             return await self._reset(request)
-        if fault.kind == "slow":
-            await self._sleep(fault.seconds or 1.0)
-        if fault.kind == "html":
-            return HTMLResponse(PAGE, answer.status_code)
         if fault.kind == "cut-answer":
-            return StreamingResponse(
-                self._cut(request),
-                answer.status_code,
-                headers={"content-length": "1000"},
-                media_type="application/json",
-            )
-        return answer
-
-    async def _cut(self, request: Request) -> AsyncIterator[bytes]:
-        yield b'{"status": "acc'
-        self._transports[_client(request)].close()
-        await _disconnected(request)
+            return CutAnswer(answer, lambda: self._reset(request))
+        if fault.kind == "slow":
+            await self._sleep(_seconds(fault, DEFAULT_SLOW_S))
+        if fault.status:
+            return _fault_answer(fault)
+        return HTMLResponse(PAGE, answer.status_code) if fault.kind == "html" else answer
 
     def _authorise(self, request: Request) -> None:
         if self._rules.credentials is None:
@@ -252,53 +271,42 @@ class App:
         if claims["sub"] != key or not all(isinstance(claims[claim], int) for claim in ("iat", "exp")):
             raise Refusal(401, "The token's claims are wrong.")
 
-    def _limit(self, request: Request) -> None:
+    def _limit(self, size_bytes: int) -> None:
         limit = self._rules.max_request_bytes
-        if limit is not None and int(request.headers.get("content-length", 0)) > limit:
+        if limit is not None and size_bytes > limit:
             raise Refusal(413, f"The request is larger than {limit} bytes.")
 
-    async def _receive(self, request: Request, fault: Fault | None) -> Receiver | None:
-        """Take the body; None where a fault wants the connection reset within it."""
-        body = Receiver(request.headers.get("content-type", ""), self._incoming)
+    async def _receive(self, request: Request, body: Receiver, fault: Fault | None) -> None:
+        """Take the body; only its beginning where a fault wants the connection reset within it."""
         length = int(request.headers.get("content-length", 0))
-        stop = None
+        stop = rate = None
         if fault is not None and fault.kind == "reset-inside":
             stop = length // 2 if fault.bytes is None else fault.bytes
-        taken = 0
-        try:
-            async for piece in request.stream():
-                taken += len(piece)
-                if stop is not None and taken >= stop:
-                    body.discard()
-                    return None
-                if piece:
-                    body.write(piece)
-                if fault is not None and fault.kind == "slow-read":
-                    await self._sleep(len(piece) / (fault.rate or 1024 * 1024))
-                limit = self._rules.max_request_bytes
-                if limit is not None and taken > limit:
-                    raise Refusal(413, f"The request is larger than {limit} bytes.")
-        except BaseException:
-            body.discard()
-            raise
-        return body
+        if fault is not None and fault.kind == "slow-read":
+            rate = fault.rate or DEFAULT_RATE
+        async for piece in request.stream():
+            if piece:
+                body.write(piece)
+            self._limit(body.size_bytes)
+            if stop is not None and body.size_bytes >= stop:
+                return
+            if rate is not None:
+                await self._sleep(len(piece) / rate)
 
     async def _reset(self, request: Request) -> Response:
         """Reset the connection, so that no answer arrives."""
-        transport = self._transports.get(_client(request))
-        if transport is not None:
-            handle: socket.socket = transport.get_extra_info("socket")
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+        assert request.client is not None  # noqa: S101  # TCP always has one
+        self._abort((request.client.host, request.client.port))
         await _disconnected(request)
-        return _nothing()
+        return Silence()
+
+    def _since_start_s(self) -> float:
+        return time.monotonic() - self._started
 
     async def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not self.stopping and (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.05))
-
-    # What arrived, for reading
 
     async def _read_record(self, _request: Request) -> Response:
         return StreamingResponse(
@@ -307,27 +315,32 @@ class App:
 
     async def _read_files(self, request: Request) -> Response:
         arrivals = self._record.files(request.query_params.get("dataset_id"))
-        return JSONResponse([arrival.__dict__ for arrival in arrivals])
+        return JSONResponse([asdict(arrival) for arrival in arrivals])
+
+
+def _seconds(fault: Fault, default: float) -> float:
+    return default if fault.seconds is None else fault.seconds
+
+
+def _refused(refusal: Refusal) -> Response:
+    # What is too large is not read to its end.
+    headers = {"connection": "close"} if refusal.status == 413 else {}
+    return JSONResponse({"detail": refusal.detail}, refusal.status, headers=headers)
 
 
 def _fault_answer(fault: Fault, *, close: bool = False) -> Response:
-    headers = {"connection": "close"} if close else {}
-    if fault.retry_after is not None:
-        kind, _, seconds = fault.retry_after.rpartition(":")
-        moment = datetime.now(UTC) + timedelta(seconds=float(seconds))
-        headers["retry-after"] = format_datetime(moment, usegmt=True) if kind == "date" else seconds
-    detail = f"The sandbox was told to answer {fault.status}."
-    return JSONResponse({"detail": detail}, fault.status or 500, headers=headers)
+    headers = fault.headers(datetime.now(UTC)) | ({"connection": "close"} if close else {})
+    status = fault.status or 500
+    if status in (204, 304):  # these have no body
+        return Response(status_code=status, headers=headers)
+    return JSONResponse({"detail": f"The sandbox was told to answer {status}."}, status, headers=headers)
 
 
-def _nothing() -> Response:
-    """Return what is sent to nobody: the connection is gone."""
-    return Response(status_code=204, headers={"x-none": "yes"})
-
-
-def _client(request: Request) -> tuple[str, int]:
-    assert request.client is not None  # noqa: S101  # TCP always has one
-    return (request.client.host, request.client.port)
+async def _error(_request: Request, exc: Exception) -> Response:
+    """Answer what no route takes, and a fault of our own, as documented errors are answered."""
+    if isinstance(exc, HTTPException):
+        return JSONResponse({"detail": exc.detail}, exc.status_code, headers=exc.headers)
+    return JSONResponse({"detail": f"The sandbox itself failed: {exc!r}"}, 500)
 
 
 async def _disconnected(request: Request) -> None:

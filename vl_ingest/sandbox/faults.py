@@ -3,26 +3,30 @@
 A fault is written `ENDPOINT:KIND[:key=value]...`, for example `upload:503:every=5:retry-after=2`.
 """
 
+import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 ENDPOINTS = ("create", "open", "upload", "trigger", "status", "any")
 KINDS = {
     "reset-before": "the connection is reset as soon as the headers are there",
-    "reset-inside": "it is reset after a part of the body (bytes=N, else half)",
+    "reset-inside": "it is reset after a part of the body (bytes=N, else half); nothing is carried out",
     "reset-after": "it is reset after the whole body; nothing is carried out",
     "lost-answer": "the request is carried out, then the connection is reset",
-    "cut-answer": "the request is carried out, and half of the answer arrives",
-    "hang": "nothing is carried out and no answer comes for seconds=S (3600)",
-    "slow": "the request is carried out, the answer comes after seconds=S",
-    "slow-read": "the body is read at rate=BYTES a second",
+    "cut-answer": "the request is carried out, a part of the answer arrives, then a reset",
+    "hang": "nothing is carried out and no answer comes for seconds=S (3600), then a reset",
+    "slow": "the request is carried out, the answer comes after seconds=S (1)",
+    "slow-read": "the body is read at rate=BYTES a second (1 MiB)",
     "html": "the request is carried out; the right status, but a page of HTML",
     "html-lost": "the same, but nothing is carried out",
     "redirect": "307 to to=URL",
 }
-KEYS = frozenset({"every", "times", "after", "between", "retry-after", "name", "seconds", "bytes", "rate", "done", "early", "to"})  # fmt: skip
+BEFORE_NAMES = frozenset({"reset-before", "reset-inside", "slow-read"})  # act before a file name is known
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Fault:
 
     Of the matching requests the first `after` are spared; then each `every`-th is hit, at most `times`
     times, and only between the seconds `between` since the server's start. With `name` only uploads that
-    hold a file whose name matches.
+    hold a file whose name matches, and only once the body has been read.
     """
 
     endpoint: str
@@ -40,7 +44,7 @@ class Fault:
     times: int | None = None
     after: int = 0
     between: tuple[float, float] | None = None
-    retry_after: str | None = None
+    retry_after: str | None = None  # seconds, or `date:` and seconds
     name: str | None = None
     seconds: float | None = None
     bytes: int | None = None
@@ -58,67 +62,126 @@ class Fault:
         """Say whether one of the uploaded names is meant."""
         return self.name is None or any(fnmatchcase(name, self.name) for name in names)
 
+    def headers(self, now: datetime) -> dict[str, str]:
+        """Return the headers that the fault adds to its answer; `now` is in UTC."""
+        headers = {"location": self.to} if self.to else {}
+        if self.retry_after is not None:
+            kind, _, seconds = self.retry_after.rpartition(":")
+            moment = now + timedelta(seconds=int(seconds))
+            headers["retry-after"] = format_datetime(moment, usegmt=True) if kind == "date" else seconds
+        return headers
+
 
 def parse_fault(text: str) -> Fault:
     """Return the fault that `text` writes. Raises `ValueError` with a sentence that says what is wrong."""
     endpoint, _, rest = text.partition(":")
-    kind, *pairs = _pairs(rest)
+    kind, _, rest = rest.partition(":")
     if endpoint not in ENDPOINTS:
         raise ValueError(f"{text!r}: {endpoint!r} is no endpoint; there are {', '.join(ENDPOINTS)}.")
-    if kind not in KINDS and not (kind.isdecimal() and 200 <= int(kind) <= 599):
-        raise ValueError(f"{text!r}: {kind!r} is no fault; there are a status number, {', '.join(KINDS)}.")
-    values = {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
-    if unknown := set(values) - KEYS:
-        raise ValueError(f"{text!r}: {min(unknown)!r} is no key; there are {', '.join(sorted(KEYS))}.")
-    try:
-        return Fault(
-            endpoint,
-            kind,
-            every=int(values.get("every", 1)),
-            times=int(values["times"]) if "times" in values else None,
-            after=int(values.get("after", 0)),
-            between=_between(values["between"]) if "between" in values else None,
-            retry_after=values.get("retry-after"),
-            name=values.get("name"),
-            seconds=float(values["seconds"]) if "seconds" in values else None,
-            bytes=int(values["bytes"]) if "bytes" in values else None,
-            rate=int(values["rate"]) if "rate" in values else None,
-            done=values.get("done") == "yes",
-            early=values.get("early") == "yes",
-            to=values.get("to", ""),
+    if kind not in KINDS and not re.fullmatch("[2-5][0-9][0-9]", kind):
+        raise ValueError(
+            f"{text!r}: {kind!r} is no fault; there are a status number (200 to 599), {', '.join(KINDS)}."
         )
-    except ValueError as exc:
-        raise ValueError(f"{text!r}: {exc}.") from exc
+    values: dict[str, Any] = {}
+    # A colon within an address or in `retry-after=date:S` has no `key=` behind it.
+    for pair in re.split(r":(?=[a-z-]+=)", rest) if rest else ():
+        key, equals, value = pair.partition("=")
+        if key not in KEYS or not equals:
+            raise ValueError(f"{text!r}: {key!r} is no key=value; the keys are {', '.join(sorted(KEYS))}.")
+        if key.replace("-", "_") in values:
+            raise ValueError(f"{text!r}: {key} is given twice.")
+        read, wanted = KEYS[key]
+        try:
+            values[key.replace("-", "_")] = read(value)
+        except ValueError:
+            raise ValueError(f"{text!r}: {key} must be {wanted}, not {value!r}.") from None
+    fault = Fault(endpoint, kind, **values)
+    if fault.name is not None and (endpoint != "upload" or kind in BEFORE_NAMES):
+        raise ValueError(f"{text!r}: only an upload whose body has been read has a name.")
+    if kind == "redirect" and not fault.to:
+        raise ValueError(f"{text!r}: a redirect needs to=URL.")
+    return fault
 
 
-def _pairs(text: str) -> list[str]:
-    """Split at colons, but not inside a `to=` address or a `retry-after=date:S`."""
-    head, separator, address = text.partition(":to=")
-    parts: list[str] = []
-    for part in head.split(":"):
-        if parts and parts[-1] == "retry-after=date":
-            parts[-1] += f":{part}"
-        else:
-            parts.append(part)
-    return [*parts, f"to={address}"] if separator else parts
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]+", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _count(text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text):
+        raise ValueError(text)
+    return float(text)
 
 
 def _between(text: str) -> tuple[float, float]:
-    start, _, end = text.partition("-")
-    return float(start), float(end)
+    first, _, last = text.partition("-")
+    start, end = _seconds(first), _seconds(last)
+    if end < start:
+        raise ValueError(text)
+    return start, end
+
+
+def _retry_after(text: str) -> str:
+    _count(text.removeprefix("date:"))
+    return text
+
+
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
+
+
+KEYS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "every": (_positive, "a whole number from 1"),
+    "times": (_count, "a whole number"),
+    "after": (_count, "a whole number"),
+    "between": (_between, "A-B in seconds"),
+    "retry-after": (_retry_after, "whole seconds, or date: and whole seconds"),
+    "name": (_text, "a pattern"),
+    "seconds": (_seconds, "a number"),
+    "bytes": (_count, "a whole number"),
+    "rate": (_positive, "a whole number from 1"),
+    "done": (_yes, "yes or no"),
+    "early": (_yes, "yes or no"),
+    "to": (_text, "a URL"),
+}
+
+
+@dataclass
+class _Counted:
+    """A fault, the requests that matched it, and those it hit."""
+
+    fault: Fault
+    seen: int = 0
+    hits: int = 0
 
 
 class FaultPlan:
-    """Decides which fault hits a request, and counts."""
+    """Decides which fault hits a request, and counts. The first in order of addition that is due wins."""
 
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        self._faults = [[fault, 0, 0] for fault in faults]  # fault, matching requests, hits
+        self._faults = [_Counted(fault) for fault in faults]
 
     def add(self, fault: Fault) -> None:
         """Add one more way to misbehave."""
         with self._lock:
-            self._faults.append([fault, 0, 0])
+            self._faults.append(_Counted(fault))
 
     def clear(self) -> None:
         """Behave."""
@@ -136,19 +199,18 @@ class FaultPlan:
     def _hit(self, endpoint: str, since_start_s: float, names: Sequence[str] | None) -> Fault | None:
         with self._lock:
             for entry in self._faults:
-                fault, seen, hits = entry
-                assert isinstance(fault, Fault) and isinstance(seen, int) and isinstance(hits, int)  # noqa: S101, PT018  # for the type checker
+                fault = entry.fault
                 if fault.endpoint not in (endpoint, "any") or (fault.name is None) != (names is None):
                     continue
                 if names is not None and not fault.hits_names(names):
                     continue
                 if fault.between and not fault.between[0] <= since_start_s <= fault.between[1]:
                     continue
-                entry[1] = seen = seen + 1
-                if seen <= fault.after or (seen - fault.after) % fault.every:
+                entry.seen += 1
+                if entry.seen <= fault.after or (entry.seen - fault.after) % fault.every:
                     continue
-                if fault.times is not None and hits >= fault.times:
+                if fault.times is not None and entry.hits >= fault.times:
                     continue
-                entry[2] = hits + 1
+                entry.hits += 1
                 return fault
         return None

@@ -7,18 +7,23 @@ from PIL import Image, ImageDraw, ImageFilter
 
 FOLDERS = ("", "summer", "summer/beach", "winter", "winter/Gro\u00dfer See", "winter/f\u00fcr Oma")
 NAMES = ("img_{:04}", "img_{:04}", "a walk {:04}", 'the "best" {:04}', "h\u00fctte {:04}")
-FORMATS = ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WEBP"))
+# Encoders at their quickest: the pictures have to be real, not small.
+FORMATS: tuple[tuple[str, str, dict[str, int]], ...] = (
+    (".jpg", "JPEG", {}),
+    (".png", "PNG", {"compress_level": 1}),
+    (".webp", "WEBP", {"method": 0}),
+)
 
 
 def render_pictures(folder: Path, count: int, seed: int = 7) -> int:
     """Draw `count` different pictures below `folder`, nested, and return how many.
 
-    JPEG, PNG and WebP of 64 to 320 pixels; some equal base names in different folders, some names with
+    JPEG, PNG and WebP of 64 to 640 pixels; some equal base names in different folders, some names with
     spaces, quotes and letters beyond ASCII.
     """
     chance = random.Random(seed)
     for index in range(count):
-        extension, kind = FORMATS[index % len(FORMATS)]
+        extension, kind, options = FORMATS[index % len(FORMATS)]
         place = folder / FOLDERS[index % len(FOLDERS)]
         place.mkdir(parents=True, exist_ok=True)
         # Every second round of folders uses the same numbers again, so that base names clash.
@@ -27,12 +32,13 @@ def render_pictures(folder: Path, count: int, seed: int = 7) -> int:
         path = place / f"{name}{extension}"
         while path.exists():
             path = path.with_stem(path.stem + "b")
-        _draw(chance).save(path, kind)
+        _draw(chance).save(path, kind, **options)
     return count
 
 
 def _draw(chance: random.Random) -> Image.Image:
-    size = (chance.randrange(64, 321), chance.randrange(64, 321))
+    width, height = (64 + int(577 * chance.random() ** 2) for _ in range(2))  # most are small, for speed
+    size = (width, height)
     noise = Image.frombytes("RGB", (8, 8), chance.randbytes(8 * 8 * 3))
     picture = noise.resize(size, Image.Resampling.BICUBIC).filter(ImageFilter.SMOOTH)
     pen = ImageDraw.Draw(picture)

@@ -1,4 +1,4 @@
-"""One multipart body, streamed to disk and hashed as it arrives."""
+"""One multipart body, streamed and hashed as it arrives; only what is needed again goes to disk."""
 
 import hashlib
 import os
@@ -9,68 +9,84 @@ from typing import Any, BinaryIO
 
 import python_multipart
 from PIL import Image
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from vl_ingest.sandbox.store import Refusal
-
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-VIDEOS = frozenset({".mp4", ".mov"})
+from vl_ingest.sandbox.store import IMAGES, VIDEOS, Refusal, extension
 
 
 @dataclass
 class Part:
-    """One part of the body; its bytes lie in `path`."""
+    """One part of the body; its bytes lie in `path`, if they are needed again."""
 
     field_name: str
-    file_name: str
-    path: Path
-    file: BinaryIO
+    file_name: str | None  # None: no file, but a plain field
+    path: Path | None = None
+    file: BinaryIO | None = None
     size_bytes: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
 
 class Receiver:
-    """Takes a body in pieces; the parts lie in `folder` until `discard`."""
+    """Takes a body in pieces.
 
-    def __init__(self, content_type: str, folder: Path) -> None:
+    Parts that are to be kept (`keep`), or opened as `images`, lie in `folder` until `discard`. Nothing is held
+    in memory.
+    """
+
+    def __init__(self, content_type: str, folder: Path, *, images: bool, keep: bool) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
             raise _invalid("body", "expected multipart/form-data with a boundary")
         self.parts: list[Part] = []
         self.ended = False
+        self.size_bytes = 0
         self._folder = folder
+        self._images = images
+        self._keep = keep
         self._headers: dict[bytes, bytes] = {}
         self._name = self._value = b""
-        self._parser = python_multipart.MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._data,
-                "on_part_end": self._end,
-                "on_end": self._all,
-            },
-        )
+        try:
+            self._parser = python_multipart.MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._header_field,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._headers_finished,
+                    "on_part_data": self._data,
+                    "on_part_end": self._end,
+                    "on_end": self._all,
+                },
+            )
+        except FormParserError as exc:
+            raise _invalid("body", str(exc)) from exc
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the files, in order."""
+        return [part.file_name for part in self.parts if part.file_name is not None]
 
     def write(self, piece: bytes) -> None:
         """Take the next piece. Raises `Refusal` for what is no multipart body."""
+        self.size_bytes += len(piece)
         try:
             self._parser.write(piece)
-        except python_multipart.exceptions.FormParserError as exc:
+        except FormParserError as exc:
             raise Refusal(400, f"The body is malformed: {exc}") from exc
 
     def discard(self) -> None:
         """Forget the parts."""
         for part in self.parts:
-            part.file.close()
-            part.path.unlink(missing_ok=True)
+            if part.file is not None:
+                part.file.close()
+            if part.path is not None:
+                part.path.unlink(missing_ok=True)
 
-    def check(self, *, images: bool) -> None:
-        """Refuse the whole batch for one part that may not be in it; `images` are opened too."""
+    def check(self) -> None:
+        """Refuse the whole batch for one part that may not be in it."""
         if not self.ended:
             raise Refusal(400, "The body ends too early.")
         if not self.parts:
@@ -78,14 +94,16 @@ class Receiver:
         for part in self.parts:
             if part.field_name != "files":
                 raise _invalid(part.field_name, "unexpected field; every file belongs in 'files'")
+            if part.file_name is None:
+                raise _invalid("files", "expected a file; a part without a filename is none")
         for part in self.parts:
-            extension = os.path.splitext(part.file_name)[1].lower()
-            if extension not in IMAGES | VIDEOS:
+            kind = extension(part.file_name or "")
+            if kind not in IMAGES | VIDEOS:
                 raise Refusal(400, f"Unsupported file format: {part.file_name}")
             if not part.size_bytes:
                 raise Refusal(400, f"Empty file: {part.file_name}")
-            if images and extension in IMAGES:
-                _check_image(part)
+            if self._images and kind in IMAGES and part.path is not None:
+                _check_image(part.path, part.file_name or "")
 
     def _begin(self) -> None:
         self._headers = {}
@@ -102,35 +120,37 @@ class Receiver:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        handle, path = tempfile.mkstemp(dir=self._folder, prefix="part-")
-        self.parts.append(
-            Part(
-                field_name=options.get(b"name", b"").decode("utf-8", "replace"),
-                file_name=options.get(b"filename", b"").decode("utf-8", "replace"),
-                path=Path(path),
-                file=os.fdopen(handle, "wb"),
-            )
-        )
+        raw = options.get(b"filename")
+        name = None if raw is None else raw.decode("utf-8", "replace")
+        part = Part(options.get(b"name", b"").decode("utf-8", "replace"), name)
+        if name is not None and (self._keep or (self._images and extension(name) in IMAGES)):
+            # The name that was sent is never a name on this disk.
+            handle, path = tempfile.mkstemp(dir=self._folder, prefix="part-")
+            part.path, part.file = Path(path), os.fdopen(handle, "wb")
+        self.parts.append(part)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part, piece = self.parts[-1], memoryview(data)[start:end]
         part.digest.update(piece)
         part.size_bytes += len(piece)
-        part.file.write(piece)
+        if part.file is not None:
+            part.file.write(piece)
 
     def _end(self) -> None:
-        self.parts[-1].file.close()
+        file = self.parts[-1].file
+        if file is not None:
+            file.close()
 
     def _all(self) -> None:
         self.ended = True
 
 
-def _check_image(part: Part) -> None:
+def _check_image(path: Path, name: str) -> None:
     try:
-        with Image.open(part.path) as image:
+        with Image.open(path) as image:
             image.verify()
     except Exception as exc:  # Pillow's decoders raise whatever they like; all mean the same
-        raise Refusal(400, f"Can't decode {part.file_name}: {exc}") from exc
+        raise Refusal(400, f"Can't decode {name}: {exc}") from exc
 
 
 def _invalid(place: str, message: str) -> Refusal:

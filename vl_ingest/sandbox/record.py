@@ -36,10 +36,12 @@ class Record:
         self.path = root / FILE_NAME
         self._lock = threading.Lock()
         self._entries: list[dict[str, Any]] = []
-        if self.path.exists():
-            with self.path.open(encoding="utf-8") as lines:
-                self._entries = [json.loads(line) for line in lines if line.endswith("\n")]
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = self.path.open("ab")
+        try:
+            self._file.truncate(self._read())
+        except BaseException:
+            self._file.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -48,10 +50,11 @@ class Record:
     def append(self, *entries: dict[str, Any]) -> None:
         """Add entries together, with the time."""
         at = datetime.now(UTC).isoformat()
+        for entry in entries:
+            entry["at"] = at
+        lines = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
         with self._lock:
-            for entry in entries:
-                entry["at"] = at
-                self._file.write(json.dumps(entry) + "\n")
+            self._file.write(lines)
             self._file.flush()
             self._entries.extend(entries)
 
@@ -84,3 +87,26 @@ class Record:
     def transactions(self) -> list[int]:
         """Return the ids of all transactions."""
         return [entry["transaction_id"] for entry in self.entries("transaction_opened")]
+
+    def last_request(self) -> int:
+        """Return the highest number of a request, also of one whose own entry a death prevented."""
+        return max((e.get("number", e.get("request", 0)) for e in self.entries()), default=0)
+
+    def _read(self) -> int:
+        """Read what an earlier sandbox wrote; return how many bytes of it count.
+
+        One that was killed may have left a torn line, or files of a batch whose acceptance it no longer
+        wrote: both are forgotten, as nothing was answered to them.
+        """
+        counted = end = 0
+        kept = 0
+        with self.path.open("rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                self._entries.append(json.loads(line))
+                if self._entries[-1]["kind"] != "file_received":
+                    counted, kept = end, len(self._entries)
+        del self._entries[kept:]
+        return counted

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -15,12 +16,14 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from vl_ingest.sandbox.app import App, Rules, Transports
+from vl_ingest.sandbox.app import App, Rules
 from vl_ingest.sandbox.faults import FaultPlan, parse_fault
 from vl_ingest.sandbox.record import Record
 from vl_ingest.sandbox.store import Processing, Store
 
 HOST = "127.0.0.1"
+
+Transports = dict[tuple[str, int], asyncio.Transport]
 
 
 class Sandbox:
@@ -58,7 +61,7 @@ class Sandbox:
         processing = Processing(draft_s, indexing_s, processing_error, old_statuses)
         self._store = Store(processing, clock, self.record.entries())
         rules = Rules(credentials, max_request_bytes, check_images, keep_files)
-        self._app = App(self.record, self._store, self._faults, rules, self._transports, self._root)
+        self._app = App(self.record, self._store, self._faults, rules, self._reset, self._root)
 
     @property
     def url(self) -> str:
@@ -74,17 +77,24 @@ class Sandbox:
         self._faults.clear()
 
     def add_dataset(self, dataset_id: str, name: str, transaction_id: int) -> None:
-        """Make a dataset with an open transaction that is known from elsewhere."""
-        entries: list[dict[str, Any]] = [
-            {"kind": "dataset_created", "dataset_id": dataset_id, "name": name},
-            {"kind": "transaction_opened", "dataset_id": dataset_id, "transaction_id": transaction_id},
-        ]
+        """Make a dataset with an open transaction that is known from elsewhere; what is there stays."""
+        entries: list[dict[str, Any]] = []
+        if not self._store.has(dataset_id):
+            entries.append({"kind": "dataset_created", "dataset_id": dataset_id, "name": name})
+        if not self._store.has(dataset_id, transaction_id):
+            entries.append(
+                {"kind": "transaction_opened", "dataset_id": dataset_id, "transaction_id": transaction_id}
+            )
         self.record.append(*entries)
         for entry in entries:
             self._store.apply(entry)
 
     def __enter__(self) -> "Sandbox":
-        self.start_listening()
+        try:
+            self.start_listening()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -119,6 +129,8 @@ class Sandbox:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.005)
+        if not self._server.started:
+            raise RuntimeError("The sandbox's server ended before it listened.")
 
     def stop_listening(self) -> None:
         """Refuse connections and abort those that are open."""
@@ -157,11 +169,21 @@ class Sandbox:
 
     async def _until_stopped(self, server: uvicorn.Server, listener: socket.socket) -> None:
         serving = asyncio.create_task(server.serve([listener]))
-        while not server.should_exit and not serving.done():
+        while not serving.done():
             await asyncio.sleep(0.02)
-        for transport in list(self._transports.values()):
-            transport.abort()
+            if server.should_exit:  # also what connects until uvicorn has noticed
+                for transport in list(self._transports.values()):
+                    transport.abort()
         await serving
+
+    def _reset(self, client: tuple[str, int]) -> None:
+        """Reset a client's connection. Only the transport can, which ASGI does not show."""
+        transport = self._transports.get(client)
+        if transport is not None:
+            # Closed without lingering, TCP sends RST instead of FIN.
+            connection: socket.socket = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
 
 
 def _protocol(transports: Transports) -> type[asyncio.Protocol]:

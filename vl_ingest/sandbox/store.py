@@ -1,12 +1,23 @@
 """Datasets, transactions and how their status goes on with time."""
 
+import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 FIRST_TRANSACTION = 3610
 OLD_WORDS = {"DRAFT": "NEW", "INDEXING": "INDEXING", "READY": "READY", "ERROR": "FATAL_ERROR"}
+PRE_PROCESSING_UNTIL = 25  # percent; the old words name the beginning of processing apart
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+VIDEOS = frozenset({".mp4", ".mov"})
+
+
+def extension(name: str) -> str:
+    """Return a file name's extension as IMAGES and VIDEOS write it."""
+    return os.path.splitext(name)[1].lower()
 
 
 class Refusal(Exception):
@@ -26,7 +37,8 @@ class Dataset:
     name: str
     created_at: str
     transactions: set[int] = field(default_factory=set)
-    files: int = 0
+    files: Counter[int] = field(default_factory=Counter)  # of each transaction
+    videos: int = 0
     triggered: set[int] = field(default_factory=set)
     triggered_at: float | None = None
 
@@ -51,11 +63,12 @@ class Store:
         self._clock = clock
         self._datasets: dict[str, Dataset] = {}
         self._next_transaction = FIRST_TRANSACTION
+        now = datetime.now(UTC)
         for entry in entries:
-            self.apply(entry)
+            self.apply(entry, (now - datetime.fromisoformat(entry["at"])).total_seconds())
 
-    def apply(self, entry: dict[str, Any]) -> None:
-        """Take up one entry of the record."""
+    def apply(self, entry: dict[str, Any], age_s: float = 0.0) -> None:
+        """Take up one entry of the record, which was written `age_s` ago: processing outlives a restart."""
         kind = entry["kind"]
         if kind == "dataset_created":
             dataset = Dataset(entry["dataset_id"], entry["name"], entry["at"])
@@ -64,11 +77,18 @@ class Store:
             self._datasets[entry["dataset_id"]].transactions.add(entry["transaction_id"])
             self._next_transaction = max(self._next_transaction, entry["transaction_id"] + 1)
         elif kind == "batch_accepted":
-            self._datasets[entry["dataset_id"]].files += entry["files"]
+            self._datasets[entry["dataset_id"]].files[entry["transaction_id"]] += entry["files"]
+        elif kind == "file_received":
+            self._datasets[entry["dataset_id"]].videos += extension(entry["name"]) in VIDEOS
         elif kind == "trigger_accepted":
             dataset = self._datasets[entry["dataset_id"]]
             dataset.triggered.add(entry["transaction_id"])
-            dataset.triggered_at = self._clock()
+            dataset.triggered_at = self._clock() - age_s
+
+    def has(self, dataset_id: str, transaction_id: int | None = None) -> bool:
+        """Say whether a dataset, and a transaction of it, are known."""
+        dataset = self._datasets.get(dataset_id)
+        return dataset is not None and (transaction_id is None or transaction_id in dataset.transactions)
 
     def new_dataset(self, name: str) -> dict[str, Any]:
         """Return the entry that makes a dataset."""
@@ -93,7 +113,7 @@ class Store:
         dataset = self._with(dataset_id, transaction_id)
         if transaction_id in dataset.triggered:
             raise Refusal(409, "The transaction has been processed already.")
-        if not dataset.files:
+        if not dataset.files[transaction_id]:
             raise Refusal(400, "The transaction holds no files.")
         return {"kind": "trigger_accepted", "dataset_id": dataset_id, "transaction_id": transaction_id}
 
@@ -101,14 +121,19 @@ class Store:
         """Return the documented fields of a dataset as they are now."""
         dataset = self._dataset(dataset_id)
         word, progress = self._word(dataset)
+        old = OLD_WORDS[word]
+        if word == "INDEXING" and progress < PRE_PROCESSING_UNTIL:
+            old = "PRE_PROCESSING"
+        files = dataset.files.total() if word == "READY" else 0
+        videos = dataset.videos if word == "READY" else 0
         facts: dict[str, Any] = {
             "id": dataset.id,
             "display_name": dataset.name,
             "status_new": word,
-            "status": OLD_WORDS[word],
+            "status": old,
             "progress": progress,
-            "n_images": dataset.files if word == "READY" else 0,
-            "n_videos": 0,
+            "n_images": files - videos,
+            "n_videos": videos,
             "n_objects": 0,
             "fatal_error_msg": self._processing.error if word == "ERROR" else None,
             "created_at": dataset.created_at,
