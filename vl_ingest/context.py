@@ -3,14 +3,16 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vl_ingest import clock
-from vl_ingest.api import Api
 from vl_ingest.config import Settings
 from vl_ingest.errors import DurationReached
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import Counts, FileState, Job, JobState, Run
+
+if TYPE_CHECKING:  # whoever only looks at a ledger does without an HTTP library
+    from vl_ingest.api import Api
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Context:
     """One run's work on one job. `source` is the folder's real path."""
 
     ledger: Ledger
-    api: Api
+    api: "Api"
     job: Job
     run: Run
     settings: Settings

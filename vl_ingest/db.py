@@ -6,8 +6,9 @@ Every error of the database leaves this module as a `LedgerError` that says what
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from platformdirs import user_state_path
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from vl_ingest.errors import LedgerError
+from vl_ingest.tables import metadata
 
-HEAD = "0001"  # the newest revision in `migrations/`; a test keeps the two equal
+HEAD = "0002"  # the newest revision in `migrations/`; a test keeps the two equal
 BUSY_TIMEOUT_S = 30.0
 
 
@@ -98,19 +100,22 @@ class Database:
             revision = self._revision()
             if revision == HEAD:
                 return
+            if revision is None:
+                with self.write() as connection:
+                    _create(connection)
+                return
             from alembic import command
             from alembic.script import ScriptDirectory
             from alembic.util import CommandError
 
             config = migration_config()
-            if revision is not None:
-                try:
-                    ScriptDirectory.from_config(config).get_revision(revision)
-                except CommandError as exc:
-                    raise LedgerError(
-                        f"The ledger {self} was made by a newer vl-ingest (schema {revision}, this one knows "
-                        f"{HEAD}). Upgrade vl-ingest, or name another ledger with `--ledger`."
-                    ) from exc
+            try:
+                ScriptDirectory.from_config(config).get_revision(revision)
+            except CommandError as exc:
+                raise LedgerError(
+                    f"The ledger {self} was made by a newer vl-ingest (schema {revision}, this one knows "
+                    f"{HEAD}). Upgrade vl-ingest, or name another ledger with `--ledger`."
+                ) from exc
             with self._engine.connect() as connection:
                 connection.execution_options(vl_ingest_write=True)
                 config.attributes["connection"] = connection
@@ -125,6 +130,52 @@ class Database:
                 "SELECT version_num FROM alembic_version"
             ).scalar()
             return revision
+
+
+def _create(connection: sa.Connection) -> None:
+    """Make the newest schema at once, without alembic, whose import takes as long as everything else.
+
+    A test holds it equal to what the migrations make.
+    """
+    version = sa.Table(
+        "alembic_version",
+        sa.MetaData(),
+        sa.Column("version_num", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+    )
+    for index in (index for table in metadata.tables.values() for index in table.indexes):
+        only = index.dialect_options["sqlite"]["where"]
+        if only is not None:  # on every database that knows partial indexes
+            index.dialect_options[connection.dialect.name]["where"] = only
+    metadata.create_all(connection)
+    version.create(connection)
+    connection.execute(version.insert(), {"version_num": HEAD})
+
+
+def executemany(
+    connection: sa.Connection,
+    statement: sa.Insert | sa.Update,
+    names: tuple[str, ...],
+    rows: Sequence[tuple[str | int, ...]],
+) -> int:
+    """Execute `statement` for each of `rows`, values in the order of `names`; return how many rows changed.
+
+    The values go to the driver as they are, numbers and text: SQLAlchemy's treatment of each one would cost
+    more than SQLite's whole work.
+    """
+    compiled = _compiled(statement, connection.dialect, names)
+    if not compiled.positional:
+        return connection.exec_driver_sql(
+            str(compiled), [dict(zip(names, row, strict=True)) for row in rows]
+        ).rowcount
+    if tuple(compiled.positiontup) != names:
+        raise ValueError(f"the values must stand in the order of {compiled.positiontup}")
+    return connection.exec_driver_sql(str(compiled), list(rows)).rowcount
+
+
+@cache
+def _compiled(statement: sa.Insert | sa.Update, dialect: sa.Dialect, names: tuple[str, ...]) -> Any:
+    return statement.compile(dialect=dialect, column_keys=names)
 
 
 def migration_config() -> Any:

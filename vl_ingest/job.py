@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from vl_ingest import __version__, clock
 from vl_ingest.api import Api
@@ -13,28 +12,15 @@ from vl_ingest.context import Context, Control, Observer
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
-from vl_ingest.model import FINISHED, TRIGGERED, Counts, Job, JobState
+from vl_ingest.model import FINISHED, TRIGGERED, Job, JobState
 from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.scan import Scanner
+from vl_ingest.summary import Summary, summarise
 from vl_ingest.trigger import settle, trigger
 from vl_ingest.upload import upload
 from vl_ingest.watch import failed, watch
 
 COMPARED_TOGETHER = 1000
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Where a job stands, computed from the ledger.
-
-    `not_in_dataset` is how many files of the folder came too late for it; None where nobody has looked.
-    """
-
-    job: Job
-    counts: Counts
-    possibly_twice: int
-    changed_after: int
-    not_in_dataset: int | None = None
 
 
 def run(
@@ -114,17 +100,6 @@ def work(
             # Files that came while this very run watched are the next run's to report.
             late = _not_in_dataset(ledger, job, settings) if job.state in TRIGGERED else None
     return summarise(ledger, job.id, not_in_dataset=late)
-
-
-def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None) -> Summary:
-    """Return where a job stands."""
-    return Summary(
-        job=ledger.jobs.get(job_id),
-        counts=ledger.files.counts(job_id),
-        possibly_twice=ledger.files.possibly_twice(job_id),
-        changed_after=ledger.files.changed_after(job_id),
-        not_in_dataset=not_in_dataset,
-    )
 
 
 def real_folder(source: str) -> str:

@@ -4,10 +4,10 @@ Nothing here reads or writes anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class JobState(StrEnum):
@@ -159,24 +159,24 @@ class DatasetStatus:
         return STATUS_CLASSES.get(self.word.upper(), StatusClass.UNCLEAR)
 
 
-@dataclass(frozen=True)
-class Facts:
+# What there may be millions of are tuples: they are made several times as fast as dataclasses.
+
+
+class Facts(NamedTuple):
     """What identifies a file's content without reading it."""
 
     size_bytes: int
     mtime_ns: int
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A file the scan found: its path relative to the source, as the file system gives it."""
 
     path: str
     facts: Facts
 
 
-@dataclass(frozen=True)
-class FileRow:
+class FileRow(NamedTuple):
     """One file of a job as the ledger knows it."""
 
     id: int
@@ -191,7 +191,7 @@ class FileRow:
 
     def with_facts(self, facts: Facts) -> "FileRow":
         """Return the file as it is on disk now."""
-        return self if facts == self.facts else replace(self, facts=facts)
+        return self if facts == self.facts else self._replace(facts=facts)
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,9 @@ class MultipartBody:
         self.sha256s: list[str] = []
         self.files = tuple(files)
         self._source = source
-        self._heads = [_head(boundary, file.sent_as) for file in files]
-        self._tail = f"--{boundary}--\r\n".encode()
-        self._length = sum(
-            len(head) + file.facts.size_bytes + 2 for head, file in zip(self._heads, files, strict=True)
-        ) + len(self._tail)
+        first, *others = [*(_head(boundary, file.sent_as) for file in files), f"--{boundary}--\r\n".encode()]
+        self._frames = [first, *(b"\r\n" + frame for frame in others)]  # before, between and behind the files
+        self._length = sum(map(len, self._frames)) + sum(file.facts.size_bytes for file in files)
         self._buffer = memoryview(bytearray(0))
         self._target = self._buffer  # where the next piece goes
         self._pieces = self._run()
@@ -90,11 +88,10 @@ class MultipartBody:
 
     def _run(self) -> Generator[int, None, None]:
         """Write the body piece by piece into `_target`; each yield is the number of bytes just written."""
-        for head, file in zip(self._heads, self.files, strict=True):
-            yield from self._write(head)
+        for frame, file in zip(self._frames, self.files, strict=False):
+            yield from self._write(frame)
             yield from self._send_file(file)
-            yield from self._write(b"\r\n")
-        yield from self._write(self._tail)
+        yield from self._write(self._frames[-1])
 
     def _write(self, data: bytes) -> Iterator[int]:
         left = memoryview(data)
@@ -107,24 +104,35 @@ class MultipartBody:
     def _send_file(self, file: FileRow) -> Iterator[int]:
         digest = hashlib.sha256()
         try:
-            path = os.path.join(self._source, file.path)
-            with io.FileIO(path, "rb", opener=lambda name, _flags: os.open(name, _OPEN_FLAGS)) as reader:
-                opened = os.fstat(reader.fileno())
+            descriptor = os.open(os.path.join(self._source, file.path), _OPEN_FLAGS)
+            try:
+                opened = os.fstat(descriptor)
                 _compare(file, opened, opened)
                 left = file.facts.size_bytes
                 while left:
-                    count = reader.readinto(self._target[:left])
+                    piece = self._target[:left]
+                    count = _read_into(descriptor, piece)
                     if not count:
                         raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
-                    digest.update(self._target[:count])
+                    digest.update(piece[:count])
                     left -= count
                     yield count
-                _compare(file, opened, os.fstat(reader.fileno()))
+                _compare(file, opened, os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
         except (FileNotFoundError, NotADirectoryError) as exc:
             raise FileTrouble(file.path, FileState.MISSING, "is no longer there") from exc
         except OSError as exc:
             raise FileTrouble(file.path, FileState.UNREADABLE, exc.strerror or str(exc)) from exc
         self.sha256s.append(digest.hexdigest())
+
+
+def _read_into(descriptor: int, piece: memoryview) -> int:
+    """Read into `piece` what comes next, without another copy; return the number of bytes."""
+    if hasattr(os, "readv"):
+        return os.readv(descriptor, (piece,))
+    with io.FileIO(descriptor, closefd=False) as reader:  # Windows
+        return reader.readinto(piece) or 0
 
 
 def _compare(file: FileRow, opened: os.stat_result, now: os.stat_result) -> None:

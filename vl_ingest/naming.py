@@ -36,6 +36,8 @@ def path_from_text(text: str) -> str:
 
 def wire_name(base_name: str) -> str:
     """Return `base_name` as it is written inside `filename="..."`; valid UTF-8, one line, no quote."""
+    if base_name.isascii() and base_name.isprintable() and '"' not in base_name and "\\" not in base_name:
+        return base_name  # nearly always
     raw = os.fsencode(base_name)
     escaped = _UNSENDABLE.sub(lambda match: b"%%%02X" % match[0][0], raw)
     return "".join(
@@ -44,13 +46,18 @@ def wire_name(base_name: str) -> str:
     )
 
 
+def plain_name(path: str) -> str:
+    """Return the name that `path` is sent under if nothing else is: its base name, as written on the wire."""
+    return wire_name(path[path.rfind("/") + 1 :])
+
+
 def candidate_names(path: str) -> Iterator[str]:
     """Yield the names `path` may be sent under, best first; all are functions of the path alone.
 
     The plain base name, then the base name with more and more of the path's hash before the extension
     (`photo-1f0a9c3e.jpg`), so that equal base names in different folders stay apart.
     """
-    name = wire_name(path.rsplit("/", 1)[-1])
+    name = plain_name(path)
     yield name
     stem, extension = os.path.splitext(name)
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()

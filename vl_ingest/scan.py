@@ -6,6 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from vl_ingest import clock
@@ -21,6 +22,9 @@ SORTED_TOGETHER = (
 FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
 
+_ANYBODY_READS = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_NAME = attrgetter("name")
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -32,8 +36,9 @@ class Trouble:
 
 def look(source: str, path: str) -> Facts | Trouble:
     """Look at one file on disk, following links."""
+    place = os.path.join(source, path)
     try:
-        seen = os.stat(os.path.join(source, path))
+        seen = os.stat(place)
     except OSError as exc:
         if exc.errno in (errno.ENOENT, errno.ENOTDIR):
             return Trouble(FileState.MISSING, "is no longer there")
@@ -41,7 +46,7 @@ def look(source: str, path: str) -> Facts | Trouble:
     if not stat.S_ISREG(seen.st_mode):
         kind = "a folder" if stat.S_ISDIR(seen.st_mode) else "not a regular file"
         return Trouble(FileState.UNREADABLE, f"is {kind} now")
-    if not os.access(os.path.join(source, path), os.R_OK):
+    if seen.st_mode & _ANYBODY_READS != _ANYBODY_READS and not os.access(place, os.R_OK):
         return Trouble(FileState.UNREADABLE, "may not be read by this user")
     if seen.st_size == 0:
         return Trouble(FileState.EMPTY, "has no bytes")
@@ -101,9 +106,9 @@ class Scanner:
                 for entry in entries:
                     block.append(entry)
                     if len(block) == SORTED_TOGETHER:
-                        yield from sorted(block, key=_name)
+                        yield from sorted(block, key=_NAME)
                         block.clear()
-                yield from sorted(block, key=_name)
+                yield from sorted(block, key=_NAME)
         except OSError as exc:
             self.unread.append(f"{path_to_text(folder) or '.'} ({exc.strerror})")
 
@@ -228,10 +233,6 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], Any] | None:
     from pathspec import GitIgnoreSpec
 
     return GitIgnoreSpec.from_lines(patterns).match_file
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The ledger's tables. Every change here is an alembic revision in `migrations/`.
 
-Times are UTC. Paths are kept reversible even where they are not valid text (`PathText`).
+A partial index is written for SQLite; to name PostgreSQL here too would import its dialect at every start
+(`db.py` makes the same of it there). Times are UTC. Paths are kept reversible even where they are not valid text (`PathText`).
 """
 
 from datetime import UTC, datetime
@@ -101,7 +102,6 @@ Index(
     jobs.c.base_url,
     unique=True,
     sqlite_where=_UNFINISHED,
-    postgresql_where=_UNFINISHED,
 )
 
 runs = Table(
@@ -133,12 +133,7 @@ batches = Table(
     Column("ended_at", UtcDateTime),
 )
 _BATCH_IN_FLIGHT = text("state = 'in_flight'")
-Index(
-    "ix_batches_in_flight",
-    batches.c.job_id,
-    sqlite_where=_BATCH_IN_FLIGHT,
-    postgresql_where=_BATCH_IN_FLIGHT,
-)
+Index("ix_batches_in_flight", batches.c.job_id, sqlite_where=_BATCH_IN_FLIGHT)
 
 attempts = Table(
     "attempts",
@@ -168,20 +163,22 @@ files = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),  # that carried it
     Column("unknown_attempts", Integer, nullable=False, server_default="0"),  # of those, perhaps delivered
     Column("changes", Integer, nullable=False, server_default="0"),  # times it changed while being sent
-    Column("sha256", String(64)),  # of the bytes that were acknowledged
-    Column("sent_at", UtcDateTime),
+    Column("sha256", String(64)),  # of the bytes that were acknowledged, when the batch ended
     Column("reason", Text),
     UniqueConstraint("job_id", "path"),
     UniqueConstraint("job_id", "sent_as"),
 )
-Index("ix_files_state", files.c.job_id, files.c.state, files.c.size_bytes)
-_FILE_PENDING = text("state = 'pending'")
+# In the order of ids, so that claiming and sending neighbours writes few pages; with the size, so that a count
+# of files and bytes reads nothing else.
+Index("ix_files_state", files.c.job_id, files.c.state, files.c.id, files.c.size_bytes)
+FILE_NOTABLE = text("(unknown_attempts > 0 OR reason IS NOT NULL)")  # few of many
 Index(
-    "ix_files_pending",
+    "ix_files_notable",
     files.c.job_id,
-    files.c.id,
-    sqlite_where=_FILE_PENDING,
-    postgresql_where=_FILE_PENDING,
+    files.c.state,
+    files.c.unknown_attempts,
+    files.c.reason,
+    sqlite_where=FILE_NOTABLE,
 )
 
 events = Table(

@@ -49,6 +49,13 @@ class Session(requests.Session):
         adapter = Adapter(self.wire)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
+        self._environment: Any = None
+
+    def merge_environment_settings(self, *args: Any) -> Any:
+        """Return proxies and certificates; read from the environment once, as a session has one server."""
+        if self._environment is None:
+            self._environment = super().merge_environment_settings(*args)
+        return self._environment
 
 
 class Adapter(HTTPAdapter):

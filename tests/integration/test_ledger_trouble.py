@@ -5,7 +5,6 @@ import io
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,8 +12,6 @@ import sqlalchemy as sa
 from vl_ingest import db
 from vl_ingest.cli import command_line
 from vl_ingest.errors import LedgerError
-from vl_ingest.ledger import Ledger
-from vl_ingest.model import FileState
 from world import CLEAN, World
 
 
@@ -153,28 +150,3 @@ def test_a_write_that_fails_changes_nothing(world: World) -> None:
         with pytest.raises(LedgerError):
             half_done()
         assert ledger.files.counts(world.job().id) == before
-
-
-def test_queries_on_the_hot_path_use_their_indexes(tmp_path: Path) -> None:
-    """Claiming and counting never scan the files."""
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        plans: list[str] = []
-
-        def explain(
-            connection: sa.Connection, _cursor: object, statement: str, parameters: object, *_: object
-        ) -> None:
-            if statement.startswith("SELECT"):
-                rows = connection.connection.driver_connection.execute(  # type: ignore[union-attr]  # it is open
-                    f"EXPLAIN QUERY PLAN {statement}", parameters
-                )
-                plans.append("; ".join(row[3] for row in rows))
-
-        sa.event.listen(ledger.db._engine, "before_cursor_execute", explain)
-        ledger.files.pending("job", 5, 50)
-        ledger.files.counts("job")
-        ledger.files.any_known("job")
-        list(ledger.files.rows("job", FileState.REJECTED))
-    assert len(plans) == 4
-    assert "ix_files_pending" in plans[0]
-    assert "COVERING INDEX ix_files_state" in plans[1]
-    assert all("SCAN files" not in plan for plan in plans), plans

@@ -22,7 +22,7 @@ LAYERS = [
     {"ledger.files", "ledger.jobs"},
     {"ledger.batches"},
     {"ledger"},
-    {"auth", "multipart", "plan", "lock"},
+    {"auth", "concurrency", "multipart", "plan", "lock", "summary"},
     {"wire"},
     {"api"},
     {"context"},
@@ -137,13 +137,16 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded & {"alembic", "sqlalchemy", "requests", "starlette", "uvicorn", "PIL", "rich", "jwt"}
 
 
-def test_a_ledger_at_head_needs_no_alembic(tmp_path: Path) -> None:
-    """Alembic is loaded to upgrade, not to look."""
-    make = "from vl_ingest.ledger import Ledger; import sys; Ledger(sys.argv[1]).close(); "
-    look = "sys.stderr.write(' '.join(sys.modules))"
-    for expected in (True, False):
-        done = subprocess.run(
-            [sys.executable, "-c", make + look, str(tmp_path / "ledger.db")],
-            env=CLEAN, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert ("alembic" in done.stderr.split()) == expected
+def test_looking_at_a_ledger_needs_neither_alembic_nor_http(tmp_path: Path) -> None:
+    """Alembic is loaded to upgrade, not to make a ledger or to look at one; and looking sends nothing."""
+    program = (
+        "import sys; from vl_ingest.ledger import Ledger; Ledger(sys.argv[1]).jobs.enter('/s', 'n', 'u', {}); "
+        "from vl_ingest.cli import command_line; command_line(['status', '--ledger', sys.argv[1]]); "
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "ledger.db")],
+        env=CLEAN, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Job " in done.stdout
+    assert not set(done.stderr.split()) & {"alembic", "requests", "urllib3", "sqlalchemy.dialects.postgresql"}

@@ -17,8 +17,8 @@ from vl_ingest.naming import files_text, path_to_text
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from vl_ingest.job import Summary
     from vl_ingest.ledger import Ledger
+    from vl_ingest.summary import Summary
 
 LINE_EVERY_S = 60.0
 RATE_OVER_S = 20.0  # rate and ETA look back so far
@@ -118,7 +118,7 @@ class Display(Observer):
         self._stop_live()
         facts: dict[str, Any] = {}
         if self._job is not None and error.exit_code != 4:
-            from vl_ingest.job import summarise
+            from vl_ingest.summary import summarise
 
             summary = summarise(self._ledger, self._job.id)
             facts = summary_facts(summary)

@@ -24,7 +24,7 @@ def status(job_reference: str | None, ledger: str | None, as_json: bool) -> None
     """
     from vl_ingest.cli.display import summary_facts
     from vl_ingest.errors import UsageError
-    from vl_ingest.job import summarise
+    from vl_ingest.summary import summarise
 
     with open_ledger(ledger) as book:
         if job_reference:
@@ -69,7 +69,7 @@ def jobs(ledger: str | None, as_json: bool) -> None:
     Example:  vl-ingest jobs --json
     """
     from vl_ingest.cli.display import summary_facts
-    from vl_ingest.job import summarise
+    from vl_ingest.summary import summarise
 
     with open_ledger(ledger) as book:
         listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]

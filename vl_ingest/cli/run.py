@@ -24,8 +24,8 @@ from vl_ingest.errors import Interrupted, UsageError, VlIngestError
 
 if TYPE_CHECKING:
     from vl_ingest.context import Control
-    from vl_ingest.job import Summary
     from vl_ingest.ledger import Ledger
+    from vl_ingest.summary import Summary
 
 LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 

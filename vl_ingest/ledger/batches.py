@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from vl_ingest import clock
 from vl_ingest.db import Database
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.files import file_row
-from vl_ingest.ledger.guard import assert_lease, move
+from vl_ingest.ledger.files import file_row, select_files
+from vl_ingest.ledger.guard import assert_lease, move, move_each
 from vl_ingest.model import (
     AttemptOutcome,
     Batch,
@@ -22,6 +22,15 @@ from vl_ingest.model import (
     Run,
 )
 from vl_ingest.tables import attempts, batches, files
+
+# Statements of the hot path are made once; making one costs more than SQLite takes to carry it out.
+_NEW_BATCH = batches.insert().returning(batches.c.id)
+_OPEN_ATTEMPT = sa.update(attempts).where(
+    attempts.c.batch_id == sa.bindparam("b_batch"),
+    attempts.c.number == sa.bindparam("b_number"),
+    attempts.c.outcome.is_(None),
+)
+_ONE_MORE: sa.ColumnElement[int] = sa.literal_column("attempts + 1")
 
 MAX_CHANGES = 3  # a file that changes more often while it is sent is held
 
@@ -57,15 +66,10 @@ class Batches:
             if not chosen:
                 return None
             batch = _make(connection, run, transaction_id, chosen, parent=None)
-            connection.execute(
-                sa.update(files)
-                .where(files.c.id == sa.bindparam("b_id"))
-                .values(size_bytes=sa.bindparam("b_size"), mtime_ns=sa.bindparam("b_mtime")),
-                [{"b_id": f.id, "b_size": f.facts.size_bytes, "b_mtime": f.facts.mtime_ns} for f in chosen],
-            )
-            _move_files(
-                connection, chosen, FileState.PENDING, FileState.IN_FLIGHT,
-                batch_id=batch.id, attempts=files.c.attempts + 1,
+            move_each(
+                connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("size_bytes", "mtime_ns", "batch_id"),
+                [(file.facts.size_bytes, file.facts.mtime_ns, batch.id, file.id) for file in chosen],
+                attempts=_ONE_MORE,
             )  # fmt: skip
             _insert_attempt(connection, batch.id, 1)
             return replace(batch, attempt=1)
@@ -87,24 +91,13 @@ class Batches:
 
     def record_sent(self, run: Run, batch: Batch, sha256s: Sequence[str], http_status: int) -> None:
         """Record the server's receipt: files, batch, attempt and one event, all or nothing."""
-        now = clock.now()
         with self._db.write() as connection:
             _end_attempt(connection, batch, AttemptOutcome.SENT, http_status, None)
-            move(
-                connection,
-                batches,
-                batches.c.id == batch.id,
-                BatchState.IN_FLIGHT,
-                BatchState.SENT,
-                ended_at=now,
-            )
-            connection.execute(
-                sa.update(files)
-                .where(files.c.id == sa.bindparam("b_id"))
-                .values(sha256=sa.bindparam("b_sha256"), sent_at=now, reason=None),
-                [{"b_id": f.id, "b_sha256": s} for f, s in zip(batch.files, sha256s, strict=True)],
-            )
-            _move_files(connection, batch.files, FileState.IN_FLIGHT, FileState.SENT)
+            _end(connection, batch, BatchState.SENT)
+            move_each(
+                connection, files, FileState.IN_FLIGHT, FileState.SENT, ("sha256",),
+                [(sha256, file.id) for file, sha256 in zip(batch.files, sha256s, strict=True)],
+            )  # fmt: skip
             append(
                 connection, run.job_id, run.id, "batch_sent",
                 batch=batch.id, attempt=batch.attempt, http_status=http_status,
@@ -138,7 +131,7 @@ class Batches:
         if outcome is not AttemptOutcome.UNKNOWN:
             return batch
         return replace(
-            batch, files=tuple(replace(f, unknown_attempts=f.unknown_attempts + 1) for f in batch.files)
+            batch, files=tuple(f._replace(unknown_attempts=f.unknown_attempts + 1) for f in batch.files)
         )
 
     # What becomes of a batch that can't go on as it is
@@ -249,24 +242,23 @@ def _make(
     connection: sa.Connection, run: Run, transaction_id: str, group: Sequence[FileRow], parent: int | None
 ) -> Batch:
     batch_id = connection.execute(
-        batches.insert()
-        .values(
-            job_id=run.job_id,
-            run_id=run.id,
-            parent_id=parent,
-            transaction_id=transaction_id,
-            state=BatchState.IN_FLIGHT,
-            file_count=len(group),
-            size_bytes=sum(f.facts.size_bytes for f in group),
-            created_at=clock.now(),
-        )
-        .returning(batches.c.id)
+        _NEW_BATCH,
+        {
+            "job_id": run.job_id,
+            "run_id": run.id,
+            "parent_id": parent,
+            "transaction_id": transaction_id,
+            "state": BatchState.IN_FLIGHT,
+            "file_count": len(group),
+            "size_bytes": sum(f.facts.size_bytes for f in group),
+            "created_at": clock.now(),
+        },
     ).scalar_one()
     return Batch(batch_id, tuple(group), attempt=0)
 
 
 def _insert_attempt(connection: sa.Connection, batch_id: int, number: int) -> None:
-    connection.execute(attempts.insert().values(batch_id=batch_id, number=number, started_at=clock.now()))
+    connection.execute(attempts.insert(), {"batch_id": batch_id, "number": number, "started_at": clock.now()})
 
 
 def _end_attempt(
@@ -277,13 +269,15 @@ def _end_attempt(
     detail: str | None,
 ) -> None:
     connection.execute(
-        sa.update(attempts)
-        .where(
-            attempts.c.batch_id == batch.id,
-            attempts.c.number == batch.attempt,
-            attempts.c.outcome.is_(None),
-        )
-        .values(ended_at=clock.now(), outcome=outcome, http_status=http_status, detail=detail)
+        _OPEN_ATTEMPT,
+        {
+            "b_batch": batch.id,
+            "b_number": batch.attempt,
+            "ended_at": clock.now(),
+            "outcome": outcome,
+            "http_status": http_status,
+            "detail": detail,
+        },
     )
 
 
@@ -310,11 +304,9 @@ def _set_aside(
 
 def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> int:
     """Conclude one batch in flight; return how many of its files are unknown."""
-    mine = (files.c.batch_id == batch_id) & (files.c.state == FileState.IN_FLIGHT)
-    group = [
-        file_row(row)
-        for row in connection.execute(sa.select(files).where(files.c.job_id == run.job_id, mine))
-    ]
+    in_flight = (files.c.job_id == run.job_id) & (files.c.state == FileState.IN_FLIGHT)
+    mine = in_flight & (files.c.batch_id == batch_id)
+    group = [file_row(row) for row in connection.execute(select_files().where(mine))]
     lost = connection.execute(
         sa.update(attempts)
         .where(attempts.c.batch_id == batch_id, attempts.c.outcome.is_(None))

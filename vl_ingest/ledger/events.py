@@ -17,7 +17,8 @@ def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: str
     for key in facts.keys() & {"path", "source"}:
         facts[key] = path_to_text(facts[key])
     connection.execute(
-        events.insert().values(job_id=job_id, run_id=run_id, at=clock.now(), kind=kind, facts=facts)
+        events.insert(),
+        {"job_id": job_id, "run_id": run_id, "at": clock.now(), "kind": kind, "facts": facts},
     )
 
 

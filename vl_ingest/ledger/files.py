@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
-from vl_ingest.db import Database
+from vl_ingest.db import Database, executemany
 from vl_ingest.errors import UsageError
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import assert_lease, move
 from vl_ingest.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
-from vl_ingest.naming import candidate_names
-from vl_ingest.tables import files
+from vl_ingest.naming import candidate_names, path_to_text, plain_name
+from vl_ingest.tables import FILE_NOTABLE, files
 
 CHANGED_AFTER = "changed after it was sent"
 
@@ -30,6 +31,10 @@ class Files:
         """
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
+            # Nearly always a whole chunk is new, and its plain names are free: then nothing need be asked.
+            plain = [(item, plain_name(item.path)) for item in found]
+            if _inserted(connection, run.job_id, plain):
+                return len(found)
             known = {
                 row.path: row
                 for row in connection.execute(
@@ -45,20 +50,7 @@ class Files:
             fresh = list({item.path: item for item in found if item.path not in known}.values())
             if fresh:
                 names = _names(connection, run.job_id, [item.path for item in fresh])
-                connection.execute(
-                    files.insert(),
-                    [
-                        {
-                            "job_id": run.job_id,
-                            "path": item.path,
-                            "sent_as": names[item.path],
-                            "size_bytes": item.facts.size_bytes,
-                            "mtime_ns": item.facts.mtime_ns,
-                            "state": FileState.PENDING,
-                        }
-                        for item in fresh
-                    ],
-                )
+                _insert(connection, run.job_id, [(item, names[item.path]) for item in fresh])
         return len(fresh)
 
     def count_unknown_paths(self, job_id: str, paths: Sequence[str]) -> int:
@@ -70,9 +62,8 @@ class Files:
     def pending(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` pending files behind `after_id`, in the order they were found."""
         query = (
-            sa.select(files)
-            # A literal, so that the partial index is seen to fit.
-            .where(files.c.job_id == job_id, sa.text("files.state = 'pending'"), files.c.id > after_id)
+            select_files()
+            .where(files.c.job_id == job_id, files.c.state == FileState.PENDING, files.c.id > after_id)
             .order_by(files.c.id)
             .limit(limit)
         )
@@ -102,7 +93,7 @@ class Files:
 
     def rows(self, job_id: str, *states: FileState) -> Iterator[FileRow]:
         """Yield the job's files by path; only those in `states`, if any are named. A million stream."""
-        query = sa.select(files).where(files.c.job_id == job_id)
+        query = select_files().where(files.c.job_id == job_id)
         query = query.where(files.c.state.in_(states)).order_by(files.c.id) if states else query.order_by(
             files.c.path
         )  # fmt: skip
@@ -113,7 +104,10 @@ class Files:
     def possibly_twice(self, job_id: str) -> int:
         """Return how many sent files had an attempt before whose outcome is unknown."""
         query = sa.select(sa.func.count()).where(
-            files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.unknown_attempts > 0
+            files.c.job_id == job_id,
+            files.c.state == FileState.SENT,
+            FILE_NOTABLE,
+            files.c.unknown_attempts > 0,
         )
         with self._db.read() as connection:
             return connection.execute(query).scalar_one()
@@ -121,7 +115,10 @@ class Files:
     def changed_after(self, job_id: str) -> int:
         """Return how many sent files have been seen to differ on disk since."""
         query = sa.select(sa.func.count()).where(
-            files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.reason == CHANGED_AFTER
+            files.c.job_id == job_id,
+            files.c.state == FileState.SENT,
+            FILE_NOTABLE,
+            files.c.reason == CHANGED_AFTER,
         )
         with self._db.read() as connection:
             return connection.execute(query).scalar_one()
@@ -195,18 +192,39 @@ class Files:
             )
 
 
-def file_row(row: sa.Row[Any]) -> FileRow:
-    """Return a row of `files` as the domain's value."""
-    return FileRow(
-        id=row.id,
-        path=row.path,
-        sent_as=row.sent_as,
-        facts=Facts(row.size_bytes, row.mtime_ns),
-        state=FileState(row.state),
-        unknown_attempts=row.unknown_attempts,
-        changes=row.changes,
-        sha256=row.sha256,
-        reason=row.reason,
+def select_files() -> sa.Select[Any]:
+    """Return the beginning of a query whose rows `file_row` reads."""
+    return sa.select(
+        files.c.id, files.c.path, files.c.sent_as, files.c.size_bytes, files.c.mtime_ns, files.c.state,
+        files.c.unknown_attempts, files.c.changes, files.c.sha256, files.c.reason,
+    )  # fmt: skip
+
+
+def file_row(row: Sequence[Any]) -> FileRow:
+    """Return a row of `select_files` as the domain's value."""
+    file_id, path, sent_as, size_bytes, mtime_ns, state, *rest = row
+    return FileRow(file_id, path, sent_as, Facts(size_bytes, mtime_ns), FileState(state), *rest)
+
+
+def _inserted(connection: sa.Connection, job_id: str, named: Sequence[tuple[Found, str]]) -> bool:
+    """Insert files under these names, all or none; say whether every path was new and every name free."""
+    try:
+        with connection.begin_nested():
+            _insert(connection, job_id, named)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _insert(connection: sa.Connection, job_id: str, named: Sequence[tuple[Found, str]]) -> None:
+    executemany(
+        connection,
+        files.insert(),
+        ("job_id", "path", "sent_as", "size_bytes", "mtime_ns", "state"),
+        [
+            (job_id, path_to_text(path), name, facts.size_bytes, facts.mtime_ns, FileState.PENDING.value)
+            for (path, facts), name in named
+        ],
     )
 
 

@@ -1,13 +1,18 @@
 """The only place where a state is set: a guarded update that raises unless it changed what it meant to."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from vl_ingest.db import executemany
 from vl_ingest.errors import JobHeld, LedgerError
 from vl_ingest.model import TRANSITIONS
 from vl_ingest.tables import jobs
+
+_HOLDER = sa.select(jobs.c.run_id).where(jobs.c.id == sa.bindparam("b_job"))
 
 
 class TransitionRefused(LedgerError):
@@ -36,17 +41,53 @@ def move(
     """
     allowed(before, after)
     result = connection.execute(
-        sa.update(table).where(where, table.c.state == before).values(state=after, **values)
+        sa.update(table).where(where, table.c.state == before), {"state": after, **values}
     )
-    if result.rowcount != rows:
+    _assert_moved(table, before, after, result.rowcount, rows)
+
+
+def move_each(
+    connection: sa.Connection,
+    table: sa.Table,
+    before: StrEnum,
+    after: StrEnum,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[str | int, ...]],
+    **expressions: sa.ColumnElement[Any],
+) -> None:
+    """Move many rows, each with values of its own: a row holds those of `columns`, then the row's id.
+
+    `expressions` are the same for all, and the same objects at each call.
+
+    Raises `TransitionRefused` as `move` does.
+    """
+    allowed(before, after)
+    changed = executemany(connection, _each(table, before, after, **expressions), (*columns, "row_id"), rows)
+    _assert_moved(table, before, after, changed, len(rows))
+
+
+@cache
+def _each(
+    table: sa.Table, before: StrEnum, after: StrEnum, **expressions: sa.ColumnElement[Any]
+) -> sa.Update:
+    state: dict[str, sa.ColumnElement[str]] = {s: sa.literal_column(f"'{s}'") for s in (before, after)}
+    return (
+        sa.update(table)
+        .where(table.c.id == sa.bindparam("row_id"), table.c.state == state[before])
+        .values(state=state[after], **expressions)
+    )
+
+
+def _assert_moved(table: sa.Table, before: StrEnum, after: StrEnum, changed: int, rows: int) -> None:
+    if changed != rows:
         raise TransitionRefused(
-            f"{result.rowcount} of {rows} {table.name} went from {before} to {after}; "
+            f"{changed} of {rows} {table.name} went from {before} to {after}; "
             "something else has changed the ledger. Run `vl-ingest status` and then the same command again."
         )
 
 
 def assert_lease(connection: sa.Connection, job_id: str, run_id: int) -> None:
     """Raise `JobHeld` unless the run still holds the job; looked at before every effect."""
-    holder = connection.execute(sa.select(jobs.c.run_id).where(jobs.c.id == job_id)).scalar()
+    holder = connection.execute(_HOLDER, {"b_job": job_id}).scalar()
     if holder != run_id:
         raise JobHeld(f"Run {holder} has taken over job {job_id}; this run ({run_id}) sends nothing more.")
