@@ -1,14 +1,20 @@
 """What is left to send in this run: fresh claims from the ledger, and batches between two attempts."""
 
+import itertools
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 
 from vl_ingest import clock
+from vl_ingest.concurrency import Concurrency
 from vl_ingest.context import Context
 from vl_ingest.ledger.batches import Problem
 from vl_ingest.model import Batch, FileRow
-from vl_ingest.plan import bytes_limit, fits
+from vl_ingest.plan import bytes_limit, fits, tail_share
 from vl_ingest.scan import Trouble, look
+
+LOOK_AHEAD = 2000  # files read at once from the ledger
+HELD_BACK = 2  # batches a worker that may wait for another attempt before no more are begun
 
 
 @dataclass
@@ -26,7 +32,8 @@ class Delivery:
     batch: Batch
     origin: Origin
     begun: bool = False  # the attempt that `batch` names is committed, but not sent yet
-    due: float = 0.0  # on the monotonic clock
+    due: float = 0.0  # on the monotonic clock, as the next
+    began: float = 0.0  # the turn of the worker that has it
     failures: int = 0
     strikes: int = 0
     delivered_before: int = 0  # batches delivered in this run when it last failed
@@ -37,19 +44,18 @@ class Delivery:
 
 
 class Backlog:
-    """Hands out one delivery at a time, to any number of workers.
+    """Hands out one delivery at a time, to any number of workers."""
 
-    `held_back` bounds how many batches wait for another attempt.
-    """
-
-    def __init__(self, context: Context, held_back: int) -> None:
+    def __init__(self, context: Context, concurrency: Concurrency) -> None:
         self._context = context
-        self._held_back = held_back
+        self._concurrency = concurrency
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting: list[Delivery] = []
         self._active = 0
-        self._cursor = 0  # id of the last file looked at
+        self._ahead: deque[FileRow] = deque()  # pending files that come next, as read a moment ago
+        self._cursor = 0  # id of the last file read
+        self._is_tail = False  # those ahead are the last ones
         self._scanned = False
         self._too_large_bytes = context.job.too_large_bytes
 
@@ -60,7 +66,7 @@ class Backlog:
         """
         with self._lock:
             delivery = self._due(probe=probe)
-            if delivery is None and len(self._waiting) < self._held_back:
+            if delivery is None and len(self._waiting) < HELD_BACK * self._concurrency.limit:
                 delivery = self._claim(transaction_id)
             if delivery is not None:
                 self._active += 1
@@ -88,12 +94,12 @@ class Backlog:
     def finished(self) -> bool:
         """Whether nothing is left and nothing can come."""
         with self._lock:
-            return self._scanned and not self._active and not self._waiting and not self._any_pending()
+            return self._scanned and not self._active and not self._waiting and self._nothing_pending()
 
     def alone(self) -> bool:
         """Say whether the one active delivery is all there is to send."""
         with self._lock:
-            return self._active == 1 and not self._waiting and not self._any_pending()
+            return self._active == 1 and not self._waiting and self._nothing_pending()
 
     def learn_too_large(self, body_bytes: int) -> None:
         """Make no batch near a size that the server has refused."""
@@ -115,31 +121,39 @@ class Backlog:
         self._waiting.remove(first)
         return first
 
-    def _any_pending(self) -> bool:
-        return bool(self._context.ledger.files.pending(self._context.job.id, 0, 1))
+    def _nothing_pending(self) -> bool:
+        return not self._ahead and not self._context.ledger.files.pending(self._context.job.id, 0, 1)
 
     def _claim(self, transaction_id: str) -> Delivery | None:
         """Look at the next pending files, from where the last claim ended and then from the start again."""
         for cursor in dict.fromkeys((self._cursor, 0)):
             self._cursor = cursor
-            while rows := self._next():
-                batch = self._choose(transaction_id, rows)
+            while self._ahead or self._look_ahead():
+                batch = self._choose(transaction_id)
                 if batch is not None:
                     return Delivery(batch, Origin(len(batch.files)), begun=True)
         return None
 
-    def _next(self) -> list[FileRow]:
-        settings = self._context.settings
-        return self._context.ledger.files.pending(self._context.job.id, self._cursor, settings.batch_size)
+    def _look_ahead(self) -> bool:
+        """Read the next pending files; say whether there are any."""
+        rows = self._context.ledger.files.pending(self._context.job.id, self._cursor, LOOK_AHEAD)
+        self._is_tail = self._scanned and len(rows) < LOOK_AHEAD
+        if rows:
+            self._cursor = rows[-1].id
+            self._ahead.extend(rows)
+        return bool(rows)
 
-    def _choose(self, transaction_id: str, rows: list[FileRow]) -> Batch | None:
-        """Commit the intent for as many of `rows` as fit together; move the cursor behind them."""
+    def _choose(self, transaction_id: str) -> Batch | None:
+        """Commit the intent for the next files that fit together."""
         context, settings = self._context, self._context.settings
         limit = bytes_limit(settings.batch_bytes, self._too_large_bytes)
+        if self._is_tail:
+            left_bytes = sum(row.facts.size_bytes for row in self._ahead)
+            limit = min(limit, tail_share(left_bytes, self._concurrency.limit))
         chosen: list[FileRow] = []
         problems: list[Problem] = []
         size = 0
-        for row in rows:
+        for row in itertools.islice(self._ahead, settings.batch_size):
             seen = look(context.source, row.path)
             if isinstance(seen, Trouble):
                 problems.append(Problem(row, seen.state, seen.reason))
@@ -148,8 +162,9 @@ class Backlog:
                 size += seen.size_bytes
             else:
                 break
-            self._cursor = row.id
         batch = context.ledger.batches.claim(context.run, transaction_id, chosen, problems)
+        for _ in range(len(chosen) + len(problems)):
+            self._ahead.popleft()
         for problem in problems:
             context.observer.file_error(problem.file.path, problem.state, problem.reason)
         return batch

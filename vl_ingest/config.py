@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from vl_ingest.errors import UsageError
 from vl_ingest.model import OnRejected, OnUnknown
 
+MOST_WORKERS = 64
 CLOUD_URL = "https://app.visual-layer.com"
 
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
@@ -22,7 +23,7 @@ class Settings:
 
     batch_size: int = 50  # files a request; the vendor's own figure
     batch_bytes: int = 64 * 1024**2
-    workers: int = 4
+    workers: int | None = None  # requests at once; None: as many as pay
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     files_from: str | None = None
@@ -70,6 +71,18 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise UsageError(f"{text!r} is not a duration. Write for example 90, 90s, 15m, 6h or 2d.")
     return float(match[1]) * _SECONDS[match[2].lower()]
+
+
+def parse_workers(text: str) -> int | None:
+    """Return the number that `4` means, or None for `auto`. Raises `UsageError` for anything else."""
+    word = text.strip().lower()
+    if word == "auto":
+        return None
+    if not word.isascii() or not word.isdecimal() or not 1 <= int(word) <= MOST_WORKERS:
+        raise UsageError(
+            f"{text!r} is no number of workers. Write `auto`, or a number from 1 to {MOST_WORKERS}."
+        )
+    return int(word)
 
 
 def normalise_base_url(text: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from vl_ingest.model import FileRow
 
+TAIL_BYTES = 1024 * 1024
+
 
 def fits(count: int, size_bytes: int, file_bytes: int, *, batch_size: int, batch_bytes: int) -> bool:
     """Say whether a file joins a batch of `count` files and `size_bytes`; the first one always does."""
@@ -17,6 +19,15 @@ def bytes_limit(batch_bytes: int, too_large_bytes: int | None) -> int:
     refused size again would cost a refused upload each time.
     """
     return batch_bytes if too_large_bytes is None else min(batch_bytes, too_large_bytes // 2)
+
+
+def tail_share(left_bytes: int, workers: int) -> int:
+    """Return the most bytes to send together when `left_bytes` are all that is left to send.
+
+    A part of what is left for each worker, smaller and smaller parts as it goes, so that all end together;
+    but none so small that the request costs more than its bytes.
+    """
+    return max(TAIL_BYTES, -(-left_bytes // workers))
 
 
 def halves(files: Sequence[FileRow]) -> list[Sequence[FileRow]]:

@@ -4,6 +4,7 @@ import threading
 
 from vl_ingest import clock
 from vl_ingest.backlog import Backlog, Delivery
+from vl_ingest.concurrency import Concurrency
 from vl_ingest.context import Context
 from vl_ingest.errors import (
     BadRequest,
@@ -25,6 +26,8 @@ from vl_ingest.plan import halves
 from vl_ingest.retry import backoff_s, refused
 from vl_ingest.scan import look
 
+IDLE_S = 0.2
+
 FAILURES_AT_FAULT = 3  # in a row, while others succeed: the batch itself is at fault
 FAILURES_ALONE = 8  # in a row, of the last file left, with nothing else to compare with
 STRIKES_AT_FAULT = 2
@@ -34,7 +37,14 @@ class Sender:
     """All workers of a run. `already_sent` says whether the job has delivered anything before."""
 
     def __init__(
-        self, context: Context, dataset_id: str, transaction_id: str, backlog: Backlog, *, already_sent: bool
+        self,
+        context: Context,
+        dataset_id: str,
+        transaction_id: str,
+        backlog: Backlog,
+        concurrency: Concurrency,
+        *,
+        already_sent: bool,
     ) -> None:
         self.gate = Gate(context.control, context.settings.give_up_after_s)
         self.attempts_failed = 0
@@ -42,26 +52,45 @@ class Sender:
         self._dataset_id = dataset_id
         self._transaction_id = transaction_id
         self._backlog = backlog
+        self._concurrency = concurrency
         self._already_sent = already_sent
         self._delivered = 0  # batches of this run
         self._lock = threading.Lock()
         self._bodies: set[MultipartBody] = set()
 
-    def work(self) -> None:
-        """Send until nothing is left; the body of a worker thread. A failure halts the whole run."""
+    def work(self, number: int) -> None:
+        """Send until nothing is left; the body of worker thread `number`. A failure halts the whole run."""
+        warm = False
         try:
             while not self._backlog.finished:
-                probe = self.gate.enter()
-                try:
-                    delivery = self._backlog.take(self._transaction_id, probe=probe)
-                    if delivery is not None:
-                        self._backlog.put(self._deliver(delivery))
-                finally:
-                    self.gate.leave(probe=probe)
-                if delivery is None:
-                    self._backlog.wait(0.2)
+                if number <= self._concurrency.limit:
+                    warm = self._turn(warm=warm)
+                else:
+                    self._context.control.pause(IDLE_S)
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
             self._context.control.halt(exc)
+
+    def _turn(self, *, warm: bool) -> bool:
+        """Send one delivery, if there is one now.
+
+        Returns whether the worker is warm: its connection is made, so that its next turn may be measured.
+        """
+        began = clock.monotonic()
+        probe = self.gate.enter()
+        try:
+            delivery = self._backlog.take(self._transaction_id, probe=probe)
+            if delivery is not None:
+                delivery.began = began
+                left = self._deliver(delivery)
+                self._backlog.put(left)
+        finally:
+            self.gate.leave(probe=probe)
+        if delivery is None:
+            self._backlog.wait(IDLE_S)
+            return warm
+        if warm and not left:
+            self._concurrency.delivered(delivery.batch.size_bytes, began, clock.monotonic())
+        return not left
 
     @property
     def bytes_moving(self) -> int:
@@ -105,6 +134,8 @@ class Sender:
         """Record an attempt without a receipt and decide what follows; one branch a class of answer."""
         with self._lock:
             self.attempts_failed += 1
+        if error.http_status in (429, 503, None):  # asked to slow down, or no answer in time
+            self._concurrency.overloaded(delivery.began, clock.monotonic())
         if isinstance(error, Throttled):
             self._record(delivery, AttemptOutcome.NOT_DELIVERED, error)
             self.gate.throttled(error.retry_after_s)

@@ -4,6 +4,7 @@ import threading
 
 from vl_ingest import clock
 from vl_ingest.backlog import Backlog
+from vl_ingest.concurrency import Concurrency
 from vl_ingest.context import Context, Progress
 from vl_ingest.errors import FilesHeld, GaveUp, Undecided, UsageError
 from vl_ingest.ledger.files import Files
@@ -54,7 +55,8 @@ def upload(context: Context) -> None:
     to send, and the reason of a halted run.
     """
     reconcile(context)
-    backlog = Backlog(context, held_back=2 * context.settings.workers)
+    concurrency = Concurrency(context.settings.workers)
+    backlog = Backlog(context, concurrency)
     scanning = Scanning(context, backlog)
     scanning.start()
     try:
@@ -65,7 +67,7 @@ def upload(context: Context) -> None:
             scanning.some.wait(TICK_S)
             context.control.check()
         job = prepare(context)
-        _send(context, job, backlog, scanning)
+        _send(context, job, backlog, concurrency, scanning)
     except BaseException as exc:
         context.control.halt(exc)
         scanning.join(GRACE_S)
@@ -83,25 +85,26 @@ def upload(context: Context) -> None:
     context.observer.notice("step", f"{files_text(counts[FileState.SENT])} delivered.")
 
 
-def _send(context: Context, job: Job, backlog: Backlog, scanning: Scanning) -> None:
+def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency, scanning: Scanning) -> None:
     """Run the workers until nothing is left to send or the run is halted."""
     counts = context.ledger.files.counts(job.id)
     sender = Sender(
-        context, known(job.dataset_id), known(job.transaction_id), backlog,
+        context, known(job.dataset_id), known(job.transaction_id), backlog, concurrency,
         already_sent=bool(counts[FileState.SENT]),
     )  # fmt: skip
-    workers = [
-        threading.Thread(target=sender.work, name=f"worker-{number}", daemon=True)
-        for number in range(1, context.settings.workers + 1)
-    ]
-    for worker in workers:
-        worker.start()
-    threads = [*workers, scanning]
+    threads: list[threading.Thread] = [scanning]
     ticks = _Ticks(context, sender, scanning)
-    while any(thread.is_alive() for thread in threads) and not context.control.halted:
-        threads = [thread for thread in threads if thread.is_alive()]
-        if threads:
-            threads[0].join(TICK_S)
+    while not context.control.halted:
+        while len(threads) <= concurrency.limit:
+            number = len(threads)
+            threads.append(
+                threading.Thread(target=sender.work, args=(number,), name=f"worker-{number}", daemon=True)
+            )
+            threads[-1].start()
+        busy = [thread for thread in threads if thread.is_alive()]
+        if not busy:
+            break
+        busy[0].join(TICK_S)
         try:
             ticks.tick()
         except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended

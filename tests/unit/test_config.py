@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vl_ingest.config import Settings, normalise_base_url, parse_duration, parse_size
+from vl_ingest.config import Settings, normalise_base_url, parse_duration, parse_size, parse_workers
 from vl_ingest.errors import UsageError
 from vl_ingest.model import OnRejected, OnUnknown
 
@@ -17,7 +17,7 @@ SETTINGS = st.builds(
     Settings,
     batch_size=st.integers(1, 10_000),
     batch_bytes=st.integers(1, 2**50),
-    workers=st.integers(1, 64),
+    workers=st.none() | st.integers(1, 64),
     include=GLOBS,
     exclude=GLOBS,
     files_from=st.none() | st.text(max_size=8),
@@ -227,3 +227,16 @@ def test_what_is_more_or_less_than_a_base_url_is_refused(text: str) -> None:
     """Every odd address ends in a sentence."""
     with pytest.raises(UsageError):
         normalise_base_url(text)
+
+
+@pytest.mark.parametrize(("text", "workers"), [("auto", None), (" AUTO ", None), ("1", 1), ("64", 64)])
+def test_workers_are_a_number_or_find_themselves(text: str, workers: int | None) -> None:
+    """`auto` is no number: it is found while sending."""
+    assert parse_workers(text) == workers
+
+
+@pytest.mark.parametrize("text", ["", "0", "65", "-1", "1.5", "many", "²"])
+def test_no_other_number_of_workers_is_taken(text: str) -> None:
+    """The message says what can be written."""
+    with pytest.raises(UsageError, match="Write `auto`, or a number from 1 to 64"):
+        parse_workers(text)

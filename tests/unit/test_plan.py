@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vl_ingest.model import Facts, FileRow, FileState
-from vl_ingest.plan import bytes_limit, fits, halves
+from vl_ingest.plan import TAIL_BYTES, bytes_limit, fits, halves, tail_share
 
 
 @given(st.integers(0, 10**12), st.integers(1, 1000), st.integers(0, 10**12))
@@ -30,6 +30,23 @@ def test_a_refused_size_is_kept_away_from() -> None:
     assert bytes_limit(1000, None) == 1000
     assert bytes_limit(1000, 900) == 450
     assert bytes_limit(100, 900) == 100
+
+
+@given(st.integers(0, 10**11), st.integers(1, 32))
+def test_the_tail_is_shared_and_ends(left_bytes: int, workers: int) -> None:
+    """Each takes its share of what is left, so parts shrink to the least that pays, and soon nothing is left."""
+    parts = []
+    while left_bytes > 0:
+        parts.append(min(left_bytes, tail_share(left_bytes, workers)))
+        left_bytes -= parts[-1]
+    assert parts == sorted(parts, reverse=True)
+    assert all(part >= TAIL_BYTES for part in parts[:-1])
+    assert len(parts) <= 30 * workers
+
+
+def test_a_tail_for_one_worker_is_not_cut() -> None:
+    """Nobody else would send the other part meanwhile."""
+    assert tail_share(10 * TAIL_BYTES, 1) == 10 * TAIL_BYTES
 
 
 @given(st.integers(2, 60))

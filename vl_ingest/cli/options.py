@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vl_ingest.config import CLOUD_URL, Settings, normalise_base_url, parse_duration, parse_size
+from vl_ingest.config import (
+    CLOUD_URL,
+    Settings,
+    normalise_base_url,
+    parse_duration,
+    parse_size,
+    parse_workers,
+)
 from vl_ingest.errors import UsageError, VlIngestError
 from vl_ingest.model import OnRejected, OnUnknown
 
@@ -41,6 +48,7 @@ class Parsed(click.ParamType[Any]):
 SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 BASE_URL = Parsed("url", normalise_base_url)
+WORKERS = Parsed("auto|N", parse_workers)
 
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:
@@ -82,7 +90,7 @@ def server_options(command: F) -> F:
 SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     option("--batch-size", type=click.IntRange(1, 1000), default=50, show_default=True, help="Files a request."),
     option("--batch-bytes", type=SIZE, default="64MiB", show_default=True, help="Bytes a request; a larger file goes alone."),
-    option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests at once."),
+    option("--workers", type=WORKERS, default="auto", show_default=True, help="Requests at once; 'auto' finds the best number as it goes."),
     option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
     option("--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
     option("--files-from", type=click.Path(), help="Only the files named in this list ('-': standard input)."),

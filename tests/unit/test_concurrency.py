@@ -1,0 +1,121 @@
+"""How many requests go at once: a number that finds itself, on links that are made of arithmetic."""
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from vl_ingest.concurrency import MOST, START, Concurrency
+
+BATCH_BYTES = 10_000_000
+
+# From the number of workers to the seconds that one of them takes for a batch.
+Link = Callable[[int], float]
+
+
+def waits_for_the_server(workers: int) -> float:
+    """Every request costs the server 200 ms, however many there are."""
+    return 0.2 if workers <= 40 else 0.2 * workers / 40
+
+
+def is_narrow(workers: int) -> float:
+    """One worker fills half of the link, two fill it."""
+    return max(0.2, 0.1 * workers)
+
+
+def is_this_processor(workers: int) -> float:
+    """One worker keeps the processor busy; more of them get in each other's way."""
+    return 0.02 * workers * (1 + 0.1 * (workers - 1))
+
+
+def work(
+    concurrency: Concurrency, link: Link, seconds: float, begin: float = 0.0
+) -> tuple[float, Counter[int]]:
+    """Let workers send over `link`; return the bytes a second, and for how many cycles each number stood."""
+    chance = random.Random(7)
+    stood: Counter[int] = Counter()
+    turns: list[tuple[float, int, float]] = []
+    busy: set[int] = set()
+    warm: set[int] = set()
+    now, sent = begin, 0
+
+    def start() -> None:
+        for number in set(range(concurrency.limit)) - busy:
+            busy.add(number)
+            took = link(concurrency.limit) * chance.uniform(0.9, 1.1) + (0.3 if number not in warm else 0)
+            heapq.heappush(turns, (now + took, number, now))
+
+    start()
+    while turns and turns[0][0] < begin + seconds:
+        now, number, began = heapq.heappop(turns)
+        sent += BATCH_BYTES
+        busy.discard(number)
+        if number in warm:
+            concurrency.delivered(BATCH_BYTES, began, now)
+        warm.add(number)
+        stood[concurrency.limit] += 1
+        start()
+    return sent / seconds, stood
+
+
+@pytest.mark.parametrize("link", [waits_for_the_server, is_narrow, is_this_processor])
+def test_the_number_comes_near_the_best_fixed_one(link: Link) -> None:
+    """Within a minute it delivers nine tenths of what the best fixed number does, the search included."""
+    best = max(work(Concurrency(fixed), link, 60)[0] for fixed in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32))
+    found, _ = work(Concurrency(), link, 60)
+    assert found >= 0.9 * best
+
+
+def test_more_workers_than_pay_are_not_kept() -> None:
+    """Where one does all that can be done, one or two are at work most of the time."""
+    _, stood = work(Concurrency(), is_this_processor, 60)
+    assert stood[1] + stood[2] > 0.8 * stood.total()
+
+
+def test_it_starts_small_and_never_leaves_its_bounds() -> None:
+    """It begins with two, and stays between one and the most, whatever is reported."""
+    concurrency = Concurrency()
+    assert concurrency.limit == START
+    chance, now = random.Random(3), 0.0
+    for _ in range(20_000):
+        began, now = now, now + chance.uniform(0.0, 0.3)
+        if chance.random() < 0.02:
+            concurrency.overloaded(began, now)
+        else:
+            concurrency.delivered(chance.randrange(1, BATCH_BYTES), began, now)
+        assert 1 <= concurrency.limit <= MOST
+
+
+def test_overload_halves_once_for_all_that_met_it() -> None:
+    """Requests that were on their way together are one sign, not many; it recovers when the trouble is over."""
+    concurrency = Concurrency()
+    work(concurrency, waits_for_the_server, 30)
+    before = concurrency.limit
+    assert before > 16
+    for _ in range(before):
+        concurrency.overloaded(began=30.0, now=30.1)
+    assert concurrency.limit == before // 2
+    concurrency.overloaded(began=30.2, now=30.3)
+    assert concurrency.limit == before // 4
+    work(concurrency, waits_for_the_server, 60, begin=40.0)
+    assert concurrency.limit > 16
+
+
+def test_it_follows_a_link_that_changes() -> None:
+    """When the link grows narrow in the middle of a run, workers are taken back."""
+    concurrency = Concurrency()
+    work(concurrency, waits_for_the_server, 30)
+    _, stood = work(concurrency, is_this_processor, 300, begin=30.0)
+    late = work(concurrency, is_this_processor, 60, begin=330.0)[1]
+    assert max(stood) > 16
+    assert max(late) < 16
+
+
+def test_a_fixed_number_stays() -> None:
+    """A number that was asked for is used, neither measured nor halved."""
+    concurrency = Concurrency(6)
+    work(concurrency, waits_for_the_server, 30)
+    concurrency.overloaded(began=31.0, now=32.0)
+    assert concurrency.limit == 6

@@ -1,0 +1,103 @@
+"""How many requests go at once: a fixed number, or one that finds itself by measurement.
+
+What is measured is the cycle of a worker: from one receipt to the next, everything included. With n workers the
+throughput is n times the bytes of their cycles over the time of their cycles (Little's law), however the requests
+fall into step with each other. The number doubles from `START` while that pays; then it tries a quarter more or
+less now and then, keeps what pays, and waits longer after each try in vain. Signs of overload halve it.
+"""
+
+import threading
+from dataclasses import dataclass
+
+START, MOST = 2, 32
+
+FIRST_ROUND_S, ROUND_S = 0.25, 1.0  # one throughput is measured for so long at least, and a cycle a worker
+DOUBLING_PAYS = 1.15  # times the throughput before
+GROWING_PAYS = 1.05
+SHRINKING_COSTS = 0.97  # fewer workers are kept where they do nearly as much
+LONGEST_REST = 16  # rounds between two tries
+
+
+@dataclass(frozen=True)
+class Level:
+    """A number of workers, and the throughput measured with it in bytes a second."""
+
+    workers: int
+    rate: float
+
+
+class Concurrency:
+    """The number of workers that may send, for all of them. `fixed` None: it finds itself."""
+
+    def __init__(self, fixed: int | None = None) -> None:
+        self.limit = START if fixed is None else fixed
+        self.most = MOST if fixed is None else fixed
+        self._adapts = fixed is None
+        self._lock = threading.Lock()
+        self._best = Level(0, 0.0)  # what the number goes back to when a try was in vain
+        self._doubling = True
+        self._direction = -1  # down first: doubling ends one step too high, if anything
+        self._rest = self._resting = 0
+        self._begin(0.0)
+
+    def delivered(self, size_bytes: int, began: float, now: float) -> None:
+        """Note one worker's cycle, in seconds on one clock; not its first, which pays for the connection."""
+        with self._lock:
+            if not self._adapts or began < self._since:
+                return
+            self._cycles += 1
+            self._bytes += size_bytes
+            self._busy_s += now - began
+            enough_s = FIRST_ROUND_S if self._doubling else ROUND_S
+            if self._cycles >= self.limit and now - self._since >= enough_s:
+                self._decide(Level(self.limit, self.limit * self._bytes / self._busy_s))
+                self._begin(now)
+
+    def overloaded(self, began: float, now: float) -> None:
+        """Note that a request begun at `began` met signs of overload: halve, once for all of a time."""
+        with self._lock:
+            if self._adapts and began >= self._since:
+                self.limit = max(1, self.limit // 2)
+                self._best = Level(0, 0.0)
+                self._doubling = False
+                self._rest = self._resting = 0
+                self._direction = +1
+                self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """Begin to measure, with the cycles that begin from now on."""
+        self._since = now
+        self._cycles = self._bytes = 0
+        self._busy_s = 0.0
+
+    def _decide(self, measured: Level) -> None:
+        """Choose the next number after a round."""
+        best = self._best
+        if self._doubling:
+            if measured.rate >= DOUBLING_PAYS * best.rate:
+                self._best = measured
+                self.limit = min(self.most, 2 * measured.workers)
+            else:
+                self.limit = best.workers
+            self._doubling = self._best.workers < self.limit
+        elif best.workers in (0, measured.workers):
+            self._best = measured
+            self._resting -= 1
+            if self._resting < 0:
+                self.limit = self._next()
+        elif measured.rate >= best.rate * (
+            GROWING_PAYS if measured.workers > best.workers else SHRINKING_COSTS
+        ):
+            self._best = measured
+            self._rest = 0
+            self.limit = self._next()
+        else:
+            self.limit = best.workers
+            self._direction = -self._direction
+            self._rest = self._resting = min(LONGEST_REST, 2 * self._rest + 1)
+
+    def _next(self) -> int:
+        """Return the number to try: a quarter up or down, turning round at the ends."""
+        if self.limit in (1, self.most):
+            self._direction = 1 if self.limit == 1 else -1
+        return min(self.most, self.limit + self._direction * max(1, self.limit // 4))
