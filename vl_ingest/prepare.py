@@ -48,16 +48,18 @@ def known(remote_id: str | None) -> str:
 def _make(context: Context, kind: str, request: Callable[[], str]) -> str:
     doing = {"create": "create the dataset", "open": "open a transaction"}[kind]
 
-    def intended() -> str:
+    def recorded() -> str:
         context.ledger.jobs.intend(context.run, f"{kind}_intended")
-        return request()
-
-    def failed(error: RequestError) -> None:
-        unknown = isinstance(error, OutcomeUnknown)
-        context.note(f"{kind}_unknown" if unknown else f"{kind}_failed", detail=str(error))
-        if unknown:
+        try:
+            return request()
+        except OutcomeUnknown as error:
+            context.note(f"{kind}_unknown", detail=str(error))
             context.observer.notice(
                 "warning", f"The answer to '{doing}' was lost: one more than needed may exist on the server."
             )
+            raise
+        except RequestError as error:
+            context.note(f"{kind}_failed", detail=str(error))
+            raise
 
-    return persistently(context, doing, intended, on_failure=failed)
+    return persistently(context, doing, recorded)

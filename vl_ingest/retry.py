@@ -37,13 +37,11 @@ def persistently(
     request: Callable[[], T],
     *,
     again_after: tuple[type[RequestError], ...] = TRANSIENT,
-    on_failure: Callable[[RequestError], None] = lambda _error: None,
 ) -> T:
     """Make `request` until it succeeds, waiting longer and longer while the trouble is in `again_after`.
 
-    `doing` names it in messages ("create the dataset"); `on_failure` records each failure before the next
-    try. Raises `Refused` for a final answer, `GaveUp` when trouble outlasts the settings, and whatever
-    else `request` raises.
+    `doing` names it in messages ("create the dataset"). Raises `Refused` for a final answer, `GaveUp` when
+    trouble outlasts the settings, and whatever else `request` raises.
     """
 
     def wait(state: tenacity.RetryCallState) -> float:
@@ -57,7 +55,6 @@ def persistently(
     def before_sleep(state: tenacity.RetryCallState) -> None:
         error = _error(state)
         context.alive()
-        on_failure(error)
         if isinstance(error, CredentialsRefused):
             context.api.tokens.renew(error)
         else:

@@ -52,6 +52,21 @@ def test_a_lost_create_is_made_again_and_the_orphan_is_on_record(make_world: Mak
     assert len(world.box.record.datasets()) == times + 1
 
 
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [(["--give-up-after", "0s"], 5), (["--max-duration", "0.01s"], 10)],
+    ids=["given up", "time is up"],
+)
+def test_the_last_create_before_the_end_is_on_record(
+    make_world: MakeWorld, option: list[str], code: int
+) -> None:
+    """A run that ends right behind a lost answer leaves the possible orphan in the events all the same."""
+    world = make_world(faults=["create:lost-answer"])
+    world.pictures(1)
+    assert world.run(*option).code == code
+    assert len(world.box.record.datasets()) == world.kinds().count("create_unknown") == 1
+
+
 def test_refused_file_stands_alone_and_the_rest_arrives(world: World) -> None:
     """A 400 is split until the culprit stands alone; the others of its batch are delivered; exit 3, no trigger."""
     world.pictures(31)
