@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -264,6 +265,19 @@ def test_a_moved_folder_is_resumed_from_its_new_place(world: World) -> None:
     ended = world.cli("resume", "job", "--source", str(moved), "--json")
     assert ended.code == 0, ended.err
     world.check_promises()
+
+
+def test_a_job_can_not_move_to_where_another_one_is(world: World) -> None:
+    """`resume JOB --source` onto the folder of another unfinished job is a usage error that names that job."""
+    world.pictures(1)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    world.run()
+    first = world.job()
+    world.folder = shutil.copytree(world.folder, world.place / "copy")
+    world.run("--new")
+    ended = world.cli("resume", first.id, "--source", str(world.folder))
+    assert ended.code == 2
+    assert world.job().id in ended.err
 
 
 def test_processing_that_fails_is_exit_12(make_world: object, tmp_path: Path) -> None:

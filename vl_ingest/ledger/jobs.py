@@ -13,6 +13,7 @@ from vl_ingest.errors import JobHeld, UsageError
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move
 from vl_ingest.model import FINISHED, SETTLED, DatasetStatus, FileState, Job, JobState, Run, StatusClass
+from vl_ingest.naming import path_to_text
 from vl_ingest.tables import files, jobs, runs
 
 LEASE = timedelta(seconds=120)  # a run on another host that has not been heard of for longer is dead
@@ -155,8 +156,23 @@ class Jobs:
                 append(connection, run.job_id, run.id, "settings_changed", **changed)
 
     def relocate(self, job_id: str, **where: str) -> None:
-        """Record that the job's `source` or `base_url` is another one now."""
+        """Record that the job's `source` or `base_url` is another one now.
+
+        Raises `UsageError` where another unfinished job has that place already.
+        """
         with self._db.write() as connection:
+            job = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
+            place = {key: where.get(key, getattr(job, key)) for key in ("source", "name", "base_url")}
+            other = connection.execute(
+                sa.select(jobs.c.id)
+                .filter_by(**place)
+                .where(jobs.c.id != job_id, jobs.c.state.not_in(sorted(FINISHED)))
+            ).scalar()
+            if other is not None:
+                raise UsageError(
+                    f"Job {other} already sends {path_to_text(place['source'])} to a dataset named {job.name!r} "
+                    f"there. Go on with `vl-ingest resume {other}`, or give it up first: `vl-ingest cancel {other}`."
+                )
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**where))
             append(connection, job_id, None, "job_moved", **where)
 
