@@ -114,6 +114,20 @@ def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run) -> None:
             effect()
 
 
+def test_a_late_no_of_a_run_that_lost_the_job_changes_nothing(ledger: Ledger, run: Run) -> None:
+    """Only the holder's trigger may count as not begun; that processing has begun is taken from anyone."""
+    _send_all(ledger, run)
+    ledger.jobs.mark_scanned(run, {})
+    ledger.jobs.finish_upload(run)
+    ledger.jobs.intend_trigger(run, "DRAFT", "1")
+    ledger.jobs.take(run.job_id, "host", 2, "test")
+    with pytest.raises(JobHeld):
+        ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.UPLOADED, "trigger_refused")
+    assert ledger.jobs.get(run.job_id).state is JobState.TRIGGERING
+    ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.PROCESSING, "trigger_acknowledged")
+    assert ledger.jobs.get(run.job_id).state is JobState.PROCESSING
+
+
 def test_a_run_on_another_host_is_respected_until_its_lease_is_over(ledger: Ledger, run: Run) -> None:
     """A heartbeat from elsewhere holds the job; an old one does not."""
     with pytest.raises(JobHeld, match="host"):

@@ -200,8 +200,13 @@ class Jobs:
         facts: Mapping[str, Any] | None = None,
         **values: Any,
     ) -> None:
-        """Move the job from one state to the next, and record why as event `kind` with `facts`."""
+        """Move the job from one state to the next, and record why as event `kind` with `facts`.
+
+        A run must hold the job for it, but for one thing: that processing has begun is true whoever says it.
+        """
         with self._db.write() as connection:
+            if run is not None and (before, after) != (JobState.TRIGGERING, JobState.PROCESSING):
+                assert_lease(connection, job_id, run.id)
             if after in FINISHED:
                 values["finished_at"] = clock.now()
             move(connection, jobs, jobs.c.id == job_id, before, after, **values)
