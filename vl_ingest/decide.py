@@ -21,25 +21,25 @@ def author() -> str:
 
 def retry(ledger: Ledger, job: Job) -> int:
     """Let everything that could not be sent be tried again; return how many files that is."""
-    _before_trigger(job)
-    with hold(ledger, job.id):
+    with hold(ledger, job.id) as current:
+        _before_trigger(current)
         return ledger.files.retry(job.id)
 
 
 def waive(ledger: Ledger, job: Job, paths: list[str]) -> int:
     """Let the job go on without these files; return how many. Raises `UsageError` for one that it can't."""
-    _before_trigger(job)
-    with hold(ledger, job.id):
+    with hold(ledger, job.id) as current:
+        _before_trigger(current)
         return ledger.files.waive(job.id, paths, author())
 
 
 def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
     """Take a person's word on whether processing has begun."""
-    if job.state is not JobState.TRIGGERING:
-        raise UsageError(f"Job {job.id} is {job.state}: nothing about its trigger is unknown.")
     after = JobState.PROCESSING if began else JobState.UPLOADED
     values = {"triggered_at": clock.now()} if began else {}
-    with hold(ledger, job.id):
+    with hold(ledger, job.id) as current:
+        if current.state is not JobState.TRIGGERING:
+            raise UsageError(f"Job {job.id} is {current.state}: nothing about its trigger is unknown.")
         ledger.jobs.step(
             job.id, None, JobState.TRIGGERING, after, "trigger_settled_by_hand",
             facts={"began": began, "by": author()}, **values,
@@ -62,10 +62,12 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
 
 def cancel(ledger: Ledger, job: Job) -> None:
     """Give a job up; what is on the server stays there."""
-    if job.state in FINISHED:
-        raise UsageError(f"Job {job.id} is {job.state} already.")
-    with hold(ledger, job.id):
-        ledger.jobs.step(job.id, None, job.state, JobState.CANCELLED, "job_cancelled", facts={"by": author()})
+    with hold(ledger, job.id) as current:
+        if current.state in FINISHED:
+            raise UsageError(f"Job {job.id} is {current.state} already.")
+        ledger.jobs.step(
+            job.id, None, current.state, JobState.CANCELLED, "job_cancelled", facts={"by": author()}
+        )
 
 
 def _before_trigger(job: Job) -> None:

@@ -89,16 +89,17 @@ def work(
     """Hold the job and take it as far as it goes; see `run`."""
     if job.state in FINISHED:
         return _finished(ledger, job, settings)
-    with hold(ledger, job.id):
-        job = ledger.jobs.get(job.id)
-        if job.state in FINISHED:  # by a run that ended while this one waited for nothing
-            return _finished(ledger, job, settings)
-        with _running(ledger, api, job, settings, observer or Observer(), control or Control()) as context:
+    with hold(ledger, job.id) as current:
+        if current.state in FINISHED:  # by a run that ended while this one waited for nothing
+            return _finished(ledger, current, settings)
+        with _running(
+            ledger, api, current, settings, observer or Observer(), control or Control()
+        ) as context:
             if new_transaction:
                 _reopen(context)
             _advance(context)
             # Files that came while this very run watched are the next run's to report.
-            late = _not_in_dataset(ledger, job, settings) if job.state in TRIGGERED else None
+            late = _not_in_dataset(ledger, current, settings) if current.state in TRIGGERED else None
     return summarise(ledger, job.id, not_in_dataset=late)
 
 

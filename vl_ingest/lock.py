@@ -1,5 +1,6 @@
-"""One run a job on this host: an operating-system lock, freed by the death of its process."""
+"""One run a job: on this host by an operating-system lock, freed by death; between hosts by the lease."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,11 +8,12 @@ from filelock import FileLock, Timeout
 
 from vl_ingest.errors import JobHeld, LedgerError
 from vl_ingest.ledger import Ledger
+from vl_ingest.model import Job
 
 
 @contextmanager
-def hold(ledger: Ledger, job_id: str) -> Iterator[None]:
-    """Hold the job, or raise `JobHeld` at once, naming the run that does."""
+def hold(ledger: Ledger, job_id: str) -> Iterator[Job]:
+    """Hold the job and give it as it stands now, or raise `JobHeld` at once, naming the run that holds it."""
     folder = ledger.db.locks
     lock = FileLock(folder / f"{job_id}.lock", timeout=0)
     try:
@@ -30,6 +32,7 @@ def hold(ledger: Ledger, job_id: str) -> Iterator[None]:
     except OSError as exc:
         raise LedgerError(f"Can't lock job {job_id} in {folder}: {exc}. Make that folder writable.") from exc
     try:
-        yield
+        ledger.jobs.assert_free(job_id, socket.gethostname())
+        yield ledger.jobs.get(job_id)
     finally:
         lock.release()

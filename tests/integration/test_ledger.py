@@ -1,12 +1,13 @@
 """The ledger's guards: no state is set unless it was what it should be, no effect is intended without the lease."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from vl_ingest import decide
 from vl_ingest.errors import JobHeld, UsageError
 from vl_ingest.ledger import Ledger, TransitionRefused
 from vl_ingest.ledger.batches import Problem
@@ -19,6 +20,7 @@ from vl_ingest.model import (
     Facts,
     FileState,
     Found,
+    Job,
     JobState,
     Run,
 )
@@ -135,6 +137,40 @@ def test_a_run_on_another_host_is_respected_until_its_lease_is_over(ledger: Ledg
     with ledger.db.write() as connection:
         connection.execute(sa.text("UPDATE runs SET heartbeat_at = '2020-01-01 00:00:00.000000'"))
     assert ledger.jobs.take(run.job_id, "another", 1, "test").host == "another"
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        decide.retry,
+        lambda ledger, job: decide.waive(ledger, job, []),
+        lambda ledger, job: decide.settle_trigger(ledger, job, began=False),
+        lambda ledger, job: decide.settle_files(ledger, job, delivered=True),
+        decide.cancel,
+    ],
+    ids=["retry", "waive", "settle the trigger", "settle files", "cancel"],
+)
+def test_nothing_is_decided_under_a_run_on_another_host(
+    ledger: Ledger, run: Run, decision: Callable[[Ledger, Job], object]
+) -> None:
+    """A person's decisions wait for a run elsewhere as another run would."""
+    with pytest.raises(JobHeld, match="a run on host"):
+        decision(ledger, ledger.jobs.get(run.job_id))
+
+
+def test_a_decision_is_about_the_job_as_it_is_now(ledger: Ledger, run: Run) -> None:
+    """What has moved on since it was looked up is not decided on by what it was."""
+    _send_all(ledger, run)
+    ledger.jobs.mark_scanned(run, {})
+    ledger.jobs.finish_upload(run)
+    ledger.jobs.intend_trigger(run, "DRAFT", "1")
+    stale = ledger.jobs.get(run.job_id)
+    ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.PROCESSING, "trigger_acknowledged")
+    ledger.jobs.end(run, 0)
+    with pytest.raises(UsageError, match="is processing"):
+        decide.settle_trigger(ledger, stale, began=False)
+    decide.cancel(ledger, stale)
+    assert ledger.jobs.get(run.job_id).state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("machine", TRANSITIONS, ids=lambda machine: machine.__name__)

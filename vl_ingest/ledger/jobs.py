@@ -106,17 +106,7 @@ class Jobs:
         """
         now = clock.now()
         with self._db.write() as connection:
-            alive = connection.execute(
-                sa.select(runs).where(
-                    runs.c.job_id == job_id, runs.c.host != host, runs.c.ended_at.is_(None),
-                    runs.c.heartbeat_at > now - LEASE,
-                )
-            ).first()  # fmt: skip
-            if alive is not None:
-                raise JobHeld(
-                    f"Job {job_id} is held by a run on {alive.host} (pid {alive.pid}), heard of "
-                    f"{(now - alive.heartbeat_at).total_seconds():.0f} s ago. Try again when it has ended."
-                )
+            _assert_free(connection, job_id, host)
             run_id = connection.execute(
                 runs.insert()
                 .values(job_id=job_id, host=host, pid=pid, version=version, started_at=now, heartbeat_at=now)
@@ -127,6 +117,11 @@ class Jobs:
             )
             append(connection, job_id, run_id, "run_started", host=host, pid=pid, version=version)
             return _run(connection.execute(sa.select(runs).where(runs.c.id == run_id)).one())
+
+    def assert_free(self, job_id: str, host: str) -> None:
+        """Raise `JobHeld` while a run on a host other than this one is alive."""
+        with self._db.read() as connection:
+            _assert_free(connection, job_id, host)
 
     def beat(self, run: Run) -> None:
         """Renew the run's lease. Raises `JobHeld` if another run has taken the job over."""
@@ -309,6 +304,21 @@ class Jobs:
             )
             if result.rowcount:
                 append(connection, run.job_id, run.id, "size_limit_learnt", too_large_bytes=body_bytes)
+
+
+def _assert_free(connection: sa.Connection, job_id: str, host: str) -> None:
+    now = clock.now()
+    alive = connection.execute(
+        sa.select(runs).where(
+            runs.c.job_id == job_id, runs.c.host != host, runs.c.ended_at.is_(None),
+            runs.c.heartbeat_at > now - LEASE,
+        )
+    ).first()  # fmt: skip
+    if alive is not None:
+        raise JobHeld(
+            f"Job {job_id} is held by a run on {alive.host} (pid {alive.pid}), heard of "
+            f"{(now - alive.heartbeat_at).total_seconds():.0f} s ago. Try again when it has ended."
+        )
 
 
 def _job(row: sa.Row[Any]) -> Job:
