@@ -70,6 +70,32 @@ def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, c
     world.check_promises()
 
 
+INTERRUPTED_INSIDE_A_PAUSE = """
+import os, signal, sys
+from vl_ingest.cli.run import _signals
+
+def trace(frame, _event, _argument):
+    inside = frame.f_code.co_name == "wait" and frame.f_locals.get("self") is control._halted._cond
+    if inside:
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return trace
+
+with _signals() as control:
+    sys.settrace(trace)
+    control.pause(60)
+"""
+
+
+def test_a_signal_may_come_at_any_instruction() -> None:
+    """A signal in the middle of taking up a pause, with its locks held, still ends the pause at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_INSIDE_A_PAUSE],
+        env=CLEAN, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert "Interrupted: Stopped by SIGTERM" in done.stderr
+
+
 def test_a_signal_while_the_server_hangs_abandons_after_the_grace(make_world: MakeWorld) -> None:
     """An answer that does not come is not awaited for ever: unknown on record, out within the promised time."""
     world = make_world(faults=["upload:hang"])

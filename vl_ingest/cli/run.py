@@ -139,16 +139,20 @@ def _signals() -> "Iterator[Control]":
     from vl_ingest.context import Control
 
     control = Control()
-    leaving: list[threading.Timer] = []
+    over = threading.Event()
+    asked: list[int] = []
+
+    def leave(number: int) -> None:
+        control.halt(Interrupted(number))
+        if not over.wait(LEAVE_AFTER_S):
+            os._exit(128 + number)
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if leaving:
+        if asked:
             os._exit(128 + number)
-        control.halt(Interrupted(number))
-        leave = threading.Timer(LEAVE_AFTER_S, os._exit, (128 + number,))
-        leave.daemon = True
-        leave.start()
-        leaving.append(leave)
+        asked.append(number)
+        # The thread that was interrupted may hold the very locks that `halt` wants.
+        threading.Thread(target=leave, args=(number,), daemon=True).start()
 
     wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # What was told to ignore a signal (nohup) goes on ignoring it.
@@ -158,7 +162,6 @@ def _signals() -> "Iterator[Control]":
     try:
         yield control
     finally:
-        for leave in leaving:
-            leave.cancel()
+        over.set()
         for number, handler in before.items():
             signal.signal(number, handler)
