@@ -156,7 +156,7 @@ def _reopen(context: Context) -> None:
 def _advance(context: Context) -> None:
     """Go through what is left of the job, step by step."""
     if context.job.state is JobState.TRIGGERING:
-        settle(context, "an earlier run ended before it knew the outcome")
+        settle(context)
     if context.reload().state not in TRIGGERED:
         upload(context)
         trigger(context)

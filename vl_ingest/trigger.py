@@ -70,7 +70,7 @@ def _request(context: Context) -> bool:
         context.api.tokens.renew(error)
         return False
     except Conflict as error:
-        return _settle_unknown(context, error, conflict=True)
+        return _settle_unknown(context, error)
     except Answered as error:
         if (error.http_status or 0) < 400:  # a redirect is some proxy's: nobody knows what lies behind it
             return _settle_unknown(context, error)
@@ -83,18 +83,21 @@ def _request(context: Context) -> bool:
     return True
 
 
-def _settle_unknown(context: Context, error: RequestError, *, conflict: bool = False) -> bool:
-    context.note("trigger_unknown", detail=str(error))
+def _settle_unknown(context: Context, error: RequestError) -> bool:
+    context.note("trigger_unknown", detail=str(error), conflict=isinstance(error, Conflict))
     context.observer.notice("warning", f"The outcome of the trigger is unknown ({error}).")
-    return settle(context, str(error), conflict=conflict)
+    return settle(context)
 
 
-def settle(context: Context, why: str, *, conflict: bool = False) -> bool:
+def settle(context: Context) -> bool:
     """Decide by the dataset's status alone whether an unknown trigger has begun; return whether it has.
 
-    Time in which the status can't be read does not count. After a 409 (`conflict`) an unchanged status
-    decides nothing: the server itself says that its state forbids another trigger.
+    Time in which the status can't be read does not count. After a 409, in this run or an earlier one, an
+    unchanged status decides nothing: the server itself says that its state forbids another trigger.
     """
+    last = context.ledger.events.last(context.job.id, "trigger_intended", "trigger_unknown")
+    answer = {} if last is None else last.facts
+    why = answer.get("detail", "a run ended before it knew the outcome")
     window_s = context.settings.settle_s
     context.observer.notice(
         "waiting", f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
@@ -115,9 +118,9 @@ def settle(context: Context, why: str, *, conflict: bool = False) -> bool:
         step_s = min(POLL_S, window_s - reachable_s)
         context.pause(step_s)
         reachable_s += min(clock.monotonic() - started, step_s)
-    if conflict or status.word.upper() != before:
+    if answer.get("conflict") or status.word.upper() != before:
         raise Undecided(
-            f"The trigger was answered: {why}. The status went from {before or 'unknown'} to {status.word}, "
+            f"The outcome of the trigger is unknown ({why}). The status went from {before or 'unknown'} to {status.word}, "
             f"which does not tell whether processing began. Look at the dataset; then say "
             f"`vl-ingest settle {context.job.id} --began` or `--not-begun` and run the same command again."
         )

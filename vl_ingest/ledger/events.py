@@ -37,6 +37,18 @@ class Events:
             for row in connection.execute(query.execution_options(yield_per=1000)):
                 yield Event(**row._mapping)
 
+    def last(self, job_id: str, *kinds: str) -> Event | None:
+        """Return the newest event of one of these kinds."""
+        query = (
+            sa.select(events)
+            .where(events.c.job_id == job_id, events.c.kind.in_(kinds))
+            .order_by(events.c.id.desc())
+            .limit(1)
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Event(**row._mapping)
+
     def count(self, job_id: str, kind: str) -> int:
         """Return how often something has happened to a job."""
         query = sa.select(sa.func.count()).where(events.c.job_id == job_id, events.c.kind == kind)
