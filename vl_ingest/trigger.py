@@ -24,6 +24,7 @@ from vl_ingest.prepare import known
 from vl_ingest.retry import backoff_s, gave_up, persistently, refused
 
 POLL_S = 5.0
+SHORTEST_SETTLE_S = 0.05  # a window has two ends, whatever --settle says
 BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
 
 
@@ -98,7 +99,7 @@ def settle(context: Context) -> bool:
     last = context.ledger.events.last(context.job.id, "trigger_intended", "trigger_unknown")
     answer = {} if last is None else last.facts
     why = answer.get("detail", "a run ended before it knew the outcome")
-    window_s = context.settings.settle_s
+    window_s = max(context.settings.settle_s, SHORTEST_SETTLE_S)
     context.observer.notice(
         "waiting", f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
     )

@@ -103,6 +103,16 @@ def test_a_409_that_the_status_does_not_explain_is_for_a_person(world: World) ->
     world.check_promises()
 
 
+def test_a_window_has_two_ends(world: World) -> None:
+    """Even without any time to settle the status is read twice before it is taken for unchanged."""
+    world.pictures(1)
+    world.box.add_fault("trigger:reset-after:times=1")
+    assert world.run("--settle", "0s", "--no-wait").code == 0
+    endpoints = [request["endpoint"] for request in world.box.record.requests()]
+    first, second = (index for index, endpoint in enumerate(endpoints) if endpoint == "trigger")
+    assert endpoints[first:second].count("status") >= 3, "twice to settle, once more before the next trigger"
+
+
 def test_settling_begins_anew_with_each_run(world: World) -> None:
     """Two short looks of two runs do not add up to one window."""
     world.pictures(2)
