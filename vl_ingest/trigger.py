@@ -6,6 +6,8 @@ the server's own status decides: a word of another class means that processing b
 ends of a settling window means that it did not, and only then is the trigger sent again.
 """
 
+from datetime import timedelta
+
 from vl_ingest import clock
 from vl_ingest.context import Context
 from vl_ingest.errors import (
@@ -147,8 +149,12 @@ def wait_for_doubtful(context: Context) -> None:
     if since is None:
         return
     window_s = context.settings.settle_s
-    age_s = (clock.now() - since).total_seconds()
-    left_s = min(window_s, window_s - age_s)  # a clock that was set back must not make it longer
+    run_age = timedelta(seconds=clock.monotonic() - context.started_at)
+    now = min(
+        clock.now(), context.run.started_at + run_age
+    )  # a clock that was set forward makes nothing older
+    age_s = (now - since).total_seconds()
+    left_s = min(window_s, window_s - age_s)  # one that was set back must not make it longer
     if left_s > 0:
         context.observer.notice(
             "waiting", f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."

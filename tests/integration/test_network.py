@@ -4,12 +4,14 @@ import http.server
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import trustme
 
+from vl_ingest import clock
 from vl_ingest.tables import attempts
 from world import World
 
@@ -88,6 +90,25 @@ def test_a_proxy_that_is_away_is_waited_for(world: World, monkeypatch: pytest.Mo
     assert ended.code == 5
     assert "create_failed" in world.kinds("x")
     assert "create_unknown" not in world.kinds("x")
+
+
+def test_a_clock_that_is_set_forward_shortens_no_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of the wall clock does not make a doubtful upload older: the trigger waits out the window."""
+    real_now = clock.now
+
+    def stepped() -> datetime:
+        sent_again = len(world.box.record.requests("upload")) > 1
+        return real_now() + timedelta(minutes=1 if sent_again else 0)
+
+    world.pictures(1)
+    world.box.add_fault("upload:lost-answer:times=1")
+    monkeypatch.setattr(clock, "now", stepped)
+    assert world.run("--settle", "1.5s").code == 0
+    doubtful, trigger = (
+        datetime.fromisoformat(world.box.record.requests(endpoint)[0]["at"])
+        for endpoint in ("upload", "trigger")
+    )
+    assert trigger - doubtful > timedelta(seconds=1.4)
 
 
 def test_a_clock_that_was_set_back_makes_nobody_wait(world: World) -> None:
