@@ -88,6 +88,7 @@ def refused(doing: str, error: RequestError) -> Refused:
     """Return the error for a final answer: what it means, and what to do."""
     meaning = {
         400: "The server calls the request wrong. Check the name and the base URL;",
+        401: "The server refuses the credentials, a new token too. Check them;",
         409: "The state of the dataset or transaction forbids it. Look at the dataset;",
         403: "The account may not do that, or its plan does not allow it. Have that changed;",
         404: (

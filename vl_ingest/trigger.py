@@ -36,7 +36,7 @@ def trigger(context: Context) -> None:
     Raises `Undecided` where no rule may decide, and what the requests raise.
     """
     wait_for_doubtful(context)
-    failures, began_at = 0, clock.monotonic()
+    failures, renewed, began_at = 0, False, clock.monotonic()
     while True:
         before = read_status(context)
         if before.status_class is StatusClass.UNCLEAR:
@@ -47,8 +47,15 @@ def trigger(context: Context) -> None:
             text = f"Processing was under way already ({before.word}): not triggered."
             context.observer.notice("step", text)
             return
-        if _request(context):
-            return
+        try:
+            if _request(context):
+                return
+            renewed = False
+        except CredentialsRefused as error:
+            if renewed:  # reading the status may have worked with it: that does not help here
+                raise refused("start processing", error) from error
+            context.api.tokens.renew(error)
+            renewed = True
         failures += 1
         if clock.monotonic() - began_at > context.settings.give_up_after_s:
             raise gave_up("start processing", f"{failures} requests did not begin it")
@@ -56,7 +63,10 @@ def trigger(context: Context) -> None:
 
 
 def _request(context: Context) -> bool:
-    """Send the trigger once and settle its outcome; return whether processing has begun."""
+    """Send the trigger once and settle its outcome; return whether processing has begun.
+
+    Raises `CredentialsRefused` where a new token may help.
+    """
     job = context.reload()
     try:
         status = context.api.trigger(known(job.dataset_id), known(job.transaction_id))
@@ -70,8 +80,7 @@ def _request(context: Context) -> bool:
         raise
     except CredentialsRefused as error:
         _not_begun(context, "trigger_refused", str(error))
-        context.api.tokens.renew(error)
-        return False
+        raise
     except Conflict as error:
         return _settle_unknown(context, error)
     except Answered as error:
@@ -150,11 +159,9 @@ def wait_for_doubtful(context: Context) -> None:
         return
     window_s = context.settings.settle_s
     run_age = timedelta(seconds=clock.monotonic() - context.started_at)
-    now = min(
-        clock.now(), context.run.started_at + run_age
-    )  # a clock that was set forward makes nothing older
-    age_s = (now - since).total_seconds()
-    left_s = min(window_s, window_s - age_s)  # one that was set back must not make it longer
+    # A clock that was set forward must not make an upload older, one that was set back not the wait longer.
+    now = min(clock.now(), context.run.started_at + run_age)
+    left_s = min(window_s, window_s - (now - since).total_seconds())
     if left_s > 0:
         context.observer.notice(
             "waiting", f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."

@@ -371,6 +371,23 @@ def test_a_refused_token_is_renewed_once(tmp_path: Path, monkeypatch: pytest.Mon
         world.check_promises()
 
 
+def test_a_trigger_that_is_refused_with_a_new_token_too_stops(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the server takes the new token for other requests does not make the trigger go on for ever."""
+    monkeypatch.setenv("VISUAL_LAYER_API_KEY", "key")
+    monkeypatch.setenv("VISUAL_LAYER_API_SECRET", "s" * 40)
+    world = make_world(credentials=("key", "s" * 40), faults=["trigger:401"])
+    world.pictures(1)
+    ended = world.run("--give-up-after", "10s")
+    assert ended.code == 7
+    assert "credentials" in ended.err
+    assert len(world.box.record.requests("trigger")) == 2
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
+
+
 def test_no_authorization_header_without_credentials(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
