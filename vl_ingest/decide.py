@@ -7,7 +7,7 @@ from vl_ingest import clock
 from vl_ingest.errors import UsageError
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
-from vl_ingest.model import FINISHED, TRIGGERED, FileState, Job, JobState
+from vl_ingest.model import FINISHED, TRIGGERED, DatasetStatus, FileState, Job, JobState, StatusClass
 
 
 def author() -> str:
@@ -34,16 +34,21 @@ def waive(ledger: Ledger, job: Job, paths: list[str]) -> int:
 
 
 def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
-    """Take a person's word on whether processing has begun."""
-    after = JobState.PROCESSING if began else JobState.UPLOADED
-    values = {"triggered_at": clock.now()} if began else {}
+    """Take a person's word on whether processing has begun; "not begun" holds for the server's last word, too."""
     with hold(ledger, job.id) as current:
-        if current.state is not JobState.TRIGGERING:
-            raise UsageError(f"Job {job.id} is {current.state}: nothing about its trigger is unknown.")
-        ledger.jobs.step(
-            job.id, None, JobState.TRIGGERING, after, "trigger_settled_by_hand",
-            facts={"began": began, "by": author()}, **values,
-        )  # fmt: skip
+        state = current.state
+        unclear = DatasetStatus(current.status or "DRAFT").status_class is StatusClass.UNCLEAR
+        if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and unclear):
+            raise UsageError(f"Job {job.id} is {state}: nothing about its trigger is unknown.")
+        kind, facts = "trigger_settled_by_hand", {"began": began, "by": author(), "status": current.status}
+        if began:
+            ledger.jobs.step(
+                job.id, None, state, JobState.PROCESSING, kind, facts=facts, triggered_at=clock.now()
+            )
+        elif state is JobState.TRIGGERING:
+            ledger.jobs.step(job.id, None, state, JobState.UPLOADED, kind, facts=facts)
+        else:
+            ledger.jobs.note(job.id, None, kind, **facts)
 
 
 def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:

@@ -71,7 +71,9 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         _J.CREATED: frozenset({_J.DATASET_CREATED, _J.CANCELLED}),
         _J.DATASET_CREATED: frozenset({_J.TRANSACTION_OPEN, _J.CANCELLED}),
         _J.TRANSACTION_OPEN: frozenset({_J.UPLOADED, _J.DATASET_CREATED, _J.CANCELLED}),
-        _J.UPLOADED: frozenset({_J.TRIGGERING, _J.TRANSACTION_OPEN, _J.DATASET_CREATED, _J.CANCELLED}),
+        _J.UPLOADED: frozenset(
+            {_J.TRIGGERING, _J.PROCESSING, _J.TRANSACTION_OPEN, _J.DATASET_CREATED, _J.CANCELLED}
+        ),
         _J.TRIGGERING: frozenset({_J.PROCESSING, _J.UPLOADED, _J.CANCELLED}),
         _J.PROCESSING: frozenset({_J.READY, _J.ERRORED, _J.CANCELLED}),
         _J.READY: frozenset(),

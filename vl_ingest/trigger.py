@@ -39,10 +39,9 @@ def trigger(context: Context) -> None:
     failures, renewed, began_at = 0, False, clock.monotonic()
     while True:
         before = read_status(context)
-        if before.status_class is StatusClass.UNCLEAR:
-            raise _unclear(context, before)
+        begun = _has_begun(context, before)
         context.ledger.jobs.intend_trigger(context.run, before.word, known(context.reload().transaction_id))
-        if before.status_class in BEGUN:
+        if begun:
             _began(context, "trigger_adopted", status=before.word)
             text = f"Processing was under way already ({before.word}): not triggered."
             context.observer.notice("step", text)
@@ -118,12 +117,10 @@ def settle(context: Context) -> bool:
     reachable_s = 0.0
     while True:
         status = read_status(context)
-        if status.status_class in BEGUN:
+        if _has_begun(context, status):
             _began(context, "trigger_settled_begun", status=status.word)
             context.observer.notice("step", f"Processing has begun ({status.word}).")
             return True
-        if status.status_class is StatusClass.UNCLEAR:
-            raise _unclear(context, status)
         if reachable_s >= window_s:
             break
         started = clock.monotonic()
@@ -177,8 +174,14 @@ def _not_begun(context: Context, kind: str, detail: str) -> None:
     context.step(JobState.TRIGGERING, JobState.UPLOADED, kind, facts={"detail": detail})
 
 
-def _unclear(context: Context, status: DatasetStatus) -> Undecided:
-    return Undecided(
+def _has_begun(context: Context, status: DatasetStatus) -> bool:
+    """Say whether the server is past the trigger. Raises `Undecided` for a word that nobody has explained."""
+    if status.status_class is not StatusClass.UNCLEAR:
+        return status.status_class in BEGUN
+    for event in context.ledger.events.history(context.job.id, "trigger_settled_by_hand"):
+        if event.facts.get("status") == status.word and not event.facts["began"]:
+            return False
+    raise Undecided(
         f"The server calls the dataset {status.word!r}, which is not documented, so nobody here knows whether "
         f"processing has begun. Look at the dataset; then say `vl-ingest settle {context.job.id} --began` or "
         "`--not-begun` and run the same command again."

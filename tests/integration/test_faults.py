@@ -326,19 +326,51 @@ def test_processing_under_way_is_adopted(world: World, tmp_path: Path) -> None:
 def test_status_that_is_not_documented_is_decided_by_a_person(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A word nobody knows is exit 13; `settle --began` goes on to watch."""
+    """A word nobody knows is exit 13, until a person has said what it means; then it means that for this job."""
     from vl_ingest.sandbox import store
 
-    world = make_world()
+    def word(_store: object, dataset: store.Dataset) -> tuple[str, int]:
+        return ("READY", 100) if dataset.triggered else ("MELLOW", 0)
+
+    world = make_world(faults=["trigger:reset-after:times=1"])
     world.pictures(2)
-    monkeypatch.setattr(store.Store, "_word", lambda *_: ("MELLOW", 0))
+    monkeypatch.setattr(store.Store, "_word", word)
     monkeypatch.setitem(store.OLD_WORDS, "MELLOW", "MELLOW")
     ended = world.run()
     assert ended.code == 13
     assert "MELLOW" in ended.err
-    assert world.box.record.triggers_accepted() == 0
-    monkeypatch.undo()
-    assert world.cli("run", *world.arguments()[1:]).code == 0
+    assert not world.box.record.requests("trigger")
+    assert world.cli("settle", "job", "--not-begun").code == 0
+    assert world.run().code == 0
+    assert len(world.box.record.requests("trigger")) == 2
+    world.check_promises()
+
+
+def test_status_that_is_not_documented_may_mean_that_processing_has_begun(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`settle --began` on such a word goes on to watch, and nothing is triggered."""
+    from vl_ingest.sandbox import store
+
+    world = make_world()
+    world.pictures(2)
+    monkeypatch.setitem(store.OLD_WORDS, "MELLOW", "MELLOW")
+    monkeypatch.setattr(store.Store, "_word", lambda *_: ("MELLOW", 0))
+    assert world.run().code == 13
+    assert world.cli("settle", "job", "--began").code == 0
+    monkeypatch.setattr(store.Store, "_word", lambda *_: ("READY", 100))
+    assert world.run().code == 0
+    assert not world.box.record.requests("trigger")
+    assert world.job().state == "ready"
+
+
+def test_there_is_nothing_to_settle_where_the_status_tells(world: World) -> None:
+    """A person's word is not wanted on a trigger that was not tried, while the server's word is clear."""
+    world.pictures(1)
+    world.box.add_fault("trigger:403")
+    assert world.run().code == 7
+    for word in ("--began", "--not-begun"):
+        assert world.cli("settle", "job", word).code == 2
 
 
 def test_clouds_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
