@@ -20,7 +20,7 @@ from vl_ingest.errors import (
     Undecided,
 )
 from vl_ingest.gate import Gate
-from vl_ingest.model import AttemptOutcome, BatchState, Facts, FileState, OnUnknown
+from vl_ingest.model import AttemptOutcome, BatchState, Facts, FileState, OnUnknown, StatusClass
 from vl_ingest.multipart import MultipartBody
 from vl_ingest.plan import halves
 from vl_ingest.retry import backoff_s, refused
@@ -160,21 +160,27 @@ class Sender:
             return self._too_large(delivery, error.detail, unsent=False)
         if isinstance(error, Conflict):
             raise Undecided(
-                f"The server takes no more files into transaction {self._transaction_id}: {error}. Perhaps it "
-                f"has been processed already: the dataset's status is {self._status_word()}. Look at it; then "
-                "`vl-ingest run ... --new-transaction` sends everything again into a new transaction."
+                f"The server takes no more files into transaction {self._transaction_id}: {error}. {self._advice()}"
             ) from error
         raise refused("upload", error)
 
-    def _status_word(self) -> str:
-        """Ask once what the server says of the dataset, for a message."""
-        context = self._context
+    def _advice(self) -> str:
+        """Ask once what the server says of the dataset; return what that means for files it does not take."""
+        context, job_id = self._context, self._context.job.id
         try:
             status = context.api.dataset_status(self._dataset_id)
         except RequestError as error:
-            return f"not to be had ({error})"
-        context.ledger.jobs.see_status(context.run, context.job.id, status)
-        return status.word
+            return f"The dataset's status is not to be had ({error}): run the same command again later."
+        context.ledger.jobs.see_status(context.run, job_id, status)
+        if status.status_class is StatusClass.NOT_BEGUN:
+            return (
+                f"The dataset's status is {status.word}, so it is not processed yet: "
+                "`vl-ingest run ... --new-transaction` sends everything again into a new transaction."
+            )
+        return (
+            f"The dataset's status is {status.word}: perhaps it is processed already, without these files. Look at "
+            f"it; then `vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another."
+        )
 
     def _unknown(self, delivery: Delivery, error: OutcomeUnknown, body: MultipartBody) -> list[Delivery]:
         context = self._context

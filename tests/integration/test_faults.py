@@ -197,6 +197,28 @@ def test_409_on_the_trigger_asks_the_status(world: World) -> None:
     world.check_promises()
 
 
+@pytest.mark.parametrize(
+    ("word", "advice", "other"),
+    [
+        ("DRAFT", "--new-transaction", "vl-ingest cancel"),
+        ("INDEXING", "vl-ingest cancel", "--new-transaction"),
+    ],
+)
+def test_409_on_an_upload_advises_by_the_status(
+    world: World, monkeypatch: pytest.MonkeyPatch, word: str, advice: str, other: str
+) -> None:
+    """Another transaction helps only a dataset that is not being processed; else it takes another dataset."""
+    from vl_ingest.sandbox import store
+
+    monkeypatch.setattr(store.Store, "_word", lambda *_: (word, 0))
+    world.pictures(1)
+    world.box.add_fault("upload:409")
+    ended = world.run()
+    assert ended.code == 13
+    assert advice in ended.err
+    assert other not in ended.err
+
+
 def test_a_lost_answer_is_delivered_twice_and_said_so(world: World) -> None:
     """The API can't say whether a lost answer meant delivery: sent again, and reported as possibly twice."""
     world.pictures(10)
