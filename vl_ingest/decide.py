@@ -37,8 +37,9 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
     """Take a person's word on whether processing has begun; "not begun" holds for the server's last word, too."""
     with hold(ledger, job.id) as current:
         state = current.state
-        unclear = DatasetStatus(current.status or "DRAFT").status_class is StatusClass.UNCLEAR
-        if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and unclear):
+        told = DatasetStatus(current.status or "DRAFT").status_class
+        doubted = told is not StatusClass.NOT_BEGUN if began else told is StatusClass.UNCLEAR
+        if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and doubted):
             raise UsageError(f"Job {job.id} is {state}: nothing about its trigger is unknown.")
         kind, facts = "trigger_settled_by_hand", {"began": began, "by": author(), "status": current.status}
         if began:

@@ -16,7 +16,7 @@ from vl_ingest.model import FINISHED, TRIGGERED, Job, JobState
 from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.scan import Scanner
 from vl_ingest.summary import Summary, summarise
-from vl_ingest.trigger import settle, trigger
+from vl_ingest.trigger import adopted, read_status, settle, trigger
 from vl_ingest.upload import upload
 from vl_ingest.watch import failed, watch
 
@@ -97,9 +97,9 @@ def work(
         ) as context:
             if new_transaction:
                 _reopen(context)
-            _advance(context)
+            scanned = _advance(context)
             # Files that came while this very run watched are the next run's to report.
-            late = _not_in_dataset(ledger, current, settings) if current.state in TRIGGERED else None
+            late = None if scanned else _not_in_dataset(ledger, current, settings)
     return summarise(ledger, job.id, not_in_dataset=late)
 
 
@@ -153,15 +153,19 @@ def _reopen(context: Context) -> None:
         context.observer.notice("step", f"{files_text(again)} will be sent again into a new transaction.")
 
 
-def _advance(context: Context) -> None:
-    """Go through what is left of the job, step by step."""
+def _advance(context: Context) -> bool:
+    """Go through what is left of the job, step by step; return whether its folder was scanned for that."""
     if context.job.state is JobState.TRIGGERING:
         settle(context)
-    if context.reload().state not in TRIGGERED:
+    if context.reload().state is JobState.UPLOADED:  # nothing more is sent into what is being processed
+        adopted(context, read_status(context))
+    wanting = context.reload().state not in TRIGGERED
+    if wanting:
         upload(context)
         trigger(context)
     if context.settings.wait:
         watch(context)
+    return wanting
 
 
 def _finished(ledger: Ledger, job: Job, settings: Settings) -> Summary:

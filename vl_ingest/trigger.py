@@ -39,13 +39,9 @@ def trigger(context: Context) -> None:
     failures, renewed, began_at = 0, False, clock.monotonic()
     while True:
         before = read_status(context)
-        begun = _has_begun(context, before)
-        context.ledger.jobs.intend_trigger(context.run, before.word, known(context.reload().transaction_id))
-        if begun:
-            _began(context, "trigger_adopted", status=before.word)
-            text = f"Processing was under way already ({before.word}): not triggered."
-            context.observer.notice("step", text)
+        if adopted(context, before):
             return
+        context.ledger.jobs.intend_trigger(context.run, before.word, known(context.reload().transaction_id))
         try:
             if _request(context):
                 return
@@ -59,6 +55,46 @@ def trigger(context: Context) -> None:
         if clock.monotonic() - began_at > context.settings.give_up_after_s:
             raise gave_up("start processing", f"{failures} requests did not begin it")
         context.pause(backoff_s(failures))
+
+
+def adopted(context: Context, status: DatasetStatus) -> bool:
+    """Take an uploaded job to `processing` if the server is past the trigger; return whether it is.
+
+    Raises `Undecided` where processing may have begun without some of the files.
+    """
+    if not _has_begun(context, status):
+        return False
+    if not _delivered_in_time(context):
+        job_id = context.job.id
+        context.note("trigger_not_adopted", status=status.word)
+        raise Undecided(
+            f"The server says {status.word}: processing began without this job's asking, perhaps before every file "
+            "had arrived. Look at the dataset. If nothing is missing there, say "
+            f"`vl-ingest settle {job_id} --began` and run the same command again; else say "
+            f"`vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another dataset."
+        )
+    context.step(
+        JobState.UPLOADED, JobState.PROCESSING, "trigger_adopted",
+        facts={"status": status.word}, triggered_at=clock.now(),
+    )  # fmt: skip
+    context.observer.notice("step", f"Processing was under way already ({status.word}): not triggered.")
+    return True
+
+
+def _delivered_in_time(context: Context) -> bool:
+    """Say whether all files are in one transaction, none of them sent by this run or after a trigger.
+
+    A doubt on record stays: the next run has sent nothing, and knows no more.
+    """
+    events, job_id = context.ledger.events, context.job.id
+    if events.last(job_id, "transaction_given_up", "trigger_not_adopted"):
+        return False
+    if context.ledger.files.counts(job_id).unsent:
+        return False
+    sent, intended = events.last(job_id, "batch_sent"), events.last(job_id, "trigger_intended")
+    if sent is None or intended is None:
+        return sent is None or sent.run_id != context.run.id
+    return sent.id < intended.id
 
 
 def _request(context: Context) -> bool:

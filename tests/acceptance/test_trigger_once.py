@@ -125,10 +125,102 @@ def test_settling_begins_anew_with_each_run(world: World) -> None:
     assert len(world.box.record.requests("trigger")) == 1
 
 
-def _die_in_triggering(world: World, *, carried_out: bool) -> None:
-    """Leave the job as a run that died right behind its trigger does."""
+def test_a_late_trigger_takes_nothing_along_that_came_after_it(tmp_path: Path) -> None:
+    """What was settled as not begun begins after all: new files are not sent into it, but reported as left out."""
+    with Sandbox(
+        root=tmp_path / "server", draft_s=60, faults=["trigger:lost-answer:times=1", "trigger:403"]
+    ) as box:
+        world = World(tmp_path, box)
+        world.pictures(2)
+        assert world.run("--settle", "0.2s").code == 7
+        assert world.job().state == "uploaded"
+    with Sandbox(root=tmp_path / "server") as box:
+        world = World(tmp_path, box)
+        world.picture("new.png", 99)
+        ended = world.cli("resume", "job", "--base-url", box.url, "--json")
+        assert ended.code == 0, ended.err
+        assert ended.summary["not_in_dataset"] == 1
+        assert "trigger_adopted" in world.kinds()
+        assert len(world.held()) == 2
+
+
+@pytest.mark.parametrize("word", ["--began", "cancel"])
+def test_processing_that_began_while_files_were_sent_is_for_a_person(world: World, word: str) -> None:
+    """Somebody starts processing and the server goes on taking files: nobody knows which of them it processes."""
+    world.pictures(2)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    _start_processing(world)
+    world.box._store.check_upload = lambda *_where: None  # type: ignore[method-assign]  # a server that takes files at any time
+    world.picture("new.png", 99)
+    assert world.run("--on-rejected", "skip").code == 13
+    ended = world.run("--on-rejected", "skip")
+    assert ended.code == 13, "the next run has sent nothing, but knows what an earlier one sent"
+    assert "--new" in ended.err
+    assert world.job().state == "uploaded"
+    if word == "cancel":
+        assert world.cli("cancel", "job").code == 0
+        assert world.run("--new", "--on-rejected", "skip").code == 0
+        assert len(world.box.record.datasets()) == 2
+        assert len(world.held()) == 3
+    else:
+        assert world.cli("settle", "job", "--not-begun").code == 2, "the server says that it has"
+        assert world.cli("settle", "job", word).code == 0
+        assert world.run().code == 0
+    world.check_promises()
+
+
+def test_files_that_came_after_a_trigger_are_not_taken_for_processed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trigger that was not carried out is, and the status moves while new files are sent: a person decides."""
+    from vl_ingest.sandbox import store
+
+    def word(_store: object, dataset: store.Dataset) -> tuple[str, int]:
+        return ("READY", 100) if dataset.files.total() > 2 else ("DRAFT", 0)
+
+    monkeypatch.setattr(store.Store, "_word", word)
+    world.pictures(2)
+    world.box.add_fault("trigger:403")
+    assert world.run().code == 7
+    world.picture("new.png", 99)
+    ended = world.run()
+    assert ended.code == 13
+    assert "--new" in ended.err
+    assert len(world.box.record.requests("trigger")) == 1
+
+
+def test_processing_of_a_transaction_that_was_given_up_is_not_adopted(world: World) -> None:
+    """The first transaction is processed behind the ledger's back: that says nothing about the second one's files."""
+    world.pictures(2)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    _start_processing(world)
+    (world.folder / "torn.png").unlink()
+    assert world.cli("waive", "job", "torn.png").code == 0
+    world.picture("new.png", 99)
+    ended = world.run()
+    assert ended.code == 13
+    assert "vl-ingest cancel" in ended.err
+    assert "--new-transaction" not in ended.err
+    for options in (["--new-transaction"], []):
+        ended = world.run(*options)
+        assert ended.code == 13
+        assert "vl-ingest cancel" in ended.err
+    assert world.job().state == "uploaded"
+
+
+def _start_processing(world: World) -> None:
+    """Trigger the job's transaction as somebody else would."""
     import requests
 
+    job = world.job()
+    url = f"{world.box.url}/api/v1/ingestion/{job.dataset_id}/process_files/{job.transaction_id}"
+    assert requests.post(url, timeout=10).status_code == 202
+
+
+def _die_in_triggering(world: World, *, carried_out: bool) -> None:
+    """Leave the job as a run that died right behind its trigger does."""
     from vl_ingest.model import JobState
 
     assert world.cli("waive", "job", "--all").code == 0
@@ -141,8 +233,7 @@ def _die_in_triggering(world: World, *, carried_out: bool) -> None:
         ledger.jobs.end(run, 1)
         assert ledger.jobs.get(job.id).state is JobState.TRIGGERING
     if carried_out:
-        url = f"{world.box.url}/api/v1/ingestion/{job.dataset_id}/process_files/{job.transaction_id}"
-        assert requests.post(url, timeout=10).status_code == 202
+        _start_processing(world)
 
 
 def _word(world: World) -> str:
