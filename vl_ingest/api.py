@@ -181,7 +181,7 @@ def classify(
 
 def words(response: requests.Response, content: bytes) -> str:
     """Return the server's `detail` as one line, or the first words of whatever else it sent."""
-    text = content.decode(response.encoding or "utf-8", "replace") if content else ""
+    text = content.decode("utf-8", "replace")  # as JSON is; the charset that a proxy names may be no charset
     try:
         detail = json.loads(text)["detail"]
     except (ValueError, KeyError, TypeError):

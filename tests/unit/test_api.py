@@ -72,6 +72,15 @@ def test_the_servers_words_become_one_line(content: bytes, expected: str) -> Non
     assert api.words(_answer(400, content), content) == expected
 
 
+@pytest.mark.parametrize("charset", ["utf8mb4", "hex", "", "none"])
+def test_a_charset_that_nobody_knows_spoils_no_answer(charset: str) -> None:
+    """What an answer calls its encoding changes neither a receipt nor the words of a refusal."""
+    answer = _answer(202, Content_Type=f"application/json; charset={charset}")
+    answer.encoding = charset
+    assert api.classify(answer, b"{}", 202, whole=True, token=None) is None
+    assert api.words(answer, '{"detail": "Größe"}'.encode()) == "Größe"
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
