@@ -89,15 +89,16 @@ class Api:
         """Return the server's word on a dataset. Harmless to repeat."""
         answer = self._send(self._session(), "GET", f"dataset/{_segment(dataset_id)}", 200)
         content = _json(answer)
-        word = content.get("status_new") or content.get("status")
-        if not isinstance(word, str):
+        word = next((w for w in map(content.get, ("status_new", "status")) if w and isinstance(w, str)), None)
+        if word is None:
             raise OutcomeUnknown("the answer names no status", 200)
+        message = content.get("fatal_error_msg")
         return DatasetStatus(
-            word=word,
+            word=_text(word),
             progress=_number(content.get("progress")),
-            message=content.get("fatal_error_msg"),
-            n_images=content.get("n_images"),
-            n_videos=content.get("n_videos"),
+            message=None if message is None else _text(message),
+            n_images=_count(content.get("n_images")),
+            n_videos=_count(content.get("n_videos")),
         )
 
     def _session(self) -> Session:
@@ -188,10 +189,12 @@ def words(response: requests.Response, content: bytes) -> str:
         detail = _TAGS.sub(" ", text)
     if isinstance(detail, list):  # 422: a list of objects, each with the place and a message
         detail = "; ".join(
-            f"{'.'.join(map(str, d.get('loc', [])))}: {d.get('msg', d)}" if isinstance(d, dict) else str(d)
+            f"{'.'.join(map(str, d['loc']))}: {d.get('msg', d)}"
+            if isinstance(d, dict) and isinstance(d.get("loc"), list)
+            else _text(d)
             for d in detail
         )
-    line = " ".join(str(detail).split())
+    line = " ".join(_text(detail).split())
     return (line[:299] + "…" if len(line) > 300 else line) or response.reason or "no words"
 
 
@@ -269,8 +272,19 @@ def _field(content: bytes, name: str) -> str:
     return str(value)
 
 
+def _text(value: object) -> str:
+    """Return what may be recorded of the server's words: anything but text as JSON, no half characters."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
+
+
+def _count(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
 
 
 def _segment(text: str) -> str:

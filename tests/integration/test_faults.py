@@ -395,6 +395,40 @@ def test_there_is_nothing_to_settle_where_the_status_tells(world: World) -> None
         assert world.cli("settle", "job", word).code == 2
 
 
+@pytest.mark.parametrize(
+    ("message", "kept"), [({"code": 7}, '{"code": 7}'), (["torn"], '["torn"]')]
+)
+def test_why_processing_failed_is_kept_whatever_its_form(
+    make_world: MakeWorld, message: object, kept: str
+) -> None:
+    """Text stays as it is, anything else is kept as JSON; the job has failed (12), in every later run too."""
+    world = make_world(processing_error=message)
+    world.pictures(1)
+    assert world.run().code == 12
+    assert world.job().message == kept
+    assert world.run().code == 12
+
+
+def test_a_status_of_odd_types_is_read_as_far_as_it_goes(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word decides; numbers that are none are not known, and do not stop the run."""
+    from vl_ingest.sandbox import store
+
+    world = make_world()
+    world.pictures(1)
+    status = store.Store.status
+    odd = {"n_images": {"all": 1}, "n_videos": "many", "progress": [50], "fatal_error_msg": 0}
+
+    def oddly(box: store.Store, dataset_id: str) -> dict[str, object]:
+        fields = status(box, dataset_id)
+        return {**fields, **odd, "status_new": 1, "status": fields["status_new"]}
+
+    monkeypatch.setattr(store.Store, "status", oddly)
+    assert world.run().code == 0
+    assert world.job().progress is None
+
+
 def test_clouds_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Key and secret make tokens the server takes; wrong ones are exit 7; none are exit 7 too, with advice."""
     with Sandbox(root=tmp_path / "server", credentials=("key", "s" * 40)) as box:

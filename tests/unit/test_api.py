@@ -65,6 +65,9 @@ def test_a_cut_receipt_is_no_receipt() -> None:
         (b"", "no words"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"[1]", "[1]"),
+        (b'{"detail": {"code": 7}}', '{"code": 7}'),
+        (b'{"detail": [{"loc": 3, "msg": "odd"}, null]}', '{"loc": 3, "msg": "odd"}; null'),
+        (b'{"detail": "half \\ud83d"}', "half ?"),
     ],
 )
 def test_the_servers_words_become_one_line(content: bytes, expected: str) -> None:
