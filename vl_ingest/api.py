@@ -24,6 +24,7 @@ from vl_ingest.errors import (
     Denied,
     NotDelivered,
     OutcomeUnknown,
+    Redirected,
     Refused,
     RequestError,
     Throttled,
@@ -163,7 +164,7 @@ def classify(
         return None
     if 300 <= status < 400:
         to = response.headers.get("Location", "nowhere")
-        return Denied(f"the server redirects to {to}; if that is right, name it with --base-url", status)
+        return Redirected(f"the server redirects to {to}; if that is right, name it with --base-url", status)
     if status == 429:
         return Throttled(detail, retry_after_s(response.headers.get("Retry-After")))
     if status == 401:

@@ -22,7 +22,8 @@ VlIngestError                    1   unexpected
         ├── CredentialsRefused  401
         ├── TooLarge            413
         ├── Conflict            409
-        └── Denied              403, 404, 422 and redirects: permanent for the job
+        ├── Denied              403, 404, 422: permanent for the job
+        └── Redirected          3xx: permanent too, but what lies behind may have carried it out
 ```
 """
 
@@ -139,7 +140,7 @@ class OutcomeUnknown(RequestError):
 
 
 class Answered(RequestError):
-    """The server read the request and said no; it was not carried out."""
+    """The server's last word; but for a redirect it was no, and the request was not carried out."""
 
 
 class BadRequest(Answered):
@@ -163,4 +164,8 @@ class Conflict(Answered):
 
 
 class Denied(Answered):
-    """403, 404, 422 or a redirect: no attempt will change it."""
+    """403, 404, 422: no attempt will change it."""
+
+
+class Redirected(Answered):
+    """A redirect: no attempt will change it, and nobody knows what became of the request."""

@@ -13,6 +13,7 @@ from vl_ingest.errors import (
     FileTrouble,
     NotDelivered,
     OutcomeUnknown,
+    Redirected,
     Refused,
     RequestError,
     Throttled,
@@ -147,7 +148,8 @@ class Sender:
             return [delivery]
         if isinstance(error, OutcomeUnknown):
             return self._unknown(delivery, error, body)
-        self._record(delivery, AttemptOutcome.REFUSED, error)
+        unknown = isinstance(error, Redirected)
+        self._record(delivery, AttemptOutcome.UNKNOWN if unknown else AttemptOutcome.REFUSED, error, body)
         if isinstance(error, CredentialsRefused):
             self._context.api.tokens.renew(error)
             return [delivery]

@@ -189,6 +189,19 @@ def test_a_trigger_that_is_redirected_is_never_taken_for_refused(world: World) -
     world.check_promises()
 
 
+@pytest.mark.parametrize("status", [302, 303, 307])
+def test_an_upload_that_is_redirected_may_have_been_delivered(make_world: MakeWorld, status: int) -> None:
+    """It stops (7), its files are suspected, and what is sent again is reported as possibly twice."""
+    world = make_world(faults=[f"upload:{status}:done=yes:times=1"])
+    world.pictures(3)
+    assert world.run().code == 7
+    assert [file.unknown_attempts for file in world.files()] == [1, 1, 1]
+    ended = world.run()
+    assert ended.code == 0
+    assert ended.summary["possibly_twice"] == 3
+    world.check_promises()
+
+
 def test_409_on_the_trigger_asks_the_status(world: World) -> None:
     """Where somebody else has triggered already, the status shows it and processing is adopted."""
     world.pictures(2)

@@ -22,7 +22,7 @@ def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Res
         (202, 202, None),
         (200, 202, errors.OutcomeUnknown),
         (204, 202, errors.OutcomeUnknown),
-        (307, 202, errors.Denied),
+        (307, 202, errors.Redirected),
         (400, 202, errors.BadRequest),
         (401, 202, errors.CredentialsRefused),
         (403, 202, errors.Denied),
