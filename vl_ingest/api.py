@@ -155,7 +155,8 @@ def classify(
 ) -> RequestError | None:
     """Return what an answer means; None: it is the receipt.
 
-    Only the documented status counts, from the API itself: a page of HTML is some proxy's.
+    Only the documented status counts, from the API itself: a page of HTML is some proxy's, and decides
+    nothing about a file. (A 413 does: it is mostly proxies that limit the size.)
     """
     status = response.status_code
     detail = words(response, content)
@@ -172,7 +173,7 @@ def classify(
     kinds: dict[int, type[RequestError]] = {
         400: BadRequest, 403: Denied, 404: Denied, 409: Conflict, 413: TooLarge, 422: Denied,
     }  # fmt: skip
-    if status in kinds:
+    if status in kinds and not (html and status == 400):
         return kinds[status](detail, status)
     if not whole:
         detail = "the answer was cut"

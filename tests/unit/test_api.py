@@ -50,6 +50,15 @@ def test_a_page_of_html_is_no_receipt(page: bytes) -> None:
     assert "<" not in error.detail
 
 
+def test_a_page_of_html_blames_no_file() -> None:
+    """A proxy's 400 leaves the outcome unknown; its 413 is how a limit of the size is learnt."""
+    page = b"<html><title>400 Bad Request</title></html>"
+    unknown = api.classify(_answer(400, page), page, 202, whole=True, token=None)
+    assert isinstance(unknown, errors.OutcomeUnknown)
+    assert unknown.http_status == 400
+    assert isinstance(api.classify(_answer(413, page), page, 202, whole=True, token=None), errors.TooLarge)
+
+
 def test_a_cut_receipt_is_no_receipt() -> None:
     """An answer that did not arrive whole leaves the outcome unknown; a cut refusal is a refusal."""
     assert isinstance(api.classify(_answer(202), b"", 202, whole=False, token=None), errors.OutcomeUnknown)
