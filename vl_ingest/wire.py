@@ -46,6 +46,7 @@ class Session(requests.Session):
         super().__init__()
         self.wire = Wire()
         self.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        self.headers["Cache-Control"] = "no-cache, no-store"  # an old status would decide on the trigger
         adapter = Adapter(self.wire)
         self.mount("https://", adapter)
         self.mount("http://", adapter)

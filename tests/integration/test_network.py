@@ -12,6 +12,9 @@ import sqlalchemy as sa
 import trustme
 
 from vl_ingest import clock
+from vl_ingest.api import Api
+from vl_ingest.auth import Tokens
+from vl_ingest.errors import Denied
 from vl_ingest.tables import attempts
 from world import World
 
@@ -49,6 +52,27 @@ def secure_url(authority: trustme.CA) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_no_cache_on_the_way_may_answer() -> None:
+    """Each request forbids it: the first two are GETs with effects, and an old status would decide wrongly."""
+    seen: list[str | None] = []
+
+    class Noting(_Gone):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Cache-Control"])
+            super().do_GET()
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Noting) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        api = Api(f"http://127.0.0.1:{server.server_port}", Tokens(None))
+        for request in (lambda: api.create_dataset("x"), lambda: api.dataset_status("d")):
+            with pytest.raises(Denied):
+                request()
+        server.shutdown()
+        thread.join()
+    assert seen == ["no-cache, no-store"] * 2
 
 
 def test_a_certificate_that_can_not_be_trusted_is_refused(world: World, secure_url: str) -> None:
