@@ -198,6 +198,16 @@ def test_a_transition_from_another_state_changes_nothing(ledger: Ledger, run: Ru
     assert len(list(ledger.events.history(run.job_id, "batch_sent"))) == 1
 
 
+def test_an_attempt_that_was_settled_takes_no_late_answer(ledger: Ledger, run: Run) -> None:
+    """What an abandoned worker learns afterwards changes nothing, and doubts no file once more."""
+    batch = _claim(ledger, run, 2)
+    ledger.batches.abandon_in_flight(run, died=False)
+    for outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED):
+        with pytest.raises(TransitionRefused):
+            ledger.batches.record_failure(run, batch, outcome, None, "late")
+    assert [file.unknown_attempts for file in ledger.files.rows(run.job_id, FileState.UNKNOWN)] == [1, 1]
+
+
 def test_two_claims_never_share_a_file(ledger: Ledger, run: Run) -> None:
     """Of two that want the same files, one gets them and the other is refused as a whole."""
     wanted = ledger.files.pending(run.job_id, 0, 5)

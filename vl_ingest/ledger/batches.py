@@ -11,7 +11,7 @@ from vl_ingest import clock
 from vl_ingest.db import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.files import file_row, select_files
-from vl_ingest.ledger.guard import assert_lease, move, move_each
+from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move, move_each
 from vl_ingest.model import (
     AttemptOutcome,
     Batch,
@@ -268,7 +268,7 @@ def _end_attempt(
     http_status: int | None,
     detail: str | None,
 ) -> None:
-    connection.execute(
+    ended = connection.execute(
         _OPEN_ATTEMPT,
         {
             "b_batch": batch.id,
@@ -279,6 +279,10 @@ def _end_attempt(
             "detail": detail,
         },
     )
+    if ended.rowcount != 1:
+        raise TransitionRefused(
+            f"Attempt {batch.attempt} of batch {batch.id} is not open: something else has settled it."
+        )
 
 
 def _end(connection: sa.Connection, batch: Batch, state: BatchState) -> None:
