@@ -255,6 +255,33 @@ def test_a_batch_that_was_never_attempted_is_not_in_doubt(ledger: Ledger, run: R
     }
 
 
+@pytest.mark.parametrize("cut", ["split", "superseded"])
+def test_doubt_outlives_the_batch_in_which_it_arose(ledger: Ledger, run: Run, cut: str) -> None:
+    """What may have been delivered is unknown after a death, though no batch that carries it now was sent."""
+    batch = ledger.batches.record_failure(run, _claim(ledger, run), AttemptOutcome.UNKNOWN, 503, "lost")
+    if cut == "split":
+        ledger.batches.split(run, batch, [batch.files[:2], batch.files[2:]], "503")
+    else:
+        ledger.batches.supersede(run, batch, batch.files[0], FileState.MISSING, "gone", None)
+    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    unknown = ledger.batches.abandon_in_flight(later, died=True)
+    assert unknown == len(list(ledger.files.rows(run.job_id, FileState.UNKNOWN)))
+    assert unknown == (5 if cut == "split" else 4)
+
+
+def test_doubt_about_one_file_is_none_about_its_neighbours(ledger: Ledger, run: Run) -> None:
+    """A batch that was never delivered leaves only those unknown that an earlier one may have delivered."""
+    first = ledger.batches.record_failure(run, _claim(ledger, run, 2), AttemptOutcome.UNKNOWN, 503, "lost")
+    ledger.batches.conclude(run, first, BatchState.UNKNOWN, FileState.UNKNOWN, "held")
+    told, resent = first.files
+    ledger.files.settle_unknown(run.job_id, run, told, FileState.PENDING, "not-delivered")
+    ledger.files.settle_unknown(run.job_id, run, resent, FileState.PENDING, "--on-unknown resend")
+    ledger.batches.record_failure(run, _claim(ledger, run), AttemptOutcome.NOT_DELIVERED, None, "refused")
+    assert ledger.batches.abandon_in_flight(run, died=False) == 1
+    assert [file.path for file in ledger.files.rows(run.job_id, FileState.UNKNOWN)] == [resent.path]
+    assert _states(ledger, run) == {"unknown", "pending"}
+
+
 def test_what_can_not_be_sent_is_set_aside_with_the_claim(ledger: Ledger, run: Run) -> None:
     """Problems and the intent are one transaction."""
     rows = ledger.files.pending(run.job_id, 0, 2)

@@ -307,7 +307,10 @@ def _set_aside(
 
 
 def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> int:
-    """Conclude one batch in flight; return how many of its files are unknown."""
+    """Conclude one batch in flight; return how many of its files are unknown.
+
+    Those are the ones in doubt, whichever batch carried them when it arose.
+    """
     in_flight = (files.c.job_id == run.job_id) & (files.c.state == FileState.IN_FLIGHT)
     mine = in_flight & (files.c.batch_id == batch_id)
     group = [file_row(row) for row in connection.execute(select_files().where(mine))]
@@ -320,20 +323,14 @@ def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> 
     ).rowcount
     if lost:
         _doubt(connection, mine)
-    doubtful = bool(
-        connection.execute(
-            sa.select(sa.func.count()).where(
-                attempts.c.batch_id == batch_id, attempts.c.outcome == AttemptOutcome.UNKNOWN
-            )
-        ).scalar_one()
-    )
-    state, file_state = (
-        (BatchState.UNKNOWN, FileState.UNKNOWN) if doubtful else (BatchState.FAILED, FileState.PENDING)
-    )
+    doubted = [file for file in group if lost or file.unknown_attempts]
+    certain = [file for file in group if not (lost or file.unknown_attempts)]
+    state = BatchState.UNKNOWN if doubted else BatchState.FAILED
     _end(connection, Batch(batch_id, tuple(group), 0), state)
-    _move_files(connection, group, FileState.IN_FLIGHT, file_state)
+    _move_files(connection, doubted, FileState.IN_FLIGHT, FileState.UNKNOWN)
+    _move_files(connection, certain, FileState.IN_FLIGHT, FileState.PENDING)
     append(
         connection, run.job_id, run.id, "batch_abandoned",
         batch=batch_id, state=state, files=len(group), lost_answers=lost, died=died,
     )  # fmt: skip
-    return len(group) if doubtful else 0
+    return len(doubted)
