@@ -105,8 +105,11 @@ class Sender:
         batch = delivery.batch
         body = MultipartBody(context.source, batch.files)
         limit = self._backlog.too_large_bytes
-        if limit is not None and len(body) >= limit:
-            return self._too_large(delivery, f"the server has refused {limit} bytes before", unsent=True)
+        if limit is not None and len(body) >= limit and len(batch.files) > 1:
+            known = TooLarge(f"not sent, as the server has refused {limit} bytes before")
+            if delivery.begun:
+                self._record(delivery, AttemptOutcome.NOT_DELIVERED, known)
+            return self._split(delivery, f"too large: {known}")
         if not delivery.begun:
             delivery.batch = batch = context.ledger.batches.begin_attempt(context.run, batch)
         delivery.begun = False
@@ -159,7 +162,7 @@ class Sender:
         if isinstance(error, TooLarge):
             self._backlog.learn_too_large(len(body))
             self._context.ledger.jobs.learn_too_large(self._context.run, len(body))
-            return self._too_large(delivery, error.detail, unsent=False)
+            return self._blame(delivery, f"too large for the server: {error.detail}")
         if isinstance(error, Conflict):
             raise Undecided(
                 f"The server takes no more files into transaction {self._transaction_id}: {error}. {self._advice()}"
@@ -215,22 +218,16 @@ class Sender:
         return [delivery]
 
     def _bad_request(self, delivery: Delivery, error: BadRequest) -> list[Delivery]:
-        if len(delivery.batch.files) > 1:
-            return self._split(delivery, str(error))
-        if delivery.batch.files[0].unknown_attempts:
+        if len(delivery.batch.files) == 1 and delivery.batch.files[0].unknown_attempts:
             # Not a rejection: an attempt before may have delivered it, and this may be a complaint about that.
             return self._hold(delivery, f"{error}, after an attempt whose outcome is unknown")
-        return self._reject(delivery, str(error))
+        return self._blame(delivery, str(error))
 
-    def _too_large(self, delivery: Delivery, detail: str, *, unsent: bool) -> list[Delivery]:
-        if unsent and delivery.begun:
-            self._context.ledger.batches.record_failure(
-                self._context.run, delivery.batch, AttemptOutcome.NOT_DELIVERED, None, f"not sent: {detail}"
-            )
-            delivery.begun = False
+    def _blame(self, delivery: Delivery, reason: str) -> list[Delivery]:
+        """Split a refused batch; a file that was refused alone is rejected."""
         if len(delivery.batch.files) > 1:
-            return self._split(delivery, f"too large: {detail}")
-        return self._reject(delivery, f"too large for the server: {detail}")
+            return self._split(delivery, reason)
+        return self._reject(delivery, reason)
 
     def _split(self, delivery: Delivery, reason: str) -> list[Delivery]:
         context = self._context

@@ -141,6 +141,30 @@ def test_413_splits_and_is_remembered(make_world: MakeWorld) -> None:
     world.check_promises()
 
 
+def test_a_single_file_is_rejected_by_its_own_413_only(world: World) -> None:
+    """However small the body that was refused for its size, each larger file is sent and judged by itself."""
+    for index, path in enumerate(world.pictures(6)):
+        path.write_bytes(path.read_bytes() + b"\0" * 100 * index)
+    world.box.add_fault("upload:413:times=1")
+    assert world.run("--on-rejected", "skip", "--batch-size", "1", "--workers", "1").code == 0
+    assert list(world.states().values()) == ["waived", *["sent"] * 5]
+    world.check_promises()
+
+
+def test_retry_forgets_the_size_limit(world: World) -> None:
+    """A 413 that came by mistake is outlived: the file is sent again, and batches are as large as before."""
+    world.picture("only.png")
+    world.box.add_fault("upload:413:times=1")
+    assert world.run().code == 3
+    assert world.job().too_large_bytes is not None
+    assert world.cli("retry", "job").code == 0
+    assert world.job().too_large_bytes is None
+    world.pictures(5)
+    assert world.run().code == 0
+    assert len(world.box.record.requests("upload")) <= 3
+    world.check_promises()
+
+
 def test_a_file_that_is_too_large_alone_is_rejected(make_world: MakeWorld) -> None:
     """A single file above the limit can't be split: it is held, with the server's words."""
     world = make_world(max_request_bytes=3000, check_images=False)

@@ -12,7 +12,7 @@ from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import assert_lease, move
 from vl_ingest.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.naming import candidate_names, path_to_text, plain_name
-from vl_ingest.tables import FILE_NOTABLE, files
+from vl_ingest.tables import FILE_NOTABLE, files, jobs
 
 CHANGED_AFTER = "changed after it was sent"
 
@@ -146,7 +146,12 @@ class Files:
         )
 
     def retry(self, job_id: str) -> int:
-        """Make everything that could not be sent `pending` again; return how many."""
+        """Make everything that could not be sent `pending` again, and forget the learnt limit of the size.
+
+        Returns how many files that is.
+        """
+        with self._db.write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(too_large_bytes=None))
         return self._all(job_id, None, sorted(WAIVABLE), FileState.PENDING, "file_retried", "retry")
 
     def _all(
