@@ -237,9 +237,11 @@ class Sender:
 
     def _reject(self, delivery: Delivery, reason: str) -> list[Delivery]:
         context, file = self._context, delivery.batch.files[0]
-        context.ledger.batches.conclude(
-            context.run, delivery.batch, BatchState.FAILED, FileState.REJECTED, reason
-        )
+        state = BatchState.FAILED
+        if file.unknown_attempts:
+            state = BatchState.UNKNOWN
+            reason = f"{reason} (yet an attempt before may have delivered it)"
+        context.ledger.batches.conclude(context.run, delivery.batch, state, FileState.REJECTED, reason)
         origin = delivery.origin
         with self._lock:
             origin.rejected.append(file)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from vl_ingest.sandbox import Sandbox
+from vl_ingest.tables import batches
 from world import World
 
 MakeWorld = Callable[..., World]
@@ -316,6 +318,23 @@ def test_a_batch_at_fault_in_a_healthy_run_is_split(make_world: MakeWorld, fault
     assert states.pop("poison.png") == "rejected"
     assert set(states.values()) == {"sent"}
     world.check_promises(done=False)
+
+
+@pytest.mark.parametrize("last", ["503", "413"])
+def test_what_may_have_been_delivered_is_waived_by_a_person_only(make_world: MakeWorld, last: str) -> None:
+    """A file given up after an answer that proves nothing holds (3), whatever --on-rejected says, and says why."""
+    world = make_world(faults=["upload:503:done=yes:name=p0003.png:times=2", f"upload:{last}:done=yes:name=p0003.png"])
+    world.pictures(30)
+    ended = world.run("--on-rejected", "skip", "--batch-size", "3")
+    assert ended.code == 3, ended.err
+    assert "may have delivered it" in ended.err
+    assert [path for path, state in world.states().items() if state != "sent"] == ["p0003.png"]
+    with world.ledger() as ledger, ledger.db.read() as connection:
+        assert not connection.execute(sa.select(batches).where(batches.c.state == "failed")).all()
+    assert world.cli("waive", "job", "p0003.png").code == 0
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
 
 
 def test_an_outage_burns_no_attempts(world: World) -> None:

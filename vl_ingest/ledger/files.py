@@ -140,10 +140,12 @@ class Files:
         return len(rows)
 
     def waive_rejected(self, run: Run) -> int:
-        """Carry out `--on-rejected skip`: let the job go on without what the server rejects."""
-        return self._all(
-            run.job_id, run, (FileState.REJECTED,), FileState.WAIVED, "file_waived", "--on-rejected skip"
-        )
+        """Carry out `--on-rejected skip`: let the job go on without what the server rejects.
+
+        What may have been delivered all the same is left to a person.
+        """
+        where = (files.c.state == FileState.REJECTED) & (files.c.unknown_attempts == 0)
+        return self._all(run.job_id, run, where, FileState.WAIVED, "file_waived", "--on-rejected skip")
 
     def retry(self, job_id: str) -> int:
         """Make everything that could not be sent `pending` again, and forget the learnt limit of the size.
@@ -152,15 +154,20 @@ class Files:
         """
         with self._db.write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(too_large_bytes=None))
-        return self._all(job_id, None, sorted(WAIVABLE), FileState.PENDING, "file_retried", "retry")
+        where = files.c.state.in_(sorted(WAIVABLE))
+        return self._all(job_id, None, where, FileState.PENDING, "file_retried", "retry")
 
     def _all(
-        self, job_id: str, run: Run | None, before: Iterable[str], after: FileState, kind: str, by: str
+        self,
+        job_id: str,
+        run: Run | None,
+        where: sa.ColumnElement[bool],
+        after: FileState,
+        kind: str,
+        by: str,
     ) -> int:
         with self._db.write() as connection:
-            rows = connection.execute(
-                sa.select(files).where(files.c.job_id == job_id, files.c.state.in_(list(before)))
-            ).all()
+            rows = connection.execute(sa.select(files).where(files.c.job_id == job_id, where)).all()
             for row in rows:
                 _decide(connection, job_id, run, row, after, kind, by=by)
         return len(rows)
