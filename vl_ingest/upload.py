@@ -60,12 +60,14 @@ def upload(context: Context) -> None:
     scanning = Scanning(context, backlog)
     scanning.start()
     try:
+        alive = True  # as of before the look into the ledger: the scan may end between the two
         while not context.ledger.files.any_known(context.job.id):
-            if not scanning.is_alive():
+            if not alive:
                 context.control.check()
                 raise scanning.held or _nothing(context)
             scanning.some.wait(TICK_S)
             context.control.check()
+            alive = scanning.is_alive()
         job = prepare(context)
         _send(context, job, backlog, concurrency, scanning)
     except BaseException as exc:
