@@ -172,14 +172,16 @@ class Scanner:
 def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
     """Walk the job's folder into the ledger, committing as it goes; `progress` is called after each commit.
 
-    Returns what was left out. Raises `FilesHeld` where a folder can't be read: then nobody knows what is
-    in it, and the scan is not complete.
+    Returns what was left out. Raises `FilesHeld` where a folder can't be read, or where a walk finds nothing
+    though files were found before: then nobody knows what is in it, and the scan is not complete.
     """
     scanner = Scanner(context.source, context.settings)
     chunk: list[Found] = []
+    empty = context.settings.files_from is None  # a list may be
     size, since = FIRST_CHUNK, clock.monotonic()
     for item in scanner.found():
         chunk.append(item)
+        empty = False
         if len(chunk) >= size or clock.monotonic() - since > FLUSH_AFTER_S:
             context.control.check()
             context.ledger.files.add(context.run, chunk)
@@ -193,6 +195,13 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
             f"{len(scanner.unread)} folders can't be read, so processing was not started: "
             f"{', '.join(scanner.unread[:5])}. Make them readable, or leave them out with --exclude; then run "
             "the same command again."
+        )
+    if empty and context.ledger.files.any_known(context.job.id):
+        context.note("scan_incomplete", unread=["."])
+        raise FilesHeld(
+            f"There is no file to send in {path_to_text(context.source)} any more, so processing was not started: "
+            "is the disk mounted? Run the same command again when it is; or, if the folder has been emptied on "
+            f"purpose, with `--files-from {os.devnull}`."
         )
     context.ledger.jobs.mark_scanned(context.run, scanner.left_out)
     progress()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vl_ingest.ledger.files import Files
 from vl_ingest.model import FileState
 from world import World
 
@@ -120,6 +121,55 @@ def test_hidden_and_unsupported_files_are_left_out_and_counted(world: World) -> 
     (world.folder / "noextension").write_text("x")
     left_out = world.run().summary["left_out"]
     assert left_out == {"hidden": 1, "unsupported type (.txt)": 1, "unsupported type (no extension)": 1}
+
+
+def test_a_scan_that_ends_between_two_looks_has_found_something(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late the command learns what the scan has committed, files that were found are sent."""
+    world.pictures(3)
+    any_known = Files.any_known
+
+    def late(files: Files, job_id: str) -> bool:
+        known = any_known(files, job_id)
+        time.sleep(0.5)
+        return known
+
+    monkeypatch.setattr(Files, "any_known", late)
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_a_folder_that_is_suddenly_empty_holds_the_trigger(world: World) -> None:
+    """A disk that is not mounted looks like an empty folder: exit 3, until it is back or an empty list says so."""
+    paths = world.pictures(3)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    assert world.cli("waive", "job", "--all").code == 0
+    for path in (*paths, world.folder / "torn.png"):
+        path.unlink()
+    ended = world.run()
+    assert ended.code == 3
+    assert "mounted" in ended.err
+    assert world.box.record.triggers_accepted() == 0
+    assert world.run("--files-from", os.devnull).code == 0
+    world.check_promises()
+
+
+def test_what_an_unmounted_disk_holds_is_sent_when_it_is_back(world: World) -> None:
+    """What is known is sent, the next run finds nothing, and the one after it all the rest."""
+    world.pictures(6)
+    world.box.add_fault("trigger:403")
+    assert world.run("--include", "p000[0-2].png").code == 7
+    world.box.clear_faults()
+    world.folder.rename(world.place / "away")
+    world.folder.mkdir()
+    assert world.run().code == 3
+    world.folder.rmdir()
+    (world.place / "away").rename(world.folder)
+    assert world.run().code == 0
+    assert len(world.held()) == 6
+    world.check_promises()
 
 
 def test_links_to_files_are_followed_and_loops_are_not(world: World) -> None:
