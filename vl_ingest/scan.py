@@ -1,6 +1,7 @@
 """What lies in the folder: the walk, its filters, and a look at one file."""
 
 import errno
+import itertools
 import os
 import stat
 from collections import Counter
@@ -89,7 +90,7 @@ class Scanner:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.name.startswith("."):
                     self.left_out["hidden"] += 1
-                elif _is_folder(entry):
+                elif self._is_folder(entry):
                     identity = self._enterable(entry, path, ancestors)
                     if identity is not None:
                         below.append((path, (*ancestors, identity)))
@@ -112,6 +113,13 @@ class Scanner:
         except OSError as exc:
             self.unread.append(f"{path_to_text(folder) or '.'} ({exc.strerror})")
 
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        """Say whether the walk has to go into it; what can't be told is a folder unless its name is a file's."""
+        try:
+            return entry.is_dir()
+        except OSError as exc:
+            return exc.errno != errno.ELOOP and not self._wanted(entry.name)
+
     def _enterable(
         self, entry: os.DirEntry[str], path: str, ancestors: tuple[tuple[int, int], ...]
     ) -> tuple[int, int] | None:
@@ -123,8 +131,7 @@ class Scanner:
             self.left_out["excluded"] += 1
             return None
         if entry.is_symlink():
-            target = os.path.realpath(os.path.join(self._source, path))
-            if os.path.commonpath([target, self._source]) == self._source:
+            if self._walked(os.path.realpath(os.path.join(self._source, path))):
                 self.left_out["links to folders that are in it anyway"] += 1
                 return None
         try:
@@ -137,13 +144,24 @@ class Scanner:
             return None
         return identity
 
+    def _walked(self, folder: str) -> bool:
+        """Say whether the walk comes to a folder without a link: it is below the source, and nothing hides it."""
+        names = os.path.relpath(folder, self._source).split(os.sep)
+        if any(name.startswith(".") for name in names):  # hidden; or "..": elsewhere; or ".": the source itself
+            return False
+        paths = itertools.accumulate(names, "{}/{}".format)
+        return self._excluded is None or not any(self._excluded(f"{path}/") for path in paths)
+
+    def _wanted(self, name: str) -> bool:
+        return os.path.splitext(name)[1].lower() in self._types
+
     def _joins(self, path: str) -> bool:
-        extension = os.path.splitext(path)[1].lower()
         if self._excluded is not None and self._excluded(path):
             self.left_out["excluded"] += 1
         elif self._included is not None and not self._included(path):
             self.left_out["not included"] += 1
-        elif extension not in self._types:
+        elif not self._wanted(path):
+            extension = os.path.splitext(path)[1].lower()
             short = extension if len(extension) <= 10 and extension.isprintable() else "other"
             self.left_out[f"unsupported type ({short or 'no extension'})"] += 1
         else:
@@ -247,10 +265,3 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], Any] | None:
 def _identity(path: str) -> tuple[int, int]:
     seen = os.stat(path)
     return seen.st_dev, seen.st_ino
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False  # seen as a file; its turn will tell what is wrong with it

@@ -195,6 +195,28 @@ def test_an_unreadable_folder_holds_the_trigger_only(world: World, monkeypatch: 
     assert len(world.files(FileState.SENT)) == 4
 
 
+def test_what_may_be_a_folder_holds_the_trigger(world: World) -> None:
+    """A link that can't be followed is no file left out in silence, unless it is named like a file or excluded."""
+    world.pictures(3)
+    too_long = "../" + "x" * 300
+    (world.folder / "album").symlink_to(too_long)
+    ended = world.run()
+    assert ended.code == 3
+    assert "album" in ended.err
+    assert world.box.record.triggers_accepted() == 0
+    (world.folder / "album").rename(world.folder / "odd.png")
+    (world.folder / "circle").symlink_to("circle")
+    assert world.run("--exclude", "odd.png").code == 0
+    assert set(world.states()) == {"p0000.png", "p0001.png", "p0002.png"}
+
+
+def test_a_folder_that_can_not_be_told_may_be_excluded(world: World) -> None:
+    """Leaving it out by name lets the job go on without it."""
+    world.pictures(3)
+    (world.folder / "album").symlink_to("../" + "x" * 300)
+    assert world.run("--exclude", "album").code == 0
+
+
 def test_many_empty_and_odd_things_do_not_stop_the_rest(world: World) -> None:
     """Pipes, empty files, dangling links and folders named like pictures, all at once."""
     world.pictures(3)

@@ -194,6 +194,24 @@ def test_links_to_folders_elsewhere_are_followed(world: World, tmp_path: Path) -
     assert set(world.states()) == {"linked/one.png"}
 
 
+def test_links_to_folders_that_are_hidden_are_followed(world: World) -> None:
+    """What lies inside the source, but where the walk does not come, is found through a link; a circle is not."""
+    world.picture(".store/deep/one.png", 1)
+    world.picture("left/two.png", 2)
+    world.picture("plain/three.png", 3)
+    (world.folder / "album").symlink_to(".store")
+    (world.folder / "right").symlink_to("left")
+    (world.folder / "again").symlink_to("plain")
+    (world.folder / ".store" / "deep" / "up").symlink_to("..")
+    (world.folder / ".store" / "top").symlink_to("../..")
+    ended = world.run("--exclude", "left/")
+    assert ended.code == 0
+    assert set(world.states()) == {"album/deep/one.png", "right/two.png", "plain/three.png"}
+    left_out = ended.summary["left_out"]
+    assert left_out["links to folders that are in it anyway"] == 1
+    assert left_out["links that go round in circles"] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
