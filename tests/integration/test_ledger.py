@@ -99,10 +99,14 @@ def test_trigger_is_not_intended_while_a_file_is_unsent(ledger: Ledger, run: Run
         ledger.jobs.intend_trigger(run, "DRAFT", "1")
 
 
-def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run) -> None:
-    """Once another run has the job, nothing more is intended in the name of the first."""
+@pytest.mark.parametrize("lost", ["taken over", "ended"])
+def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run, lost: str) -> None:
+    """Once another run has the job, or this one has ended, nothing more is intended in its name."""
     batch = _claim(ledger, run, 2)
-    ledger.jobs.take(run.job_id, "host", 2, "test")
+    if lost == "ended":
+        ledger.jobs.end(run, 0)
+    else:
+        ledger.jobs.take(run.job_id, "host", 2, "test")
     for effect in (
         lambda: ledger.jobs.beat(run),
         lambda: ledger.jobs.intend(run, "create_intended"),
@@ -112,7 +116,7 @@ def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run) -> None:
         lambda: ledger.jobs.intend_trigger(run, "DRAFT", "1"),
         lambda: ledger.files.add(run, [Found("new.png", Facts(1, 1))]),
     ):
-        with pytest.raises(JobHeld):
+        with pytest.raises(JobHeld, match=lost):
             effect()
 
 

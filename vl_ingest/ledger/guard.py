@@ -10,9 +10,13 @@ import sqlalchemy as sa
 from vl_ingest.db import executemany
 from vl_ingest.errors import JobHeld, LedgerError
 from vl_ingest.model import TRANSITIONS
-from vl_ingest.tables import jobs
+from vl_ingest.tables import jobs, runs
 
-_HOLDER = sa.select(jobs.c.run_id).where(jobs.c.id == sa.bindparam("b_job"))
+_HOLDER = (
+    sa.select(runs.c.id)
+    .join(jobs, jobs.c.run_id == runs.c.id)
+    .where(jobs.c.id == sa.bindparam("b_job"), runs.c.ended_at.is_(None))
+)
 
 
 class TransitionRefused(LedgerError):
@@ -87,7 +91,8 @@ def _assert_moved(table: sa.Table, before: StrEnum, after: StrEnum, changed: int
 
 
 def assert_lease(connection: sa.Connection, job_id: str, run_id: int) -> None:
-    """Raise `JobHeld` unless the run still holds the job; looked at before every effect."""
+    """Raise `JobHeld` unless the run still holds the job and has not ended; looked at before every effect."""
     holder = connection.execute(_HOLDER, {"b_job": job_id}).scalar()
     if holder != run_id:
-        raise JobHeld(f"Run {holder} has taken over job {job_id}; this run ({run_id}) sends nothing more.")
+        why = "it has ended" if holder is None else f"run {holder} has taken over"
+        raise JobHeld(f"Run {run_id} of job {job_id} sends nothing more: {why}.")
