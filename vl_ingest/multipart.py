@@ -13,7 +13,7 @@ import secrets
 import stat
 from collections.abc import Generator, Iterator, Sequence
 
-from vl_ingest.errors import FileTrouble
+from vl_ingest.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.model import MEDIA_TYPES, FileRow, FileState
 
 BLOCK_BYTES = 1024 * 1024  # one read, one hash update and one send move up to this much
@@ -45,6 +45,7 @@ class MultipartBody:
         self._source = source
         first, *others = [*(_head(boundary, file.sent_as) for file in files), f"--{boundary}--\r\n".encode()]
         self._frames = [first, *(b"\r\n" + frame for frame in others)]  # before, between and behind the files
+        self._cancelled = False
         self._length = sum(map(len, self._frames)) + sum(file.facts.size_bytes for file in files)
         self._buffer = memoryview(bytearray(0))
         self._target = self._buffer  # where the next piece goes
@@ -66,6 +67,8 @@ class MultipartBody:
 
     def readinto(self, target: memoryview) -> int:
         """Fill `target` as far as the body goes; return the number of bytes."""
+        if self._cancelled:
+            raise OutcomeUnknown("the run ended before the files were sent")
         filled = 0
         while filled < len(target):
             self._target = target[filled:]
@@ -75,6 +78,10 @@ class MultipartBody:
             filled += count
         self.bytes_out += filled
         return filled
+
+    def cancel(self) -> None:
+        """Let the next read raise `OutcomeUnknown`, so that the request stays incomplete; from any thread."""
+        self._cancelled = True
 
     def close(self) -> None:
         """Close the file that is open, if any."""

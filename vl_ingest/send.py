@@ -99,6 +99,12 @@ class Sender:
         with self._lock:
             return sum(body.bytes_out for body in self._bodies)
 
+    def cancel(self) -> None:
+        """Leave every open request incomplete."""
+        with self._lock:
+            for body in self._bodies:
+                body.cancel()
+
     def _deliver(self, delivery: Delivery) -> list[Delivery]:
         """Make one attempt and return what is left to do of the delivery."""
         context = self._context

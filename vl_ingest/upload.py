@@ -114,6 +114,7 @@ def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency
     deadline = clock.monotonic() + GRACE_S
     for thread in threads:
         thread.join(max(0.0, deadline - clock.monotonic()))
+    sender.cancel()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
     context.control.check()
     ticks.tick(last=True)

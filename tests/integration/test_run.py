@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from vl_ingest import upload
 from vl_ingest.ledger.files import Files
 from vl_ingest.model import FileState
 from world import World
@@ -436,4 +439,19 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     assert world.run().code == 0
     assert len(world.held()) == 12
     assert len(world.box.record.requests("upload")) > 3, "sending starts before the scan ends"
+    world.check_promises()
+
+
+def test_no_worker_sends_on_when_its_run_has_ended(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is stopped waits a little for its workers, then leaves their requests incomplete."""
+    monkeypatch.setattr(upload, "GRACE_S", 0.2)
+    world = make_world(check_images=False, faults=["upload:slow-read:rate=4000000:times=1"])
+    (world.folder / "long.mp4").write_bytes(bytes(24_000_000))
+    assert world.run("--max-duration", "1s").code == 10
+    while any(thread.name.startswith("worker") for thread in threading.enumerate()):
+        time.sleep(0.05)
+    assert world.run().code == 0
+    assert set(world.held().values()) == {1}
     world.check_promises()

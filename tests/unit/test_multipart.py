@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.types import Message
 from werkzeug.formparser import parse_form_data
 
-from vl_ingest.errors import FileTrouble
+from vl_ingest.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.model import Facts, FileRow, FileState
 from vl_ingest.multipart import MultipartBody
 from vl_ingest.naming import wire_name
@@ -487,3 +487,14 @@ def test_a_folder_in_a_files_place_leaves_no_descriptor_open(tmp_path: Path) -> 
         with pytest.raises(FileTrouble), MultipartBody(str(tmp_path), [file]) as body:
             body.read()
     assert len(os.listdir("/proc/self/fd") if before else []) == len(before)
+
+
+def test_a_cancelled_body_stays_incomplete(tmp_path: Path) -> None:
+    """Nothing more is handed out once somebody has given the request up, however much was before."""
+    with MultipartBody(str(tmp_path), [put(tmp_path, "a.png", PROMISED)]) as body:
+        body.read(SMALL)
+        body.cancel()
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                body.read(SMALL)
+        assert body.bytes_out == SMALL < len(body)
