@@ -130,10 +130,9 @@ class Scanner:
         if self._excluded is not None and self._excluded(path + "/"):
             self.left_out["excluded"] += 1
             return None
-        if entry.is_symlink():
-            if self._walked(os.path.realpath(os.path.join(self._source, path))):
-                self.left_out["links to folders that are in it anyway"] += 1
-                return None
+        if entry.is_symlink() and self._walked(os.path.realpath(os.path.join(self._source, path))):
+            self.left_out["links to folders that are in it anyway"] += 1
+            return None
         try:
             identity = _identity(os.path.join(self._source, path))
         except OSError as exc:
@@ -147,7 +146,7 @@ class Scanner:
     def _walked(self, folder: str) -> bool:
         """Say whether the walk comes to a folder without a link: it is below the source, and nothing hides it."""
         names = os.path.relpath(folder, self._source).split(os.sep)
-        if any(name.startswith(".") for name in names):  # hidden; or "..": elsewhere; or ".": the source itself
+        if any(name.startswith(".") for name in names):  # hidden; "..": elsewhere; ".": the source
             return False
         paths = itertools.accumulate(names, "{}/{}".format)
         return self._excluded is None or not any(self._excluded(f"{path}/") for path in paths)

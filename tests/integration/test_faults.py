@@ -323,7 +323,9 @@ def test_a_batch_at_fault_in_a_healthy_run_is_split(make_world: MakeWorld, fault
 @pytest.mark.parametrize("last", ["503", "413"])
 def test_what_may_have_been_delivered_is_waived_by_a_person_only(make_world: MakeWorld, last: str) -> None:
     """A file given up after an answer that proves nothing holds (3), whatever --on-rejected says, and says why."""
-    world = make_world(faults=["upload:503:done=yes:name=p0003.png:times=2", f"upload:{last}:done=yes:name=p0003.png"])
+    world = make_world(
+        faults=["upload:503:done=yes:name=p0003.png:times=2", f"upload:{last}:done=yes:name=p0003.png"]
+    )
     world.pictures(30)
     ended = world.run("--on-rejected", "skip", "--batch-size", "3")
     assert ended.code == 3, ended.err
@@ -451,9 +453,7 @@ def test_there_is_nothing_to_settle_where_the_status_tells(world: World) -> None
         assert world.cli("settle", "job", word).code == 2
 
 
-@pytest.mark.parametrize(
-    ("message", "kept"), [({"code": 7}, '{"code": 7}'), (["torn"], '["torn"]')]
-)
+@pytest.mark.parametrize(("message", "kept"), [({"code": 7}, '{"code": 7}'), (["torn"], '["torn"]')])
 def test_why_processing_failed_is_kept_whatever_its_form(
     make_world: MakeWorld, message: object, kept: str
 ) -> None:
