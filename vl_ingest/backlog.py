@@ -57,7 +57,7 @@ class Backlog:
         self._cursor = 0  # id of the last file read
         self._is_tail = False  # those ahead are the last ones
         self._scanned = False
-        self._too_large_bytes = context.job.too_large_bytes
+        self._too_large_bytes = context.reload().too_large_bytes
 
     def take(self, transaction_id: str, *, probe: bool) -> Delivery | None:
         """Return something to send now, or None; claims are for `transaction_id`.

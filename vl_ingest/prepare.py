@@ -7,7 +7,7 @@ again, and the possible orphan goes on record.
 from collections.abc import Callable
 
 from vl_ingest.context import Context
-from vl_ingest.errors import OutcomeUnknown, RequestError
+from vl_ingest.errors import OutcomeUnknown, Redirected, RequestError
 from vl_ingest.model import Job, JobState
 from vl_ingest.retry import persistently
 
@@ -52,7 +52,7 @@ def _make(context: Context, kind: str, request: Callable[[], str]) -> str:
         context.ledger.jobs.intend(context.run, f"{kind}_intended")
         try:
             return request()
-        except OutcomeUnknown as error:
+        except (OutcomeUnknown, Redirected) as error:
             context.note(f"{kind}_unknown", detail=str(error))
             context.observer.notice(
                 "warning", f"The answer to '{doing}' was lost: one more than needed may exist on the server."

@@ -16,6 +16,7 @@ from vl_ingest.errors import (
     CredentialsRefused,
     NotDelivered,
     OutcomeUnknown,
+    Redirected,
     Refused,
     RequestError,
     Throttled,
@@ -116,11 +117,9 @@ def _request(context: Context) -> bool:
     except CredentialsRefused as error:
         _not_begun(context, "trigger_refused", str(error))
         raise
-    except Conflict as error:
+    except (Conflict, Redirected) as error:
         return _settle_unknown(context, error)
     except Answered as error:
-        if (error.http_status or 0) < 400:  # a redirect is some proxy's: nobody knows what lies behind it
-            return _settle_unknown(context, error)
         _not_begun(context, "trigger_refused", str(error))
         raise refused("start processing", error) from error
     except OutcomeUnknown as error:

@@ -228,6 +228,17 @@ def test_an_upload_that_is_redirected_may_have_been_delivered(make_world: MakeWo
     world.check_promises()
 
 
+@pytest.mark.parametrize("endpoint", ["create", "open"])
+def test_a_redirected_beginning_may_have_made_one_too_many(make_world: MakeWorld, endpoint: str) -> None:
+    """It stops (7), and the history says that something may have been made on the server."""
+    world = make_world(faults=[f"{endpoint}:302:done=yes:times=1"])
+    world.pictures(3)
+    assert world.run().code == 7
+    assert f"{endpoint}_unknown" in world.kinds()
+    assert world.run().code == 0
+    world.check_promises()
+
+
 def test_409_on_the_trigger_asks_the_status(world: World) -> None:
     """Where somebody else has triggered already, the status shows it and processing is adopted."""
     world.pictures(2)

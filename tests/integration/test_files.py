@@ -1,9 +1,8 @@
 """Files that are not what they were: each has its state, none stops the others, no mixture is ever sent."""
 
-import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,26 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Path], 
     """Return a function that arranges for something to happen to a file when half of it has been read."""
 
     def arrange(name: str, happens: Callable[[Path], None]) -> None:
-        read = io.FileIO.readinto
+        read, really_open = os.readv, os.open
+        opened: dict[int, Path] = {}
         lock = threading.Lock()
 
-        class Reader(io.FileIO):
-            """Reads in two pieces, with an accident between."""
+        def note(path: str, *arguments: Any, **options: Any) -> int:
+            descriptor = really_open(path, *arguments, **options)
+            opened[descriptor] = Path(path)
+            return descriptor
 
-            def readinto(self, buffer: Any) -> int:
-                path = Path(str(self.name))
-                if path.name != name or self.tell() or len(buffer) < 2:
-                    return read(self, buffer)
-                size = os.fstat(self.fileno()).st_size
-                count = read(self, buffer[: size // 2])
-                with lock:
-                    happens(path)
-                return count
+        def read_half(descriptor: int, buffers: Sequence[memoryview]) -> int:
+            path = opened[descriptor]
+            if path.name != name or os.lseek(descriptor, 0, os.SEEK_CUR) or len(buffers[0]) < 2:
+                return read(descriptor, buffers)
+            count = read(descriptor, [buffers[0][: os.fstat(descriptor).st_size // 2]])
+            with lock:
+                happens(path)
+            return count
 
-        monkeypatch.setattr(io, "FileIO", Reader)
+        monkeypatch.setattr(os, "open", note)
+        monkeypatch.setattr(os, "readv", read_half)
 
     return arrange
 

@@ -216,7 +216,8 @@ class Jobs:
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
             move(
-                connection, jobs, jobs.c.id == run.job_id, before, JobState.DATASET_CREATED, transaction_id=None
+                connection, jobs, jobs.c.id == run.job_id, before, JobState.DATASET_CREATED,
+                transaction_id=None, too_large_bytes=None,
             )  # fmt: skip
             for state in (FileState.SENT, FileState.UNKNOWN):
                 where = (files.c.job_id == run.job_id) & (files.c.state == state)
