@@ -35,6 +35,9 @@ from vl_ingest.multipart import MultipartBody
 from vl_ingest.wire import Bearer, Session
 
 ANSWER_BYTES = 1024 * 1024  # more of an answer is not read
+KEPT_S = (
+    4.0  # servers close a silent connection after 5 s at the earliest, perhaps as the next request is sent
+)
 LONGEST_PAUSE_S = 86400.0  # whatever Retry-After asks for
 
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -103,10 +106,12 @@ class Api:
         )
 
     def _session(self) -> Session:
-        """Return this thread's session, whose connection is kept between requests."""
+        """Return this thread's session, whose connection is kept from request to request, but not for long."""
         session: Session | None = getattr(self._kept, "session", None)
         if session is None:
             session = self._kept.session = Session()
+        elif clock.monotonic() - session.wire.used_at > KEPT_S:
+            session.close()  # its connections; the next request makes a new one
         return session
 
     def _fresh(self, method: str, path: str, receipt: int, *, params: dict[str, str] | None = None) -> bytes:
@@ -141,6 +146,7 @@ class Api:
                 content, whole = _content(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             raise _lost(exc, session.wire.started) from exc
+        session.wire.used_at = clock.monotonic()
         self.tokens.observe_date(response.headers.get("Date"))
         error = classify(response, content, receipt, whole=whole, token=token)
         if not isinstance(error, CredentialsRefused):

@@ -37,6 +37,7 @@ class Wire:
     def __init__(self) -> None:
         self.started = True  # something of the request may have been written
         self.timeout_s = 120.0
+        self.used_at = 0.0  # when the last answer had come, on the monotonic clock
 
 
 class Session(requests.Session):

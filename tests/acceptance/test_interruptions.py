@@ -57,8 +57,8 @@ def test_killed_over_and_over(make_world: MakeWorld) -> None:
 )
 def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, code: int) -> None:
     """The answers that are on their way are awaited and recorded; nothing is in doubt; the code names the signal."""
-    world = make_world(faults=["upload:slow:seconds=0.2"])
-    world.pictures(60)
+    world = make_world(faults=["upload:slow:seconds=0.5"])
+    world.pictures(150)
     with world.start() as process:
         _arrived(world, 10, process)
         process.send_signal(number)

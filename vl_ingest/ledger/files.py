@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects.sqlite import insert
 
 from vl_ingest.db import Database, executemany
 from vl_ingest.errors import UsageError
@@ -14,6 +14,8 @@ from vl_ingest.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, 
 from vl_ingest.naming import candidate_names, path_to_text, plain_name
 from vl_ingest.tables import FILE_NOTABLE, files, jobs
 
+# The same words on PostgreSQL; where a row stands in the way, nothing happens.
+IF_FREE = insert(files).on_conflict_do_nothing()
 CHANGED_AFTER = "changed after it was sent"
 
 
@@ -33,8 +35,9 @@ class Files:
             assert_lease(connection, run.job_id, run.id)
             # Nearly always a whole chunk is new, and its plain names are free: then nothing need be asked.
             plain = [(item, plain_name(item.path)) for item in found]
-            if _inserted(connection, run.job_id, plain):
-                return len(found)
+            added = _insert(connection, IF_FREE, run.job_id, plain)
+            if added == len(found):
+                return added
             known = {
                 row.path: row
                 for row in connection.execute(
@@ -50,8 +53,9 @@ class Files:
             fresh = list({item.path: item for item in found if item.path not in known}.values())
             if fresh:
                 names = _names(connection, run.job_id, [item.path for item in fresh])
-                _insert(connection, run.job_id, [(item, names[item.path]) for item in fresh])
-        return len(fresh)
+                chosen = [(item, names[item.path]) for item in fresh]
+                added += _insert(connection, files.insert(), run.job_id, chosen)
+        return added
 
     def count_unknown_paths(self, job_id: str, paths: Sequence[str]) -> int:
         """Return how many of `paths` the job does not know."""
@@ -218,20 +222,13 @@ def file_row(row: Sequence[Any]) -> FileRow:
     return FileRow(file_id, path, sent_as, Facts(size_bytes, mtime_ns), FileState(state), *rest)
 
 
-def _inserted(connection: sa.Connection, job_id: str, named: Sequence[tuple[Found, str]]) -> bool:
-    """Insert files under these names, all or none; say whether every path was new and every name free."""
-    try:
-        with connection.begin_nested():
-            _insert(connection, job_id, named)
-    except IntegrityError:
-        return False
-    return True
-
-
-def _insert(connection: sa.Connection, job_id: str, named: Sequence[tuple[Found, str]]) -> None:
-    executemany(
+def _insert(
+    connection: sa.Connection, statement: sa.Insert, job_id: str, named: Sequence[tuple[Found, str]]
+) -> int:
+    """Insert files under these names; return how many it were."""
+    return executemany(
         connection,
-        files.insert(),
+        statement,
         ("job_id", "path", "sent_as", "size_bytes", "mtime_ns", "state"),
         [
             (job_id, path_to_text(path), name, facts.size_bytes, facts.mtime_ns, FileState.PENDING.value)
