@@ -16,3 +16,8 @@ def now() -> datetime:
 def monotonic() -> float:
     """Return seconds on a clock that only goes forward; only differences mean anything."""
     return time.monotonic()
+
+
+def thread_cpu() -> float:
+    """Return the processor time that this thread has used, in seconds."""
+    return time.thread_time()

@@ -3,9 +3,11 @@
 What is measured is the cycle of a worker: from one receipt to the next, everything included. With n workers the
 throughput is n times the bytes of their cycles over the time of their cycles (Little's law), however the requests
 fall into step with each other. The number doubles from `START` while that pays; then it tries a quarter more or
-less now and then, keeps what pays, and waits longer after each try in vain. Signs of overload halve it.
+less now and then, keeps what pays, and waits longer after each try in vain. It does not grow while the workers keep
+half of the processor busy: the other half is for what they cause. Signs of overload halve it.
 """
 
+import os
 import threading
 from dataclasses import dataclass
 
@@ -20,43 +22,52 @@ LONGEST_REST = 16  # rounds between two tries
 
 @dataclass(frozen=True)
 class Level:
-    """A number of workers, and the throughput measured with it in bytes a second."""
+    """A number of workers, and what was measured with it: bytes a second, and cores that they kept busy."""
 
     workers: int
     rate: float
+    cores: float = 0.0
 
 
 class Concurrency:
     """The number of workers that may send, for all of them. `fixed` None: it finds itself."""
 
-    def __init__(self, fixed: int | None = None) -> None:
+    def __init__(self, fixed: int | None = None, cores: int | None = None) -> None:
         self.limit = START if fixed is None else fixed
-        self.most = MOST if fixed is None else fixed
         self._adapts = fixed is None
+        self._cores = cores or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._best = Level(0, 0.0)  # what the number goes back to when a try was in vain
         self._doubling = True
         self._direction = -1  # down first: doubling ends one step too high, if anything
         self._rest = self._resting = 0
-        self._begin(0.0)
+        self._since: float | None = None
+        self._begin(None)
 
-    def delivered(self, size_bytes: int, began: float, now: float) -> None:
-        """Note one worker's cycle, in seconds on one clock; not its first, which pays for the connection."""
+    def delivered(self, size_bytes: int, began: float, now: float, cpu_s: float) -> None:
+        """Note one worker's cycle, in seconds on one clock; not its first, which pays for the connection.
+
+        `cpu_s` is the processor time it took.
+        """
         with self._lock:
+            if self._since is None:
+                self._since = began
             if not self._adapts or began < self._since:
                 return
             self._cycles += 1
             self._bytes += size_bytes
             self._busy_s += now - began
+            self._cpu_s += cpu_s
             enough_s = FIRST_ROUND_S if self._doubling else ROUND_S
             if self._cycles >= self.limit and now - self._since >= enough_s:
-                self._decide(Level(self.limit, self.limit * self._bytes / self._busy_s))
+                each_s = self._busy_s / self.limit
+                self._decide(Level(self.limit, self._bytes / each_s, self._cpu_s / each_s))
                 self._begin(now)
 
     def overloaded(self, began: float, now: float) -> None:
         """Note that a request begun at `began` met signs of overload: halve, once for all of a time."""
         with self._lock:
-            if self._adapts and began >= self._since:
+            if self._adapts and (self._since is None or began >= self._since):
                 self.limit = max(1, self.limit // 2)
                 self._best = Level(0, 0.0)
                 self._doubling = False
@@ -64,11 +75,11 @@ class Concurrency:
                 self._direction = +1
                 self._begin(now)
 
-    def _begin(self, now: float) -> None:
-        """Begin to measure, with the cycles that begin from now on."""
+    def _begin(self, now: float | None) -> None:
+        """Begin to measure, with the cycles that begin from now on, or with the very first one."""
         self._since = now
         self._cycles = self._bytes = 0
-        self._busy_s = 0.0
+        self._busy_s = self._cpu_s = 0.0
 
     def _decide(self, measured: Level) -> None:
         """Choose the next number after a round."""
@@ -76,10 +87,11 @@ class Concurrency:
         if self._doubling:
             if measured.rate >= DOUBLING_PAYS * best.rate:
                 self._best = measured
-                self.limit = min(self.most, 2 * measured.workers)
+                self._doubling = self._may_grow()
+                self.limit = min(MOST, 2 * measured.workers) if self._doubling else measured.workers
             else:
+                self._doubling = False
                 self.limit = best.workers
-            self._doubling = self._best.workers < self.limit
         elif best.workers in (0, measured.workers):
             self._best = measured
             self._resting -= 1
@@ -96,8 +108,14 @@ class Concurrency:
             self._direction = -self._direction
             self._rest = self._resting = min(LONGEST_REST, 2 * self._rest + 1)
 
+    def _may_grow(self) -> bool:
+        return self._best.workers < MOST and self._best.cores < self._cores / 2
+
     def _next(self) -> int:
-        """Return the number to try: a quarter up or down, turning round at the ends."""
-        if self.limit in (1, self.most):
-            self._direction = 1 if self.limit == 1 else -1
-        return min(self.most, self.limit + self._direction * max(1, self.limit // 4))
+        """Return the number to try: a quarter up or down, turning round where there is no way on."""
+        if self._direction > 0 and not self._may_grow():
+            self._direction = -1
+        elif self._best.workers == 1:
+            self._direction = +1
+        step = max(1, self._best.workers // 4) * self._direction
+        return max(1, min(MOST, self._best.workers + step))

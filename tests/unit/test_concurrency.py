@@ -53,7 +53,7 @@ def work(
         sent += BATCH_BYTES
         busy.discard(number)
         if number in warm:
-            concurrency.delivered(BATCH_BYTES, began, now)
+            concurrency.delivered(BATCH_BYTES, began, now, cpu_s=0.001)
         warm.add(number)
         stood[concurrency.limit] += 1
         start()
@@ -84,7 +84,9 @@ def test_it_starts_small_and_never_leaves_its_bounds() -> None:
         if chance.random() < 0.02:
             concurrency.overloaded(began, now)
         else:
-            concurrency.delivered(chance.randrange(1, BATCH_BYTES), began, now)
+            concurrency.delivered(
+                chance.randrange(1, BATCH_BYTES), began, now, chance.uniform(0, now - began)
+            )
         assert 1 <= concurrency.limit <= MOST
 
 
@@ -119,3 +121,12 @@ def test_a_fixed_number_stays() -> None:
     work(concurrency, waits_for_the_server, 30)
     concurrency.overloaded(began=31.0, now=32.0)
     assert concurrency.limit == 6
+
+
+def test_it_does_not_grow_while_the_processor_is_busy() -> None:
+    """Workers that keep half of the cores busy are not joined by others, even if that seemed to pay."""
+    concurrency, now = Concurrency(cores=4), 0.0
+    for turn in range(2_000):
+        began, now = now, now + 0.05
+        concurrency.delivered(BATCH_BYTES * (turn + 1), began, now, cpu_s=0.05)
+    assert concurrency.limit <= 4
