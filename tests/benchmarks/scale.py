@@ -1,0 +1,95 @@
+"""What a file costs when there are ten thousand of them, and when there are a million."""
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.measure import Cost, run, sink
+from benchmarks.senders import HERE, ours
+from benchmarks.throughput import make_folder
+
+FILES = (10_000, 100_000, 1_000_000)
+SIZE_BYTES = 100
+
+
+def runs(place: Path, *, scale: float) -> Iterator[str]:
+    """Yield the lines of the table of whole runs: the first one, and one that finds nothing to do."""
+    yield f"### Whole runs, files of {SIZE_BYTES} bytes"
+    yield ""
+    yield "| files | a file of the first run | again, nothing to do | `status` | memory | first byte after |"
+    yield "|---|---|---|---|---|---|"
+    nothing = run([sys.executable, "-c", "import click, sqlalchemy, requests"])
+    yard = 0.0
+    for files in (max(100, int(count * scale)) for count in FILES):
+        folder = make_folder(place, files, SIZE_BYTES, ".jpg")
+        with sink() as target:
+            command = ours()(target.url, folder)
+            first = run(command)
+            again = run(command)
+        asked = run([*command[:3], "status", "--ledger", command[-1]])
+        a_file = _a_file(first, nothing, files)
+        yard = yard or a_file
+        assert target.first_upload_at is not None
+        yield (
+            f"| {files:,} | {a_file / yard:.2f} | {again.wall_s / first.wall_s:.3f} of the first run "
+            f"| {asked.wall_s / nothing.wall_s:.1f} start-ups | {first.peak_bytes / 1e6:.0f} MB "
+            f"| {(target.first_upload_at - first.began_at) / nothing.wall_s:.1f} start-ups |"
+        )
+    yield ""
+    yield (
+        "A file of the first run: processor and waiting time, without the start, of the smallest number = 1. A start-up: "
+        "Python with click, SQLAlchemy and requests imported."
+    )
+
+
+def phases(*, scale: float) -> Iterator[str]:
+    """Yield the lines of the table of the ledger's work, phase by phase."""
+    yield "### The ledger, phase by phase (time a file, of the smallest number = 1)"
+    yield ""
+    counts = [max(100, int(count * scale)) for count in FILES]
+    seen = []
+    for files in counts:
+        with tempfile.NamedTemporaryFile("r", suffix=".json") as result:
+            run([sys.executable, str(HERE / "phases.py"), str(files), result.name])
+            seen.append(json.load(result))
+    yield "| phase | " + " | ".join(f"{files:,}" for files in counts) + " |"
+    yield "|---|" + "---|" * len(counts)
+    for phase, yard in seen[0].items():
+        yield f"| {phase} | " + " | ".join(f"{result[phase] / yard:.2f}" for result in seen) + " |"
+
+
+def start() -> Iterator[str]:
+    """Yield the lines of the table of start-ups."""
+    yield "### Start-up"
+    yield ""
+    yield "| command | Python with click and SQLAlchemy imported = 1 |"
+    yield "|---|---|"
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "source").mkdir()
+        (Path(place) / "source" / "a.jpg").write_bytes(b"x")
+        with sink() as target:
+            command = ours()(target.url, Path(place) / "source")
+            run(command)
+        python, program = sys.executable, command[:3]
+        commands = {
+            "`python -c pass`": [python, "-c", "pass"],
+            "`python -c 'import click'`": [python, "-c", "import click"],
+            "`vl-ingest --help`": [*program, "--help"],
+            "`vl-ingest status`": [*program, "status", "--ledger", command[-1]],
+        }
+        yard = [python, "-c", "import click, sqlalchemy"]
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        base = []
+        for _ in range(7):
+            base.append(run(yard).wall_s)
+            for name, arguments in commands.items():
+                times[name].append(run(arguments).wall_s)
+    for name, seen in times.items():
+        yield f"| {name} | {statistics.median(seen) / statistics.median(base):.2f} |"
+
+
+def _a_file(cost: Cost, nothing: Cost, files: int) -> float:
+    return max(1e-9, cost.wall_s - nothing.wall_s) / files
