@@ -27,7 +27,7 @@ def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]
     elif name == "phases":
         yield from scales.phases(scale=scale)
     else:
-        yield from scales.start()
+        yield from scales.start(rounds=2 * rounds + 1)
 
 
 @click.command()

@@ -61,7 +61,7 @@ def phases(*, scale: float) -> Iterator[str]:
         yield f"| {phase} | " + " | ".join(f"{result[phase] / yard:.2f}" for result in seen) + " |"
 
 
-def start() -> Iterator[str]:
+def start(*, rounds: int) -> Iterator[str]:
     """Yield the lines of the table of start-ups."""
     yield "### Start-up"
     yield ""
@@ -83,7 +83,7 @@ def start() -> Iterator[str]:
         yard = [python, "-c", "import click, sqlalchemy"]
         times: dict[str, list[float]] = {name: [] for name in commands}
         base = []
-        for _ in range(7):
+        for _ in range(rounds):
             base.append(run(yard).wall_s)
             for name, arguments in commands.items():
                 times[name].append(run(arguments).wall_s)
