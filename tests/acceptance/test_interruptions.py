@@ -59,10 +59,14 @@ def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, c
     """The answers that are on their way are awaited and recorded; nothing is in doubt; the code names the signal."""
     world = make_world(faults=["upload:slow:seconds=0.5"])
     world.pictures(150)
-    with world.start() as process:
-        _arrived(world, 10, process)
-        process.send_signal(number)
-        assert process.wait(PATIENCE_S) == code
+    inherited = signal.signal(number, signal.SIG_DFL)  # under nohup a run would rightly go on
+    try:
+        with world.start() as process:
+            _arrived(world, 10, process)
+            process.send_signal(number)
+            assert process.wait(PATIENCE_S) == code
+    finally:
+        signal.signal(number, inherited)
     assert not any(file.unknown_attempts for file in world.files())
     assert "run_ended" in world.kinds()
     world.box.clear_faults()
