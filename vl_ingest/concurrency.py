@@ -3,8 +3,9 @@
 What is measured is the cycle of a worker: from one receipt to the next, everything included. With n workers the
 throughput is n times the bytes of their cycles over the time of their cycles (Little's law), however the requests
 fall into step with each other. The number doubles from `START` while that pays; then it tries a quarter more or
-less now and then, keeps what pays, and waits longer after each try in vain. It does not grow while the workers keep
-half of the processor busy: the other half is for what they cause. Signs of overload halve it.
+less now and then, keeps what pays, and waits longer after each try in vain, until the throughput changes. It does
+not grow while the workers keep half of the processor busy: the other half is for what they cause. Signs of overload
+halve it.
 """
 
 import os
@@ -17,7 +18,8 @@ FIRST_ROUND_S, ROUND_S = 0.25, 1.0  # one throughput is measured for so long at 
 DOUBLING_PAYS = 1.15  # times the throughput before
 GROWING_PAYS = 1.05
 SHRINKING_COSTS = 0.97  # fewer workers are kept where they do nearly as much
-LONGEST_REST = 16  # rounds between two tries
+LONGEST_REST = 60  # rounds between two tries
+CHANGED = 0.7  # the throughput of the same number is another by this factor: what was learnt no longer holds
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Concurrency:
                 self.limit = best.workers
         elif best.workers in (0, measured.workers):
             self._best = measured
+            if not CHANGED * best.rate <= measured.rate <= best.rate / CHANGED:
+                self._rest = self._resting = 0
             self._resting -= 1
             if self._resting < 0:
                 self.limit = self._next()
@@ -106,7 +110,7 @@ class Concurrency:
         else:
             self.limit = best.workers
             self._direction = -self._direction
-            self._rest = self._resting = min(LONGEST_REST, 2 * self._rest + 1)
+            self._rest = self._resting = min(LONGEST_REST, 4 * self._rest + 3)
 
     def _may_grow(self) -> bool:
         return self._best.workers < MOST and self._best.cores < self._cores / 2
