@@ -6,7 +6,7 @@ Every error of the database leaves this module as a `LedgerError` that says what
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from vl_ingest.errors import LedgerError
 from vl_ingest.tables import metadata
 
-HEAD = "0002"  # the newest revision in `migrations/`; a test keeps the two equal
+HEAD = "0003"  # the newest revision in `migrations/`; a test keeps the two equal
 BUSY_TIMEOUT_S = 30.0
 
 
@@ -41,9 +41,19 @@ def to_url(place: str | os.PathLike[str]) -> sa.URL:
 
 
 class Database:
-    """Short transactions on the ledger's database, for any number of threads."""
+    """Short transactions on the ledger's database, for any number of threads.
 
-    def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
+    `upgraded` is called in the transaction that brings an older schema to `HEAD`, with both revisions.
+    """
+
+    def __init__(
+        self,
+        place: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        upgraded: Callable[[sa.Connection, str, str], None] | None = None,
+    ) -> None:
+        self._upgraded = upgraded
         self.url = to_url(place)
         self.path = Path(self.url.database) if _is_sqlite_file(self.url) and self.url.database else None
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
@@ -121,6 +131,8 @@ class Database:
                 config.attributes["connection"] = connection
                 with _foreign_keys_off(connection), connection.begin():
                     command.upgrade(config, "head")
+                    if self._upgraded is not None:
+                        self._upgraded(connection, revision, HEAD)
 
     def _revision(self) -> str | None:
         with self._engine.connect() as connection:

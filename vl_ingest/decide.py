@@ -1,22 +1,11 @@
 """What a person decides about a job; each decision is an event that names its author."""
 
-import getpass
-import socket
-
 from vl_ingest import clock
+from vl_ingest.author import author
 from vl_ingest.errors import UsageError
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
 from vl_ingest.model import FINISHED, TRIGGERED, DatasetStatus, FileState, Job, JobState, StatusClass
-
-
-def author() -> str:
-    """Return who decides: the user and the host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def retry(ledger: Ledger, job: Job) -> int:

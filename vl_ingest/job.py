@@ -1,12 +1,12 @@
 """A job from the folder to the report: `run` begins or continues it, `resume` continues a known one."""
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vl_ingest import __version__, clock
 from vl_ingest.api import Api
+from vl_ingest.author import host
 from vl_ingest.config import Settings
 from vl_ingest.context import Context, Control, Observer
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
@@ -121,7 +121,7 @@ def _running(
 ) -> Iterator[Context]:
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
-    this = ledger.jobs.take(job.id, socket.gethostname(), os.getpid(), __version__)
+    this = ledger.jobs.take(job.id, host(), os.getpid(), __version__)
     ledger.jobs.change_settings(this, settings.to_record())
     observer.job_started(job, this)
     exit_code = 1

@@ -1,11 +1,11 @@
 """One run a job: on this host by an operating-system lock, freed by death; between hosts by the lease."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from vl_ingest.author import host
 from vl_ingest.errors import JobHeld, LedgerError
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import Job
@@ -32,7 +32,7 @@ def hold(ledger: Ledger, job_id: str) -> Iterator[Job]:
     except OSError as exc:
         raise LedgerError(f"Can't lock job {job_id} in {folder}: {exc}. Make that folder writable.") from exc
     try:
-        ledger.jobs.assert_free(job_id, socket.gethostname())
+        ledger.jobs.assert_free(job_id, host())
         yield ledger.jobs.get(job_id)
     finally:
         lock.release()

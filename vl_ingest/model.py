@@ -232,6 +232,8 @@ class Job:
     created_at: datetime
     triggered_at: datetime | None
     finished_at: datetime | None
+    event_count: int
+    event_head: str | None
 
 
 @dataclass(frozen=True)
@@ -249,14 +251,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of a job's history."""
+    """One line of a job's history, the `number`th from 1; `hash` seals it and all before it (see `chain`)."""
 
     id: int
     job_id: str
+    number: int
     run_id: int | None
+    host: str | None
+    user: str | None
     at: datetime
     kind: str
     facts: Mapping[str, Any]
+    hash: str
 
 
 @dataclass(frozen=True)

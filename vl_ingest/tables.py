@@ -93,6 +93,8 @@ jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("triggered_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("event_count", Integer, nullable=False, server_default="0"),
+    Column("event_head", String(64)),  # the hash of the last event
 )
 _UNFINISHED = text("state NOT IN ('ready', 'errored', 'cancelled')")
 Index(
@@ -185,9 +187,14 @@ events = Table(
     "events",
     metadata,
     Column("id", RowId, primary_key=True),
-    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # from 1 within the job
     Column("run_id", RowId),
+    Column("host", Text),
+    Column("user", Text),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(40), nullable=False),
     Column("facts", JSON, nullable=False),
+    Column("hash", String(64), nullable=False),  # see `chain`
+    UniqueConstraint("job_id", "number"),
 )

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2] / "vl_ingest"
 
 # From the bottom up; a module imports only what stands before it. What stands together imports none of itself.
 LAYERS = [
-    {"clock", "errors"},
-    {"model", "naming"},
+    {"clock", "errors", "author"},
+    {"model", "naming", "chain"},
     {"config", "tables"},
     {"db"},
-    {"ledger.events", "ledger.guard"},
+    {"ledger.events", "ledger.guard", "ledger.seal"},
     {"ledger.files", "ledger.jobs"},
     {"ledger.batches"},
     {"ledger"},

@@ -6,16 +6,18 @@
 - `files`    what the scan found and what became of it
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
+- `seals`    rows as receipts seal them
 """
 
 import os
 
 from vl_ingest.db import Database
 from vl_ingest.ledger.batches import Batches
-from vl_ingest.ledger.events import Events
+from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
 from vl_ingest.ledger.jobs import Jobs
+from vl_ingest.ledger.seal import Seals
 
 __all__ = ["Ledger", "TransitionRefused"]
 
@@ -27,11 +29,12 @@ class Ledger:
     """
 
     def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
-        self.db = Database(place, create=create)
+        self.db = Database(place, create=create, upgraded=record_upgrade)
         self.jobs = Jobs(self.db)
         self.files = Files(self.db)
         self.batches = Batches(self.db)
         self.events = Events(self.db)
+        self.seals = Seals(self.db)
 
     def __enter__(self) -> "Ledger":
         return self

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
+from vl_ingest.chain import SealedRow, rows_digest
 from vl_ingest.db import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.files import file_row, select_files
@@ -21,6 +22,7 @@ from vl_ingest.model import (
     FileState,
     Run,
 )
+from vl_ingest.naming import path_to_text
 from vl_ingest.tables import attempts, batches, files
 
 # Statements of the hot path are made once; making one costs more than SQLite takes to carry it out.
@@ -102,6 +104,10 @@ class Batches:
                 connection, run.job_id, run.id, "batch_sent",
                 batch=batch.id, attempt=batch.attempt, http_status=http_status,
                 files=len(batch.files), size_bytes=batch.size_bytes,
+                digest=rows_digest(
+                    SealedRow(path_to_text(file.path), file.sent_as, *file.facts, sha256)
+                    for file, sha256 in zip(batch.files, sha256s, strict=True)
+                ),
             )  # fmt: skip
 
     def record_failure(

@@ -1,4 +1,4 @@
-"""The append-only history of a job: every decision and effect, in the order it was recorded."""
+"""The append-only history of a job: every decision and effect, in the order it was recorded, sealed as a chain."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,20 +6,39 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
+from vl_ingest.author import host, user
+from vl_ingest.chain import event_hash
 from vl_ingest.db import Database
 from vl_ingest.model import Event
 from vl_ingest.naming import path_to_text
-from vl_ingest.tables import events
+from vl_ingest.tables import events, jobs
+
+_HEAD = (
+    sa.select(jobs.c.event_count, jobs.c.event_head)
+    .where(jobs.c.id == sa.bindparam("b_job"))
+    .with_for_update()  # two writers must not continue the same head; SQLite has one writer anyway
+)
+_MOVE_HEAD = sa.update(jobs).where(jobs.c.id == sa.bindparam("b_job"))
 
 
 def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: str, **facts: Any) -> None:
     """Add one event to the transaction that makes it true. Paths among the facts become text."""
     for key in facts.keys() & {"path", "source"}:
         facts[key] = path_to_text(facts[key])
-    connection.execute(
-        events.insert(),
-        {"job_id": job_id, "run_id": run_id, "at": clock.now(), "kind": kind, "facts": facts},
-    )
+    count, head = connection.execute(_HEAD, {"b_job": job_id}).one()
+    event = {
+        "job_id": job_id, "number": count + 1, "run_id": run_id, "host": host(), "user": user(),
+        "at": clock.now(), "kind": kind, "facts": facts,
+    }  # fmt: skip
+    sealed = event_hash(previous=head, **event)
+    connection.execute(events.insert(), {**event, "hash": sealed})
+    connection.execute(_MOVE_HEAD, {"b_job": job_id, "event_count": count + 1, "event_head": sealed})
+
+
+def record_upgrade(connection: sa.Connection, before: str, after: str) -> None:
+    """Add to each job's history that the ledger's schema has changed."""
+    for job_id in connection.execute(sa.select(jobs.c.id)).scalars().all():
+        append(connection, job_id, None, "ledger_upgraded", before=before, after=after)
 
 
 class Events:
@@ -28,9 +47,13 @@ class Events:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def history(self, job_id: str, *kinds: str) -> Iterator[Event]:
-        """Yield the events of a job in order; only those of `kinds`, if any are named."""
-        query = sa.select(events).where(events.c.job_id == job_id).order_by(events.c.id)
+    def history(self, job_id: str, *kinds: str, after: int = 0) -> Iterator[Event]:
+        """Yield the events of a job in order, behind number `after`; only those of `kinds`, if any are named."""
+        query = (
+            sa.select(events)
+            .where(events.c.job_id == job_id, events.c.number > after)
+            .order_by(events.c.number)
+        )
         if kinds:
             query = query.where(events.c.kind.in_(kinds))
         with self._db.read() as connection:
@@ -42,7 +65,7 @@ class Events:
         query = (
             sa.select(events)
             .where(events.c.job_id == job_id, events.c.kind.in_(kinds))
-            .order_by(events.c.id.desc())
+            .order_by(events.c.number.desc())
             .limit(1)
         )
         with self._db.read() as connection:

@@ -10,6 +10,7 @@ from vl_ingest.db import Database, executemany
 from vl_ingest.errors import UsageError
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import assert_lease, move
+from vl_ingest.ledger.seal import tally
 from vl_ingest.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.naming import candidate_names, path_to_text, plain_name
 from vl_ingest.tables import FILE_NOTABLE, files, jobs
@@ -76,16 +77,11 @@ class Files:
 
     def counts(self, job_id: str) -> Counts:
         """Count files and bytes by state, from an index alone."""
-        query = (
-            sa.select(files.c.state, sa.func.count(), sa.func.sum(files.c.size_bytes))
-            .where(files.c.job_id == job_id)
-            .group_by(files.c.state)
-        )
         with self._db.read() as connection:
-            rows = connection.execute(query).all()
+            rows = tally(connection, job_id)
         return Counts(
             {FileState(state): count for state, count, _ in rows},
-            {FileState(state): int(size) for state, _, size in rows},
+            {FileState(state): size for state, _, size in rows},
         )
 
     def any_known(self, job_id: str) -> bool:

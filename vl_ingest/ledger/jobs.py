@@ -12,6 +12,7 @@ from vl_ingest.db import Database
 from vl_ingest.errors import JobHeld, UsageError
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move
+from vl_ingest.ledger.seal import totals
 from vl_ingest.model import FINISHED, SETTLED, DatasetStatus, FileState, Job, JobState, Run, StatusClass
 from vl_ingest.naming import path_to_text
 from vl_ingest.tables import files, jobs, runs
@@ -96,7 +97,7 @@ class Jobs:
                     settings=dict(settings), left_out={}, created_at=clock.now(),
                 )
             )  # fmt: skip
-            append(connection, job_id, None, "job_created", name=name, base_url=base_url)
+            append(connection, job_id, None, "job_created", source=source, name=name, base_url=base_url)
             return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
 
     def take(self, job_id: str, host: str, pid: int, version: str) -> Run:
@@ -240,7 +241,9 @@ class Jobs:
 
     def finish_upload(self, run: Run) -> None:
         """Move the job to `uploaded`, if this run's scan is complete and nothing is unsent."""
-        self._guarded(run, JobState.TRANSACTION_OPEN, JobState.UPLOADED, "upload_finished")
+        with self._db.read() as connection:
+            facts = totals(connection, run.job_id)
+        self._guarded(run, JobState.TRANSACTION_OPEN, JobState.UPLOADED, "upload_finished", facts=facts)
 
     def intend_trigger(self, run: Run, status_before: str, transaction_id: str) -> None:
         """Commit the intent to trigger, on the same conditions looked at once more."""

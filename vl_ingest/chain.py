@@ -1,0 +1,67 @@
+"""What the record is sealed with: each event holds the hash of the one before, a receipt that of its files' rows.
+
+The canonical form of a value is its JSON with sorted keys, without spaces, everything beyond ASCII escaped
+(`json.dumps(value, sort_keys=True, separators=(",", ":"))`). All hashes are SHA-256 as 64 hex digits:
+
+- an event's is of the canonical form of `at facts host job kind number previous run user`, where `at` is UTC to the
+  microsecond (`2026-01-31T23:59:59.000001Z`) and `previous` the hash of the event before, null for the first
+- a digest of rows is of their canonical forms `[path, sent_as, size_bytes, mtime_ns, sha256]`, a line each, in the
+  order of their ids
+
+Whoever keeps the hash of the last event (the head) can prove later that nothing up to there was removed, changed,
+added or put in another order.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+class SealedRow(NamedTuple):
+    """What a digest covers of a file: `path` as the ledger's text, `sha256` None where nothing was acknowledged."""
+
+    path: str
+    sent_as: str
+    size_bytes: int
+    mtime_ns: int
+    sha256: str | None
+
+
+def event_hash(
+    *,
+    previous: str | None,
+    number: int,
+    job_id: str,
+    run_id: int | None,
+    at: datetime,
+    host: str | None,
+    user: str | None,
+    kind: str,
+    facts: Mapping[str, Any],
+) -> str:
+    """Return the hash of one event; `number` counts a job's events from 1."""
+    content = {
+        "at": f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "facts": facts,
+        "host": host,
+        "job": job_id,
+        "kind": kind,
+        "number": number,
+        "previous": previous,
+        "run": run_id,
+        "user": user,
+    }
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
+
+
+def rows_digest(rows: Iterable[SealedRow]) -> str:
+    """Return the digest of files' rows, given in the order of their ids."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(_canonical(row).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
