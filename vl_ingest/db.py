@@ -54,6 +54,7 @@ class Database:
         upgraded: Callable[[sa.Connection, str, str], None] | None = None,
     ) -> None:
         self._upgraded = upgraded
+        self._snapshot = threading.local()
         self.url = to_url(place)
         self.path = Path(self.url.database) if _is_sqlite_file(self.url) and self.url.database else None
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
@@ -83,8 +84,22 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection that sees one consistent state and changes nothing."""
+        held: sa.Connection | None = getattr(self._snapshot, "connection", None)
+        if held is not None:
+            yield held
+            return
         with self._told("read"), self._engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that this thread reads in the block see one and the same state."""
+        with self.read() as connection:
+            self._snapshot.connection = connection
+            try:
+                yield
+            finally:
+                self._snapshot.connection = None
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -93,6 +108,22 @@ class Database:
             connection.execution_options(vl_ingest_write=True)
             with connection.begin():
                 yield connection
+
+    def compact(self) -> None:
+        """Give the space of deleted rows back to the file system, where the database can."""
+        if self.path is not None:
+            with self._told("compact"), self._writing, self._engine.connect() as connection:
+                _driver(connection).execute("VACUUM").close()
+
+    def seal(self) -> None:
+        """Make one file of it that needs nothing beside it, not even a folder that can be written to."""
+        with self._told("write"), self._writing:
+            self._journal("DELETE")
+
+    def _journal(self, mode: str) -> None:
+        if self.path is not None:
+            with self._engine.connect() as connection:
+                _driver(connection).execute(f"PRAGMA journal_mode = {mode}").close()
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:
@@ -111,6 +142,7 @@ class Database:
             if revision == HEAD:
                 return
             if revision is None:
+                self._journal("WAL")  # readers beside a writer; the file keeps it
                 with self.write() as connection:
                     _create(connection)
                 return
@@ -220,11 +252,10 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    """WAL for readers beside a writer; FULL because an intent must survive a power cut."""
+    """FULL because an intent must survive a power cut."""
     connection.isolation_level = None  # the driver's own BEGIN comes too late; `_begin_sqlite` says it
     for pragma in (
         f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
     ):
@@ -243,6 +274,14 @@ def _foreign_keys_off(connection: sa.Connection) -> Iterator[None]:
         yield
     finally:
         driver.execute("PRAGMA foreign_keys = ON").close()
+
+
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    """Return SQLite's own connection, for what it does only outside a transaction."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"{driver!r} is no connection of SQLite")
+    return driver
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -5,6 +5,7 @@ VlIngestError                    1   unexpected
 ├── UsageError                   2   the caller asked for something that can't be
 ├── LedgerError                  4   the ledger can't be used
 ├── FilesHeld                    3   files are left unsent, so processing was not started
+├── Differs                      3   `verify` found something that is not as the record says
 ├── GaveUp                       5   temporary trouble outlasted --give-up-after: run it again
 ├── Refused                      7   the server, or a certificate, says no
 ├── DurationReached             10   --max-duration
@@ -45,6 +46,12 @@ class UsageError(VlIngestError):
 
 class FilesHeld(VlIngestError):
     """Files could not be sent and nobody has waived them, so processing was not started."""
+
+    exit_code = 3
+
+
+class Differs(VlIngestError):
+    """Something is not as the record says."""
 
     exit_code = 3
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from vl_ingest import __version__
-from vl_ingest.cli import decide, demo, look, run, sandbox
+from vl_ingest.cli import decide, demo, look, proof, run, sandbox
 from vl_ingest.errors import VlIngestError
 
 INTERRUPTED = 130
@@ -27,10 +27,11 @@ def cli() -> None:
 
 
 for command in (
-    run.run, run.resume, look.status, look.jobs, look.files, look.events, decide.retry, decide.waive,
-    decide.settle, decide.cancel, sandbox.sandbox, demo.demo,
+    run.run, run.resume, look.status, look.jobs, look.files, proof.events, decide.retry, decide.waive,
+    decide.settle, decide.cancel, proof.verify, proof.export, sandbox.sandbox, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)
+look.jobs.add_command(proof.prune)
 
 
 def command_line(arguments: Sequence[str]) -> int:

@@ -61,9 +61,10 @@ def status(job_reference: str | None, ledger: str | None, as_json: bool) -> None
         click.echo(f"  last run      {run.id}, pid {run.pid} on {run.host}, {ended}")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @ledger_options
-def jobs(ledger: str | None, as_json: bool) -> None:
+@click.pass_context
+def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
     """List all jobs of the ledger.
 
     Example:  vl-ingest jobs --json
@@ -109,24 +110,3 @@ def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_js
             else:
                 reason = f"  ({row.reason})" if row.reason else ""
                 click.echo(f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{reason}")
-
-
-@click.command()
-@click.argument("job_reference", metavar="JOB")
-@ledger_options
-def events(job_reference: str, ledger: str | None, as_json: bool) -> None:
-    """Show the history of a job, oldest first.
-
-    Example:  vl-ingest events holidays
-    """
-    with open_ledger(ledger) as book:
-        job = book.jobs.find(job_reference)
-        for event in book.events.history(job.id):
-            if as_json:
-                told = {"id": event.id, "at": event.at.isoformat(), "run": event.run_id, "kind": event.kind}
-                click.echo(json.dumps({**told, "facts": event.facts}))
-            else:
-                facts = ", ".join(f"{k}={v}" for k, v in event.facts.items() if v not in (None, {}, []))
-                click.echo(
-                    f"{event.at:%Y-%m-%d %H:%M:%S}  run {event.run_id or '-':<4} {event.kind:<24} {facts}"
-                )

@@ -7,6 +7,7 @@
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
 - `seals`    rows as receipts seal them
+- `retention` whole jobs, copied or taken out
 """
 
 import os
@@ -17,6 +18,7 @@ from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
 from vl_ingest.ledger.jobs import Jobs
+from vl_ingest.ledger.retention import Retention
 from vl_ingest.ledger.seal import Seals
 
 __all__ = ["Ledger", "TransitionRefused"]
@@ -35,6 +37,7 @@ class Ledger:
         self.batches = Batches(self.db)
         self.events = Events(self.db)
         self.seals = Seals(self.db)
+        self.retention = Retention(self.db)
 
     def __enter__(self) -> "Ledger":
         return self

@@ -66,9 +66,13 @@ class Files:
 
     def pending(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` pending files behind `after_id`, in the order they were found."""
+        return self.page(job_id, FileState.PENDING, after_id, limit)
+
+    def page(self, job_id: str, state: FileState, after_id: int, limit: int) -> list[FileRow]:
+        """Return the next `limit` files in one state behind `after_id`, in the order they were found."""
         query = (
             select_files()
-            .where(files.c.job_id == job_id, files.c.state == FileState.PENDING, files.c.id > after_id)
+            .where(files.c.job_id == job_id, files.c.state == state, files.c.id > after_id)
             .order_by(files.c.id)
             .limit(limit)
         )

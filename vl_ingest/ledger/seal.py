@@ -47,6 +47,11 @@ class Seals:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    def rows(self, job_id: str, state: FileState) -> Iterator[SealedRow]:
+        """Yield the rows of a job's files in one state, in the order of their ids."""
+        with self._db.read() as connection:
+            yield from sealed_rows(connection, job_id, state)
+
     def totals(self, job_id: str) -> dict[str, Any]:
         """Return what `upload_finished` would say of the rows as they are now."""
         with self._db.read() as connection:

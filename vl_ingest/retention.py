@@ -1,0 +1,59 @@
+"""Keeping and clearing: a job as one file of its own, and finished jobs taken out of the ledger."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from vl_ingest.db import Database
+from vl_ingest.errors import LedgerError, UsageError
+from vl_ingest.ledger import Ledger
+from vl_ingest.lock import hold
+from vl_ingest.model import FINISHED, Job
+from vl_ingest.naming import path_to_text
+
+
+def export(ledger: Ledger, job: Job, target: Path) -> None:
+    """Write a job into a ledger of its own at `target`, one file, which every command reads with `--ledger`.
+
+    It is written beside `target` and then given its name, so there is never half of it. Raises `UsageError` if
+    `target` exists, `LedgerError` if it can't be written.
+    """
+    if target.exists():
+        raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        copy = Database(part)
+        try:
+            ledger.retention.copy(job.id, copy)
+            copy.seal()
+        finally:
+            copy.close()
+        os.replace(part, target)
+    except OSError as exc:
+        raise LedgerError(f"Can't write {path_to_text(str(target))}: {exc}.") from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def prunable(ledger: Ledger, before: datetime) -> list[Job]:
+    """Return the jobs that were over before this moment, oldest first."""
+    return [
+        job
+        for job in ledger.jobs.all()
+        if job.state in FINISHED and job.finished_at is not None and job.finished_at < before
+    ]
+
+
+def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
+    """Take a finished job out of the ledger; with `keep_in`, export it into that folder first.
+
+    What is on the server stays as it is.
+    """
+    with hold(ledger, job.id) as current:
+        if current.state not in FINISHED:
+            raise UsageError(f"Job {job.id} is {current.state}: only a job that is over can be taken out.")
+        if keep_in is not None:
+            keep_in.mkdir(parents=True, exist_ok=True)
+            export(ledger, current, keep_in / f"vl-ingest-{job.id}.db")
+        ledger.retention.delete(job.id)
