@@ -18,6 +18,7 @@ from vl_ingest.cli import command_line
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import FileRow, FileState, Job
 from vl_ingest.sandbox import Sandbox
+from vl_ingest.verify import verify_record
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
 
@@ -119,7 +120,7 @@ class World:
         return Counter((a.name, a.size_bytes, a.sha256) for a in arrivals)
 
     def check_promises(self, name: str = "job", *, done: bool = True) -> None:
-        """Compare both sides: nothing lost, nothing twice without a doubt on record, processing once."""
+        """Compare both sides, and the record with itself: nothing lost, nothing twice without a doubt, processing once."""
         job, sent, held = self.job(name), self.files(FileState.SENT, name=name), self.held(name)
         promised = {(f.sent_as, f.facts.size_bytes, f.sha256 or "") for f in sent}
         assert len(promised) == len(sent), "two files were sent under one name"
@@ -131,6 +132,8 @@ class World:
             path = self.folder / file.path
             if path.exists() and path.stat().st_mtime_ns == file.facts.mtime_ns:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+        with self.ledger() as ledger:
+            assert [check for check in verify_record(ledger, job.id) if check.held is False] == []
         triggers = self.box.record.triggers_accepted(job.dataset_id or "none")
         if done:
             assert triggers == 1, f"processing was started {triggers} times"

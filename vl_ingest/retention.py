@@ -1,6 +1,7 @@
 """Keeping and clearing: a job as one file of its own, and finished jobs taken out of the ledger."""
 
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def export(ledger: Ledger, job: Job, target: Path) -> None:
             copy.seal()
         finally:
             copy.close()
+            shutil.rmtree(copy.locks, ignore_errors=True)  # of a ledger that nobody runs on yet
         os.replace(part, target)
     except OSError as exc:
         raise LedgerError(f"Can't write {path_to_text(str(target))}: {exc}.") from exc

@@ -174,8 +174,13 @@ def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
     if undecided:
         return Check("totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", {"now": now})
     if story.finished is None:
-        kind = "The upload is not finished: there are no totals to compare with yet."
-        return Check("totals", job.state not in TRIGGERED or None, kind, {"now": now})
+        if job.state in TRIGGERED:
+            return Check(
+                "totals", False, "Processing began, but no event says that the upload ended.", {"now": now}
+            )
+        return Check(
+            "totals", None, "The upload has not ended: there are no totals to compare with.", {"now": now}
+        )
     then = {key: story.finished.facts[key] for key in now if key in story.finished.facts}
     if not then:
         return Check("totals", None, "The upload ended before the record held totals.", {"now": now})

@@ -174,6 +174,9 @@ def summary_lines(summary: "Summary") -> list[str]:
         lines.append(
             f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."
         )
+        lines.append(
+            f"The record holds {job.event_count} events; keep its head, {job.event_head}, as a proof."
+        )
     else:
         lines.append(
             f"Processing of dataset {job.dataset_id} is started (job {job.id}). "
@@ -208,6 +211,8 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "triggered": job.state in TRIGGERED,
         "triggered_at": job.triggered_at and job.triggered_at.isoformat(),
         "finished_at": job.finished_at and job.finished_at.isoformat(),
+        "event_count": job.event_count,
+        "event_head": job.event_head,
     }
 
 

@@ -69,6 +69,8 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
 
     Example:  vl-ingest jobs --json
     """
+    if context.invoked_subcommand is not None:
+        return
     from vl_ingest.cli.display import summary_facts
     from vl_ingest.summary import summarise
 
