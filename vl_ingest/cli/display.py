@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vl_ingest import clock
-from vl_ingest.cli import words
+from vl_ingest import clock, words
 from vl_ingest.context import Observer, Progress
 from vl_ingest.errors import VlIngestError
 from vl_ingest.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from vl_ingest.cli import words
+from vl_ingest import words
 from vl_ingest.cli.options import ledger_options, open_ledger
 from vl_ingest.model import FileState
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vl_ingest.cli import words
+from vl_ingest import words
 from vl_ingest.cli.options import DURATION, ledger_options, open_api, open_ledger, option, server_options
 from vl_ingest.errors import Differs, GaveUp, RequestError
 

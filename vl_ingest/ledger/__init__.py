@@ -6,6 +6,7 @@
 - `files`    what the scan found and what became of it
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
+- `audit`    what a report reads
 - `seals`    rows as receipts seal them
 - `retention` whole jobs, copied or taken out
 """
@@ -13,6 +14,7 @@
 import os
 
 from vl_ingest.db import Database
+from vl_ingest.ledger.audit import Audit
 from vl_ingest.ledger.batches import Batches
 from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
@@ -36,6 +38,7 @@ class Ledger:
         self.files = Files(self.db)
         self.batches = Batches(self.db)
         self.events = Events(self.db)
+        self.audit = Audit(self.db)
         self.seals = Seals(self.db)
         self.retention = Retention(self.db)
 

@@ -1,0 +1,98 @@
+"""`report`: what was sent, for people, for programs, and on paper."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from vl_ingest.cli.options import ledger_options, open_ledger
+from vl_ingest.errors import UsageError
+from vl_ingest.naming import path_to_text
+
+if TYPE_CHECKING:
+    from vl_ingest.ledger import Ledger
+
+FORMATS = ("text", "json", "csv", "html")
+NEEDS = "The page needs more packages: pip install 'vl-ingest[report]'."
+
+
+@click.command()
+@click.argument("job_reference", metavar="JOB")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="[default: by the name of --output, else text]"
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, instead of standard output."
+)
+@ledger_options
+def report(
+    job_reference: str, form: str | None, output: Path | None, ledger: str | None, as_json: bool
+) -> None:
+    """Tell what was sent, from the ledger alone.
+
+    Example:  vl-ingest report holidays --output holidays.html
+    """
+    by_name = output.suffix.lower().removeprefix(".") if output is not None else ""
+    chosen = form or ("json" if as_json else by_name if by_name in FORMATS else "text")
+    with open_ledger(ledger) as book:
+        job_id = book.jobs.find(job_reference).id
+        if output is None:
+            _write(book, job_id, chosen, sys.stdout)
+        else:
+            _replace(output, lambda out: _write(book, job_id, chosen, out))
+            click.echo(f"The report on job {job_id} is in {path_to_text(str(output))}.", err=True)
+
+
+def _write(book: "Ledger", job_id: str, form: str, out: IO[str]) -> None:
+    if form == "csv":
+        from vl_ingest.report.table import write_csv
+
+        with book.db.snapshot():
+            write_csv(book, job_id, out)
+        return
+    from vl_ingest.report.story import build
+
+    story = build(book, job_id)
+    if form == "json":
+        out.write(json.dumps(story.facts, indent=2) + "\n")
+    elif form == "html":
+        try:
+            from vl_ingest.report.page import to_html
+        except ImportError as exc:
+            raise UsageError(f"{NEEDS} ({exc})") from exc
+        out.write(to_html(book, story))
+    else:
+        from vl_ingest.report.text import to_text
+
+        out.write(to_text(story) + "\n")
+
+
+def _replace(output: Path, write: Callable[[IO[str]], None]) -> None:
+    """Write a file whole or not at all."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            encoding="utf-8",
+            newline="",
+            dir=output.absolute().parent,
+            prefix=f".{output.name}.",
+            delete=False,
+        ) as part:
+            try:
+                write(part)
+                part.close()
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(part.name, 0o666 & ~umask)
+                os.replace(part.name, output)
+            except BaseException:
+                part.close()
+                os.unlink(part.name)
+                raise
+    except OSError as exc:
+        raise UsageError(f"Can't write {path_to_text(str(output))}: {exc.strerror or exc}.") from exc

@@ -1,0 +1,70 @@
+"""What a report reads: rows of files, batches, attempts and runs, joined and in order. A million stream."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from vl_ingest.db import Database
+from vl_ingest.model import AttemptOutcome, FileState
+from vl_ingest.tables import attempts, batches, files, runs
+
+_SENT = (attempts.c.batch_id == batches.c.id) & (attempts.c.outcome == AttemptOutcome.SENT)
+
+
+class Audit:
+    """Queries that change nothing and decide nothing."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def files(self, job_id: str, *, exceptional: bool = False) -> Iterator[sa.Row[Any]]:
+        """Yield a job's files by path, each with the end and the acknowledged attempt of its batch.
+
+        With `exceptional` only those that are not simply sent: unsent, waived, in doubt, or with a reason.
+        """
+        query = (
+            sa.select(
+                files.c.path, files.c.sent_as, files.c.size_bytes, files.c.sha256, files.c.mtime_ns, files.c.state,
+                files.c.batch_id, files.c.attempts, files.c.unknown_attempts, files.c.reason,
+                batches.c.ended_at, attempts.c.number, attempts.c.http_status,
+            )
+            .select_from(files.outerjoin(batches, batches.c.id == files.c.batch_id).outerjoin(attempts, _SENT))
+            .where(files.c.job_id == job_id)
+            .order_by(files.c.path)
+        )  # fmt: skip
+        if exceptional:
+            plain = (
+                (files.c.state == FileState.SENT) & (files.c.unknown_attempts == 0) & files.c.reason.is_(None)
+            )
+            query = query.where(~plain)
+        yield from self._rows(query)
+
+    def batches(self, job_id: str) -> Iterator[sa.Row[Any]]:
+        """Yield a job's batches in order, each with how many attempts it had and how the last one ended."""
+        count = sa.func.count(attempts.c.id).label("attempts")
+        query = (
+            sa.select(batches, count, sa.func.max(attempts.c.http_status).label("http_status"))
+            .select_from(batches.outerjoin(attempts))
+            .where(batches.c.job_id == job_id)
+            .group_by(batches.c.id)
+            .order_by(batches.c.id)
+        )
+        yield from self._rows(query)
+
+    def attempts(self, job_id: str) -> Iterator[sa.Row[Any]]:
+        """Yield every attempt that has ended, with the size of its batch."""
+        query = (
+            sa.select(attempts.c.started_at, attempts.c.ended_at, attempts.c.outcome, batches.c.size_bytes)
+            .select_from(attempts.join(batches))
+            .where(batches.c.job_id == job_id, attempts.c.ended_at.is_not(None))
+        )
+        yield from self._rows(query)
+
+    def runs(self, job_id: str) -> Iterator[sa.Row[Any]]:
+        """Yield a job's runs in order."""
+        yield from self._rows(sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.id))
+
+    def _rows(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+        with self._db.read() as connection:
+            yield from connection.execute(query.execution_options(yield_per=1000))

@@ -1,0 +1,7 @@
+"""From the ledger to a report: text, JSON, CSV, or one HTML page. Neither server nor folder is asked.
+
+- `story`  what happened, as one value
+- `table`  a row a file
+- `text`   what fits one screen
+- `page`   the HTML page
+"""

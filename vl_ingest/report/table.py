@@ -1,0 +1,57 @@
+"""A row a file, with documented columns."""
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from vl_ingest.ledger import Ledger
+from vl_ingest.model import FileState
+from vl_ingest.naming import path_to_text
+
+COLUMNS = (
+    "path", "sent_as", "size_bytes", "sha256", "mtime", "state", "sent_at", "batch", "attempt", "http_status",
+    "attempts", "possibly_twice", "reason",
+)  # fmt: skip
+
+
+def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield a file's facts by `COLUMNS`, in the order of paths; with `exceptional` only what is not simply sent.
+
+    Times are ISO 8601 in UTC; `batch`, `attempt` and `http_status` are those of the receipt, None without one.
+    """
+    for row in ledger.audit.files(job_id, exceptional=exceptional):
+        sent = row.state == FileState.SENT and row.number is not None
+        yield {
+            "path": path_to_text(row.path),
+            "sent_as": row.sent_as,
+            "size_bytes": row.size_bytes,
+            "sha256": row.sha256,
+            "mtime": _moment_ns(row.mtime_ns),
+            "state": row.state,
+            "sent_at": moment(row.ended_at) if sent else None,
+            "batch": row.batch_id,
+            "attempt": row.number if sent else None,
+            "http_status": row.http_status if sent else None,
+            "attempts": row.attempts,
+            "possibly_twice": row.state == FileState.SENT and row.unknown_attempts > 0,
+            "reason": row.reason,
+        }
+
+
+def write_csv(ledger: Ledger, job_id: str, out: IO[str]) -> None:
+    """Write the table as CSV (RFC 4180, header first, lines ended by a newline)."""
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(ledger, job_id):
+        writer.writerow({**row, "possibly_twice": "yes" if row["possibly_twice"] else "no"})
+
+
+def moment(at: datetime | None) -> str | None:
+    """Return a moment as ISO 8601 in UTC, to the microsecond."""
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _moment_ns(mtime_ns: int) -> str:
+    seconds, ns = divmod(mtime_ns, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09}Z"

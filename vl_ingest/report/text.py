@@ -1,0 +1,46 @@
+"""The report for a terminal: what fits one screen."""
+
+from vl_ingest.report.story import Report
+
+MOMENTS, EXCEPTIONS = 8, 6
+
+
+def to_text(report: Report) -> str:
+    """Return about twenty lines."""
+    facts = report.facts
+    job, totals, remote, chain = facts["job"], facts["totals"], facts["remote"], facts["chain"]
+    states = ", ".join(f"{count:,} {state}" for state, count in totals["by_state"].items())
+    failed = sum(facts["throughput"]["failed_attempts"])
+    lines = [
+        facts["verdict"],
+        "",
+        f"  job          {job['id']}  {job['name']!r}",
+        f"  folder       {job['source']}",
+        f"  server       {job['base_url']}",
+        f"  dataset      {remote['dataset_id'] or '-'}, transaction {remote['transaction_id'] or '-'}",
+        f"  status       {remote['status'] or '-'}",
+        f"  files        {totals['files']:,}: {states or 'none'}",
+        f"  twice?       {totals['possibly_twice']:,} possibly; {totals['changed_after']:,} changed after being sent",
+        f"  batches      {len(facts['batches']):,}, {failed:,} attempts failed, {len(facts['runs'])} runs",
+        f"  record       {chain['events']} events, head {chain['head']}",
+        "",
+        *_some(
+            [f"  {m['at'][:19].replace('T', ' ')}  {m['text']}" for m in facts["timeline"]],
+            MOMENTS,
+            last=True,
+        ),
+    ]
+    exceptions = [
+        f"  {row['path']}: {row['state']}, {row['reason'] or 'possibly twice'}" for row in facts["exceptions"]
+    ]
+    if exceptions:
+        lines += ["", "Not simply sent:", *_some(exceptions, EXCEPTIONS, last=False)]
+    return "\n".join(lines)
+
+
+def _some(lines: list[str], most: int, *, last: bool) -> list[str]:
+    """Return the first or the last few lines, and say that there are more."""
+    if len(lines) <= most:
+        return lines
+    more = f"  ... {len(lines) - most:,} more (`--format html` or `json` has all)"
+    return [more, *lines[-most:]] if last else [*lines[:most], more]
