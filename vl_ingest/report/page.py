@@ -57,7 +57,8 @@ def chart(throughput: dict[str, Any]) -> str:
     bin_s = throughput["bin_s"]
     drawn = pygal.Bar(
         js=[], style=style, width=1000, height=280, margin=8, legend_at_bottom=True, legend_at_bottom_columns=2,
-        show_minor_x_labels=False, x_labels_major_every=10, spacing=4, title=None,
+        show_minor_x_labels=False, x_labels_major_every=10, spacing=4, truncate_label=-1,
+        max_scale=6, value_formatter=lambda value: f"{value:.3g}",
     )  # fmt: skip
     drawn.x_labels = [_elapsed(index * bin_s) for index in range(BINS)]
     drawn.add("MiB/s acknowledged", [sent / bin_s / MIB for sent in throughput["sent_bytes"]])

@@ -15,6 +15,8 @@ from vl_ingest.summary import Summary, summarise
 BINS = 60  # bars in the picture of the throughput
 FORMAT = "vl-ingest report 1"
 
+REPEATED = ("attempt_", "batch_", "file_", "unknown_")  # what may happen a thousand times in a row
+
 SAID = {
     "job_created": "The job was made, for a dataset named {name!r} at {base_url}.",
     "run_started": "Run {run} started on {host} (pid {pid}).",
@@ -30,7 +32,7 @@ SAID = {
     "attempt_not_delivered": "Batch {batch}, attempt {attempt} did not reach the server ({detail}).",
     "attempt_refused": "The server refused batch {batch}, attempt {attempt} ({detail}).",
     "batch_split": "Batch {batch} was split to find the file at fault ({reason}).",
-    "batch_abandoned": "Batch {batch}, in flight when its run ended, was settled: {files} files are {state}.",
+    "batch_abandoned": "Batch {batch} was in flight when its run {end}: the delivery of its {files} files is {state}.",
     "file_rejected": "{path} was rejected: {reason}.",
     "file_missing": "{path} was missing.",
     "file_unreadable": "{path} could not be read: {reason}.",
@@ -129,7 +131,7 @@ def timeline(history: Iterator[Event]) -> Iterator[dict[str, Any]]:
     for event in history:
         if event.kind.endswith("_intended") and event.kind != "trigger_intended":
             continue
-        if open_moment is None or open_moment["kind"] != event.kind:
+        if open_moment is None or open_moment["kind"] != event.kind or not event.kind.startswith(REPEATED):
             if open_moment is not None:
                 yield open_moment
             open_moment, files = {"kind": event.kind, "at": moment(event.at), "count": 0}, 0
@@ -147,7 +149,8 @@ def _words(event: Event, count: int, files: int) -> str:
     if event.kind == "batch_sent":
         return f"{count:,} batch{'es' * (count != 1)} with {files_text(files)} delivered."
     plain = event.kind.replace("_", " ").capitalize() + "."
-    facts = {"run": event.run_id, "host": event.host, **event.facts}
+    end = "died" if event.facts.get("died") else "ended"
+    facts = {"run": event.run_id, "host": event.host, "end": end, **event.facts}
     try:
         text = SAID.get(event.kind, plain).format(**facts)
     except KeyError:  # written by another version, which knew other facts

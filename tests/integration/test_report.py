@@ -1,0 +1,134 @@
+"""The report tells what the ledger holds: as a table, as a value with a schema, as text, and as a page."""
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import vl_ingest.report
+from vl_ingest.report.table import COLUMNS
+from world import World
+
+SCHEMA = json.loads((Path(vl_ingest.report.__file__).parent / "schema.json").read_text(encoding="utf-8"))
+EVIL = "</script><img src=x onerror=alert(1)>.jpg".replace("/", "")
+
+
+@pytest.fixture
+def lived(world: World) -> World:
+    """Return a world whose job was killed, met an outage and a poison file, and ended with a waiver."""
+    world.pictures(40)
+    (world.folder / EVIL).write_bytes(b"no picture")
+    world.box.add_fault("upload:slow:seconds=0.2")
+    with world.start() as process:
+        while len(world.box.record.files()) < 10:
+            time.sleep(0.01)
+        process.kill()
+    world.box.clear_faults()
+    world.box.add_fault("upload:503:times=3")
+    assert world.run().code == 3
+    assert world.cli("waive", "job", "--all").code == 0
+    assert world.run().code == 0
+    return world
+
+
+def test_the_table_is_the_ledger(lived: World) -> None:
+    """A row a file with the documented columns, those of the receipt for what was sent."""
+    rows = list(csv.DictReader(io.StringIO(lived.cli("report", "job", "--format", "csv").out)))
+    assert list(rows[0]) == list(COLUMNS)
+    known = {file.path: file for file in lived.files()}
+    assert {row["path"] for row in rows} == set(known)
+    for row in rows:
+        file = known[row["path"]]
+        assert (row["state"], int(row["size_bytes"]), row["sent_as"]) == (
+            file.state,
+            file.facts.size_bytes,
+            file.sent_as,
+        )
+        assert row["sha256"] == (file.sha256 or "")
+        assert row["possibly_twice"] == ("yes" if file.state == "sent" and file.unknown_attempts else "no")
+        assert (row["http_status"], bool(row["sent_at"])) == (
+            ("202", True) if file.state == "sent" else ("", False)
+        )
+        assert int(row["attempts"]) >= 1
+    assert [row["reason"][:8] for row in rows if row["state"] == "waived"] == ["HTTP 400"]
+
+
+def test_the_value_follows_its_schema_and_tells_the_story(lived: World) -> None:
+    """Crash, outage, poison file and waiver are in it, and the totals are those of the summary."""
+    facts = json.loads(lived.cli("report", "job", "--format", "json").out)
+    jsonschema.Draft202012Validator(SCHEMA).validate(facts)
+    job = lived.job()
+    assert facts["verdict"].startswith("Complete: 40 files delivered, 1 file left out by decision")
+    assert facts["chain"] == {"events": job.event_count, "head": job.event_head}
+    assert facts["totals"]["by_state"] == {"sent": 40, "waived": 1}
+    assert [run["died"] for run in facts["runs"]] == [True, False, False]
+    assert sum(facts["throughput"]["sent_bytes"]) == facts["totals"]["sent_bytes"]
+    assert sum(facts["throughput"]["failed_attempts"]) >= 3
+    story = " ".join(moment["text"] for moment in facts["timeline"])
+    for part in (
+        "its run died",
+        "HTTP 503",
+        "was split to find",
+        "was rejected",
+        "was waived by",
+        "acknowledged the start",
+    ):
+        assert part in story or part.replace("HTTP ", "") in story, part
+    assert sum(row["state"] == "waived" for row in facts["exceptions"]) == 1
+
+
+def test_a_report_of_each_state_follows_the_schema(world: World) -> None:
+    """Before anything is sent, while files are held, and after a cancellation."""
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    world.pictures(2)
+    world.box.add_fault("create:403")
+    assert world.run().code == 7
+    validator.validate(json.loads(world.cli("report", "job", "--json").out))
+    assert world.cli("report", "job", "--format", "html").code == 0
+    world.box.clear_faults()
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    assert "Not finished: 2 files delivered, 1 file not yet" in world.cli("report", "job").out
+    assert world.cli("cancel", "job").code == 0
+    facts = json.loads(world.cli("report", "job", "--json").out)
+    validator.validate(facts)
+    assert facts["verdict"].startswith("Given up")
+
+
+def test_the_text_fits_one_screen(lived: World) -> None:
+    """At most 40 lines, the verdict first, the head of the chain among them."""
+    lines = lived.cli("report", "job").out.splitlines()
+    assert lines[0].startswith("Complete: 40 files delivered")
+    assert any(str(lived.job().event_head) in line for line in lines)
+    assert len(lines) <= 40
+
+
+def test_the_page_asks_nobody_and_escapes_everything(lived: World) -> None:
+    """No address but the texts shown, no name that becomes markup."""
+    page = lived.cli("report", "job", "--format", "html").out
+    assert EVIL not in page
+    assert "<img" not in page
+    assert page.count("<script") == page.count("</script>") == 2
+    for loading in ('src="http', 'href="http', "@import", "url(http"):
+        assert loading not in page
+
+
+def test_the_name_of_the_output_decides_and_a_file_is_whole(lived: World) -> None:
+    """The suffix chooses the format; a folder that is not there is a usage error and leaves nothing."""
+    for name, begins in (
+        ("r.csv", "path,"),
+        ("r.json", "{"),
+        ("r.html", "<!doctype html>"),
+        ("r.txt", "Complete"),
+    ):
+        target = lived.place / name
+        assert lived.cli("report", "job", "--output", str(target)).code == 0
+        assert target.read_text(encoding="utf-8").startswith(begins)
+    ended = lived.cli("report", "job", "--output", str(lived.place / "nowhere" / "r.csv"))
+    assert ended.code == 2
+    assert "Can't write" in ended.err
+    assert [path.name for path in lived.place.iterdir() if path.name.startswith(".r")] == []
