@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from vl_ingest import errors
@@ -58,6 +59,8 @@ def test_the_output_shown_is_the_demos(tmp_path: Path) -> None:
 def test_each_command_mentioned_exists(words: list[str]) -> None:
     """Commands and options that the page names are there."""
     command = cli.commands[words[0]]
+    if isinstance(command, click.Group) and len(words) > 1:
+        command = command.commands[words[1]]
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     for word in words[1:]:
         if word.startswith("--"):

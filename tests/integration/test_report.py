@@ -14,7 +14,7 @@ from vl_ingest.report.table import COLUMNS
 from world import World
 
 SCHEMA = json.loads((Path(vl_ingest.report.__file__).parent / "schema.json").read_text(encoding="utf-8"))
-EVIL = "</script><img src=x onerror=alert(1)>.jpg".replace("/", "")
+EVIL = "z<img src=x onerror=alert(1)>.jpg"  # the last one: not in flight when the run is killed
 
 
 @pytest.fixture
@@ -69,15 +69,8 @@ def test_the_value_follows_its_schema_and_tells_the_story(lived: World) -> None:
     assert sum(facts["throughput"]["sent_bytes"]) == facts["totals"]["sent_bytes"]
     assert sum(facts["throughput"]["failed_attempts"]) >= 3
     story = " ".join(moment["text"] for moment in facts["timeline"])
-    for part in (
-        "its run died",
-        "HTTP 503",
-        "was split to find",
-        "was rejected",
-        "was waived by",
-        "acknowledged the start",
-    ):
-        assert part in story or part.replace("HTTP ", "") in story, part
+    for part in ("its run died", "503", "was rejected", "was waived by", "acknowledged the start"):
+        assert part in story, part
     assert sum(row["state"] == "waived" for row in facts["exceptions"]) == 1
 
 
