@@ -94,6 +94,7 @@ def test_the_commands_after_a_bad_file_work(world: World) -> None:
 
 
 def _blurred(line: str) -> str:
+    line = re.sub(r"[0-9a-f]{64}", "HASH", line)
     line = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "UUID", line)
     line = re.sub(r"[^ ]*/vl-ingest-demo-\w+", "PLACE", line)
     line = re.sub(r"(job|Job|retry|waive|resume|of) [a-z0-9]{6}\b", r"\1 JOB", line)
