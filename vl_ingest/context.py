@@ -9,40 +9,11 @@ from vl_ingest import clock
 from vl_ingest.config import Settings
 from vl_ingest.errors import DurationReached
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import Counts, FileState, Job, JobState, Run
+from vl_ingest.model import Job, JobState, Run
+from vl_ingest.observer import Observer
 
 if TYPE_CHECKING:  # whoever only looks at a ledger does without an HTTP library
     from vl_ingest.api import Api
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A moment of a run, for display; counts come from the ledger, `bytes_moving` from open requests."""
-
-    state: JobState
-    counts: Counts
-    bytes_moving: int = 0
-    attempts_failed: int = 0
-    scanning: bool = False
-    waiting: str | None = None  # what the run waits for, in words; None while it works
-    status: str | None = None  # the server's word, while it is processing
-    status_progress: float | None = None  # 0 to 100
-
-
-class Observer:
-    """Is told what happens in a run; this one ignores it. Called from several threads."""
-
-    def job_started(self, job: Job, run: Run) -> None:
-        """A run has taken the job."""
-
-    def progress(self, progress: Progress) -> None:
-        """Time has passed; called about once a second from the main thread."""
-
-    def file_error(self, path: str, state: FileState, reason: str) -> None:
-        """A file can't be sent, and why."""
-
-    def notice(self, kind: str, text: str, **facts: Any) -> None:
-        """Something worth a line has happened; `kind` is `step`, `warning` or `waiting`."""
 
 
 class Control:

@@ -8,12 +8,13 @@ from vl_ingest import __version__, clock
 from vl_ingest.api import Api
 from vl_ingest.author import host
 from vl_ingest.config import Settings
-from vl_ingest.context import Context, Control, Observer
+from vl_ingest.context import Context, Control
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
 from vl_ingest.model import FINISHED, TRIGGERED, Job, JobState
 from vl_ingest.naming import files_text, path_to_text
+from vl_ingest.observer import Observer
 from vl_ingest.scan import Scanner
 from vl_ingest.summary import Summary, summarise
 from vl_ingest.trigger import adopted, read_status, settle, trigger

@@ -5,11 +5,12 @@ import threading
 from vl_ingest import clock
 from vl_ingest.backlog import Backlog
 from vl_ingest.concurrency import Concurrency
-from vl_ingest.context import Context, Progress
+from vl_ingest.context import Context
 from vl_ingest.errors import FilesHeld, GaveUp, Undecided, UsageError
 from vl_ingest.ledger.files import Files
 from vl_ingest.model import WAIVABLE, Counts, FileState, Job, JobState, OnRejected
 from vl_ingest.naming import files_text, path_to_text
+from vl_ingest.observer import Progress
 from vl_ingest.prepare import known, prepare
 from vl_ingest.reconcile import reconcile
 from vl_ingest.scan import scan

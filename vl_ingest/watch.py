@@ -1,8 +1,9 @@
 """Follow processing on the server until it is done."""
 
-from vl_ingest.context import Context, Progress
+from vl_ingest.context import Context
 from vl_ingest.errors import ProcessingFailed
 from vl_ingest.model import JobState, StatusClass
+from vl_ingest.observer import Progress
 from vl_ingest.trigger import read_status
 
 FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3

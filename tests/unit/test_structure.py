@@ -24,7 +24,7 @@ LAYERS = [
     {"ledger.batches"},
     {"ledger"},
     {"auth", "concurrency", "multipart", "plan", "lock", "summary"},
-    {"wire"},
+    {"wire", "observer"},
     {"api"},
     {"context"},
     {"retry", "scan"},

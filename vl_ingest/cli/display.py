@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock, words
-from vl_ingest.context import Observer, Progress
 from vl_ingest.errors import VlIngestError
 from vl_ingest.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
 from vl_ingest.naming import files_text, path_to_text
+from vl_ingest.observer import Observer, Progress
 
 if TYPE_CHECKING:
     from rich.live import Live
