@@ -125,3 +125,74 @@ def test_the_name_of_the_output_decides_and_a_file_is_whole(lived: World) -> Non
     assert ended.code == 2
     assert "Can't write" in ended.err
     assert [path.name for path in lived.place.iterdir() if path.name.startswith(".r")] == []
+
+
+@pytest.fixture
+def reported(lived: World) -> World:
+    """Return that world with its report in three forms."""
+    for name in ("r.csv", "r.json", "r.html"):
+        assert lived.cli("report", "job", "--output", str(lived.place / name)).code == 0
+    return lived
+
+
+def against(world: World, report: Path) -> tuple[int, str]:
+    """Return exit code and answer of the check of a report."""
+    ended = world.cli("verify", "job", "--offline", "--no-files", "--report", str(report))
+    return ended.code, next((line for line in ended.out.splitlines() if " report " in line), ended.err)
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.json", "r.html"])
+def test_a_report_is_held_against_the_ledger(reported: World, name: str) -> None:
+    """It holds as it was written; one changed size, in whatever form, is found."""
+    report = reported.place / name
+    assert against(reported, report)[0] == 0
+    text = report.read_text(encoding="utf-8")
+    row = next(csv.DictReader(io.StringIO((reported.place / "r.csv").read_text(encoding="utf-8"))))
+    size = row["size_bytes"] if name != "r.json" else str(json.loads(text)["totals"]["sent_bytes"])
+    report.write_text(text.replace(size, str(int(size) + 1), 1), encoding="utf-8")
+    code, answer = against(reported, report)
+    assert (code, "DIFFERS" in answer) == (3, True), answer
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.html"])
+def test_a_report_of_another_record_is_found(reported: World, name: str) -> None:
+    """Its head is in the ledger's chain, or it is of something else."""
+    report = reported.place / name
+    head = str(reported.job().event_head)
+    report.write_text(report.read_text(encoding="utf-8").replace(head, "0" * 64), encoding="utf-8")
+    code, answer = against(reported, report)
+    assert code == 3
+    assert "is the hash of no event" in answer
+
+
+def test_rows_of_a_table_can_be_neither_moved_nor_added(reported: World) -> None:
+    """Two rows exchanged, a row of another file, a row less: each is named."""
+    report = reported.place / "r.csv"
+    lines = report.read_text(encoding="utf-8").splitlines(keepends=True)
+    for made, said, code in (
+        ([lines[0], lines[2], lines[1], *lines[3:]], "is out of its order", 3),
+        ([lines[0], "a" + lines[1], *lines[1:]], "is not a file of this job", 3),
+        (lines[:-1], "1 are not in it", 0),
+        ([*lines[:3], lines[3].replace(",sent,", ",pending,"), *lines[4:]], "1 rows have moved on", 0),
+        ([*lines[:3], lines[3].replace(",sent,", ",waived,"), *lines[4:]], "state is 'waived'", 3),
+    ):
+        report.write_text("".join(made), encoding="utf-8")
+        assert against(reported, report)[0] == code
+        assert said in against(reported, report)[1]
+
+
+def test_an_older_report_is_told_from_a_false_one(world: World) -> None:
+    """Made before the files were mended and sent: its head is in the chain."""
+    world.pictures(2)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    report = world.place / "r.json"
+    assert world.cli("report", "job", "--output", str(report)).code == 0
+    assert world.cli("waive", "job", "--all").code == 0
+    assert world.run().code == 0
+    code, answer = against(world, report)
+    assert code == 0
+    assert "no answer" in answer
+    assert "Its head is in the chain" in answer
+    report.write_text("something else", encoding="utf-8")
+    assert against(world, report)[0] == 2

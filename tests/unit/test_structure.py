@@ -34,6 +34,7 @@ LAYERS = [
     {"verify", "report.table"},
     {"report.story"},
     {"report.text", "report.page"},
+    {"report.against"},
     {"report"},
     {"job", "decide", "rehash", "retention"},
     {"cli.options", "cli.display"},

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from vl_ingest import words
 from vl_ingest.cli.options import DURATION, ledger_options, open_api, open_ledger, option, server_options
-from vl_ingest.errors import Differs, GaveUp, RequestError
+from vl_ingest.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
@@ -33,11 +33,16 @@ FOLLOW_EVERY_S = 1.0
 @option("--no-files", is_flag=True, help="Leave the files on disk out.")
 @option("--offline", is_flag=True, help="Leave the server out.")
 @option("--head", metavar="HASH", help="A hash that was printed or kept: is it still in the chain?")
+@option(
+    "--report",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A report made earlier (CSV, JSON, HTML): does it say what the ledger says?",
+)
 @server_options
 @ledger_options
 def verify(
     job_reference: str, rehash: bool, afresh: bool, source: str | None, no_files: bool, offline: bool,
-    head: str | None, base_url: str, no_auth: bool, token_file: str | None, token_command: str | None,
+    head: str | None, report: Path | None, base_url: str, no_auth: bool, token_file: str | None, token_command: str | None,
     ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check a job's record, its files on disk, and its dataset.
@@ -62,6 +67,8 @@ def verify(
         job = book.jobs.find(job_reference)
         for check in verify_record(book, job.id, head):
             answered(check)
+        if report is not None:
+            answered(_report(book, job, report))
         if not no_files:
             answered(_files(book, job, source or job.source, rehash=rehash, afresh=afresh, as_json=as_json))
         if not offline:
@@ -78,6 +85,16 @@ def verify(
     if wrong:
         raise Differs(f"Job {job.id} is not as its record says: {', '.join(wrong)}.")
     return 0
+
+
+def _report(book: "Ledger", job: "Job", report: Path) -> "Check":
+    from vl_ingest.report import NEEDS
+    from vl_ingest.report.against import verify_report
+
+    try:
+        return verify_report(book, job.id, report)
+    except ImportError as exc:
+        raise UsageError(f"{NEEDS} ({exc})") from exc
 
 
 def _files(book: "Ledger", job: "Job", source: str, *, rehash: bool, afresh: bool, as_json: bool) -> "Check":

@@ -13,12 +13,12 @@ import click
 from vl_ingest.cli.options import ledger_options, open_ledger
 from vl_ingest.errors import UsageError
 from vl_ingest.naming import path_to_text
+from vl_ingest.report import NEEDS
 
 if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
 
 FORMATS = ("text", "json", "csv", "html")
-NEEDS = "The page needs more packages: pip install 'vl-ingest[report]'."
 
 
 @click.command()

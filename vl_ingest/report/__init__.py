@@ -1,7 +1,10 @@
 """From the ledger to a report: text, JSON, CSV, or one HTML page. Neither server nor folder is asked.
 
-- `story`  what happened, as one value
-- `table`  a row a file
-- `text`   what fits one screen
-- `page`   the HTML page
+- `story`   what happened, as one value
+- `table`   a row a file
+- `text`    what fits one screen
+- `page`    the HTML page
+- `against` a report made earlier, held against the ledger
 """
+
+NEEDS = "The page needs more packages: pip install 'vl-ingest[report]'."

@@ -60,6 +60,7 @@ def chart(throughput: dict[str, Any]) -> str:
         show_minor_x_labels=False, x_labels_major_every=10, spacing=4, truncate_label=-1,
         max_scale=6, value_formatter=lambda value: f"{value:.3g}",
     )  # fmt: skip
+    drawn.uuid = "throughput"  # else a random one: the same record makes the same page
     drawn.x_labels = [_elapsed(index * bin_s) for index in range(BINS)]
     drawn.add("MiB/s acknowledged", [sent / bin_s / MIB for sent in throughput["sent_bytes"]])
     drawn.add("attempts failed (right)", list(throughput["failed_attempts"]), secondary=True)

@@ -44,7 +44,13 @@ def write_csv(ledger: Ledger, job_id: str, out: IO[str]) -> None:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows(ledger, job_id):
-        writer.writerow({**row, "possibly_twice": "yes" if row["possibly_twice"] else "no"})
+        writer.writerow(written(row))
+
+
+def written(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row of the table as CSV holds it."""
+    plain = {**row, "possibly_twice": "yes" if row["possibly_twice"] else "no"}
+    return {column: "" if value is None else str(value) for column, value in plain.items()}
 
 
 def moment(at: datetime | None) -> str | None:
