@@ -13,6 +13,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def local() -> datetime:
+    """Return this moment in the zone of this machine."""
+    return now().astimezone()
+
+
 def monotonic() -> float:
     """Return seconds on a clock that only goes forward; only differences mean anything."""
     return time.monotonic()

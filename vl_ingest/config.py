@@ -33,6 +33,7 @@ class Settings:
     settle_s: float = 30.0
     give_up_after_s: float = 86400.0
     max_duration_s: float | None = None
+    bwlimit: str | None = None  # a rate or a timetable, as `pace.Timetable` reads it
     wait: bool = True
 
     def to_record(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ VlIngestError                    1   unexpected
 ├── ProcessingFailed            12   the server could not process the dataset
 ├── Undecided                   13   an outcome is unknown and a person must decide
 ├── Interrupted         128+signal   a signal asked the run to stop
+├── Stopped                    143   `vl-ingest stop` asked the run to stop
 ├── FileTrouble                      a file is not what was promised (never ends a command)
 └── RequestError                     one request did not end in a receipt (see `api`)
     ├── NotDelivered                 nothing of it reached the server: transient
@@ -105,6 +106,12 @@ class Interrupted(VlIngestError):
         name = signal.Signals(signal_number).name
         super().__init__(f"Stopped by {name}. Run the same command again: it goes on where this run stopped.")
         self.exit_code = 128 + signal_number  # type: ignore[misc]  # the one class whose code is a fact of the instance
+
+
+class Stopped(VlIngestError):
+    """Somebody asked the run to stop, with `vl-ingest stop`; as if by SIGTERM."""
+
+    exit_code = 143
 
 
 class FileTrouble(VlIngestError):

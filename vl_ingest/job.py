@@ -16,6 +16,7 @@ from vl_ingest.model import FINISHED, TRIGGERED, Job, JobState
 from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.observer import Observer
 from vl_ingest.scan import Scanner
+from vl_ingest.stop import listening
 from vl_ingest.summary import Summary, summarise
 from vl_ingest.trigger import adopted, read_status, settle, trigger
 from vl_ingest.upload import upload
@@ -127,7 +128,8 @@ def _running(
     observer.job_started(job, this)
     exit_code = 1
     try:
-        yield Context(ledger, api, job, this, settings, control, observer, started_at)
+        with listening(ledger, this, control):
+            yield Context(ledger, api, job, this, settings, control, observer, started_at)
         exit_code = 0
     except VlIngestError as exc:
         exit_code = exc.exit_code

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 from vl_ingest.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.model import MEDIA_TYPES, FileRow, FileState
+from vl_ingest.pace import Pace
 
 BLOCK_BYTES = 1024 * 1024  # one read, one hash update and one send move up to this much
 
@@ -36,13 +37,14 @@ class MultipartBody:
 
     """
 
-    def __init__(self, source: str, files: Sequence[FileRow]) -> None:
+    def __init__(self, source: str, files: Sequence[FileRow], pace: Pace | None = None) -> None:
         boundary = "vl-ingest-" + secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.bytes_out = 0
         self.sha256s: list[str] = []
         self.files = tuple(files)
         self._source = source
+        self._pace = pace
         first, *others = [*(_head(boundary, file.sent_as) for file in files), f"--{boundary}--\r\n".encode()]
         self._frames = [first, *(b"\r\n" + frame for frame in others)]  # before, between and behind the files
         self._cancelled = False
@@ -60,9 +62,13 @@ class MultipartBody:
         Raises `FileTrouble` for a file that is not what was promised.
         """
         wanted = BLOCK_BYTES if size < 0 else size
+        if self._pace is not None:
+            wanted = self._pace.piece(wanted)
         if len(self._buffer) < wanted:
             self._buffer = memoryview(bytearray(wanted))
         count = self.readinto(self._buffer[:wanted])
+        if self._pace is not None:
+            self._pace.spend(count, lambda: self._cancelled)
         return self._buffer[:count]
 
     def readinto(self, target: memoryview) -> int:

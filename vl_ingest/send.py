@@ -23,6 +23,7 @@ from vl_ingest.errors import (
 from vl_ingest.gate import Gate
 from vl_ingest.model import AttemptOutcome, BatchState, Facts, FileState, OnUnknown, StatusClass
 from vl_ingest.multipart import MultipartBody
+from vl_ingest.pace import Pace, Timetable
 from vl_ingest.plan import halves
 from vl_ingest.retry import backoff_s, refused
 from vl_ingest.scan import look
@@ -56,6 +57,8 @@ class Sender:
         self._concurrency = concurrency
         self._already_sent = already_sent
         self._delivered = 0  # batches of this run
+        timetable = Timetable(context.settings.bwlimit)
+        self._pace = None if timetable.unlimited else Pace(timetable)
         self._lock = threading.Lock()
         self._bodies: set[MultipartBody] = set()
 
@@ -110,7 +113,7 @@ class Sender:
         """Make one attempt and return what is left to do of the delivery."""
         context = self._context
         batch = delivery.batch
-        body = MultipartBody(context.source, batch.files)
+        body = MultipartBody(context.source, batch.files, self._pace)
         limit = self._backlog.too_large_bytes
         if limit is not None and len(body) >= limit and len(batch.files) > 1:
             known = TooLarge(f"not sent, as the server has refused {limit} bytes before")

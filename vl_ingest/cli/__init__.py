@@ -28,7 +28,7 @@ def cli() -> None:
 
 for command in (
     run.run, run.resume, look.status, look.jobs, look.files, proof.events, decide.retry, decide.waive,
-    decide.settle, decide.cancel, report.report, proof.verify, proof.export, sandbox.sandbox, demo.demo,
+    decide.settle, decide.stop, decide.cancel, report.report, proof.verify, proof.export, sandbox.sandbox, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)
 look.jobs.add_command(proof.prune)

@@ -1,12 +1,21 @@
-"""`retry`, `waive`, `settle` and `cancel`: a person's decisions."""
+"""`retry`, `waive`, `settle`, `stop` and `cancel`: a person's decisions."""
 
 import os
 
 import click
 
-from vl_ingest.cli.options import ledger_options, open_ledger
+from vl_ingest.cli.options import DURATION, ledger_options, open_ledger, option
 from vl_ingest.errors import UsageError
 from vl_ingest.naming import files_text
+
+patience = option(
+    "--patience",
+    "wait_s",
+    type=DURATION,
+    default="2m",
+    show_default=True,
+    help="How long to wait for the run's end.",
+)
 
 
 def _said(as_json: bool, job_id: str, text: str, **facts: object) -> None:
@@ -114,17 +123,42 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
 
 @click.command()
 @click.argument("job_reference", metavar="JOB")
+@patience
 @ledger_options
-def cancel(job_reference: str, ledger: str | None, as_json: bool) -> None:
+def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -> None:
+    """Stop the run that works on a job, from another terminal.
+
+    It ends as if by SIGTERM (exit code 143) once the answers on their way are in. `resume` goes on.
+
+    Example:  vl-ingest stop holidays
+    """
+    from vl_ingest.stop import stop as stop_run
+
+    with open_ledger(ledger) as book:
+        job = book.jobs.find(job_reference)
+        stopped = stop_run(book, job, wait_s)
+    text = f"The run on job {job.id} has stopped. `vl-ingest resume {job.id}` goes on."
+    _said(as_json, job.id, text if stopped else f"No run works on job {job.id}.", stopped=stopped)
+
+
+@click.command()
+@click.argument("job_reference", metavar="JOB")
+@patience
+@ledger_options
+def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -> None:
     """Give a job up. What is on the server stays there.
+
+    A run that works on it is stopped first.
 
     Example:  vl-ingest cancel holidays
     """
     from vl_ingest import decide
+    from vl_ingest.stop import stop as stop_run
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        decide.cancel(book, job)
+        stop_run(book, job, wait_s)
+        decide.cancel(book, book.jobs.get(job.id))
     _said(
         as_json,
         job.id,

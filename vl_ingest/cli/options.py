@@ -19,6 +19,7 @@ from vl_ingest.config import (
 )
 from vl_ingest.errors import UsageError, VlIngestError
 from vl_ingest.model import OnRejected, OnUnknown
+from vl_ingest.pace import parse_bwlimit
 
 if TYPE_CHECKING:  # both cost time, and --help needs neither
     from vl_ingest.api import Api
@@ -48,6 +49,7 @@ class Parsed(click.ParamType[Any]):
 SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 BASE_URL = Parsed("url", normalise_base_url)
+BWLIMIT = Parsed("rate", parse_bwlimit)
 WORKERS = Parsed("auto|N", parse_workers)
 
 
@@ -100,6 +102,7 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     option("--settle", "settle_s", type=DURATION, default="30s", show_default=True, help="How long the status must stand still to prove that processing has not begun."),
     option("--give-up-after", "give_up_after_s", type=DURATION, default="24h", show_default=True, help="How long to bear having no success."),
     option("--max-duration", "max_duration_s", type=DURATION, help="Stop cleanly after this time."),
+    option("--bwlimit", type=BWLIMIT, help="Bytes a second, all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
     option("--wait/--no-wait", "wait", default=True, help="Watch until the dataset is ready.  [default: wait]"),
 )  # fmt: skip
 

@@ -43,6 +43,7 @@ SAID = {
     "file_retried": "{path} ({state}) was to be tried again, on the word of {by}.",
     "unknown_settled": "The unknown delivery of {path} was settled by {by}: {state}.",
     "files_settled_by_hand": "{by} settled {files} files of unknown delivery: {state}.",
+    "stop_asked": "{by} asked the run to stop.",
     "settings_changed": "Options changed.",
     "size_limit_learnt": "The server refused a body of {too_large_bytes} bytes for its size.",
     "upload_finished": "Every file was sent or waived.",

@@ -1,0 +1,104 @@
+"""While a run works: how fast it may go, and being stopped from elsewhere."""
+
+import time
+
+import pytest
+
+from world import World
+
+
+def sent_s(world: World) -> float:
+    """Return the seconds between the first intent and the end of the upload."""
+    with world.ledger() as ledger:
+        at = {event.kind: event.at for event in reversed(list(ledger.events.history(world.job().id)))}
+    return (at["upload_finished"] - at["transaction_opened"]).total_seconds()
+
+
+def big(world: World, count: int, size_bytes: int) -> None:
+    """Write pictures of a size."""
+    for path in world.pictures(count):
+        with path.open("ab") as file:
+            file.truncate(size_bytes)
+
+
+@pytest.mark.parametrize("workers", ["1", "8"])
+def test_no_more_than_the_limit_goes_out(world: World, workers: str) -> None:
+    """All workers together: 1 MiB at 256 KiB/s takes four seconds, less what may be saved up at first."""
+    big(world, 8, 128 * 1024)
+    assert world.run("--workers", workers, "--batch-size", "2", "--bwlimit", "256K").code == 0
+    assert sent_s(world) >= 3.5
+    world.check_promises()
+
+
+def test_a_limit_can_be_lifted_on_resuming(world: World) -> None:
+    """It belongs to the job's settings: kept by `resume`, until that says otherwise."""
+    big(world, 4, 64 * 1024)
+    assert world.run("--bwlimit", "10K", "--max-duration", "1s").code == 10
+    assert world.job().settings["bwlimit"] == "10K"
+    assert world.cli("resume", "job", "--max-duration", "1s").code == 10
+    assert world.job().settings["bwlimit"] == "10K"
+    assert (
+        world.cli("resume", "job", "--bwlimit", "off", "--settle", "0.3s", "--max-duration", "1h").code == 0
+    )
+    world.check_promises()
+
+
+@pytest.mark.parametrize("text", ["fast", "8", "08:00", "25:00,1M", "Xyz-08:00,1M", "08:00,1M evening,off"])
+def test_what_is_no_limit_is_refused(world: World, text: str) -> None:
+    """With an example of one, before anything is sent."""
+    world.pictures(1)
+    ended = world.run("--bwlimit", text)
+    assert ended.code == 2
+    assert "Write for example" in ended.err or "For KiB write 8K" in ended.err
+
+
+def test_stop_from_elsewhere(world: World) -> None:
+    """The run ends cleanly with 143, says who asked, and goes on later; nothing is in doubt."""
+    big(world, 30, 16 * 1024)
+    with world.start("--bwlimit", "48K") as process:
+        while not world.box.record.files():
+            time.sleep(0.02)
+        ended = world.cli("stop", "job", "--json")
+        out, _err = process.communicate(timeout=60)
+    assert (ended.code, ended.summary["stopped"]) == (0, True)
+    assert process.returncode == 143
+    assert "with `vl-ingest stop`" in out
+    assert "stop_asked" in world.kinds()
+    assert world.cli("resume", "job", "--bwlimit", "off").code == 0
+    world.check_promises()
+
+
+def test_stop_where_nothing_runs(world: World) -> None:
+    """It says so, and a later run doesn't take it for meant."""
+    world.pictures(1)
+    world.box.add_fault("create:403:times=1")
+    assert world.run().code == 7
+    ended = world.cli("stop", "job")
+    assert (ended.code, ended.out.startswith("No run works on job")) == (0, True)
+    assert world.run().code == 0
+    assert "stop_asked" not in world.kinds()
+
+
+def test_cancel_stops_the_run_first(world: World) -> None:
+    """The job is cancelled, and its run has ended before."""
+    big(world, 30, 16 * 1024)
+    with world.start("--bwlimit", "48K") as process:
+        while not world.box.record.files():
+            time.sleep(0.02)
+        assert world.cli("cancel", "job").code == 0
+        assert process.wait(60) == 143
+    assert world.job().state == "cancelled"
+    assert world.kinds()[-1] == "job_cancelled"
+
+
+def test_a_busy_run_may_outlast_the_patience(world: World) -> None:
+    """Then `stop` says that it goes on, with the exit code of a held job."""
+    world.pictures(2)
+    world.box.add_fault("upload:slow:seconds=3")
+    with world.start() as process:
+        while not world.box.record.requests():
+            time.sleep(0.02)
+        ended = world.cli("stop", "job", "--patience", "0s")
+        assert ended.code == 11
+        assert "still busy" in ended.err
+        process.wait(60)
