@@ -34,6 +34,7 @@ class Settings:
     give_up_after_s: float = 86400.0
     max_duration_s: float | None = None
     bwlimit: str | None = None  # a rate or a timetable, as `pace.Timetable` reads it
+    stall_after_s: float = 600.0  # 0: never
     wait: bool = True
 
     def to_record(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Progress:
     counts: Counts
     bytes_moving: int = 0
     attempts_failed: int = 0
+    workers: int = 0  # requests that may go at once
     scanning: bool = False
     waiting: str | None = None  # what the run waits for, in words; None while it works
     status: str | None = None  # the server's word, while it is processing

@@ -103,6 +103,11 @@ class Sender:
         with self._lock:
             return sum(body.bytes_out for body in self._bodies)
 
+    @property
+    def workers(self) -> int:
+        """How many requests may go at once now."""
+        return self._concurrency.limit
+
     def cancel(self) -> None:
         """Leave every open request incomplete."""
         with self._lock:

@@ -15,6 +15,7 @@ from vl_ingest.prepare import known, prepare
 from vl_ingest.reconcile import reconcile
 from vl_ingest.scan import scan
 from vl_ingest.send import Sender
+from vl_ingest.stall import StallAlarm
 
 TICK_S = 0.1
 PROGRESS_EVERY_S = 1.0
@@ -128,6 +129,7 @@ class _Ticks:
         self._context = context
         self._sender = sender
         self._scanning = scanning
+        self._stall = StallAlarm(context)
         self._next_progress = 0.0
         self._next_heartbeat = clock.monotonic() + HEARTBEAT_EVERY_S
 
@@ -139,16 +141,17 @@ class _Ticks:
             self._context.alive()
         if now >= self._next_progress or last:
             counts = self._context.ledger.files.counts(self._context.job.id)
-            self._context.observer.progress(
-                Progress(
-                    state=JobState.TRANSACTION_OPEN,
-                    counts=counts,
-                    bytes_moving=self._sender.bytes_moving,
-                    attempts_failed=self._sender.attempts_failed,
-                    scanning=self._scanning.is_alive(),
-                    waiting=self._sender.gate.waiting,
-                )
+            progress = Progress(
+                state=JobState.TRANSACTION_OPEN,
+                counts=counts,
+                bytes_moving=self._sender.bytes_moving,
+                attempts_failed=self._sender.attempts_failed,
+                workers=self._sender.workers,
+                scanning=self._scanning.is_alive(),
+                waiting=self._sender.gate.waiting,
             )
+            self._context.observer.progress(progress)
+            self._stall.look(progress)
             cost_s = clock.monotonic() - now
             self._next_progress = now + max(
                 PROGRESS_EVERY_S, 20 * cost_s

@@ -102,3 +102,44 @@ def test_a_busy_run_may_outlast_the_patience(world: World) -> None:
         assert ended.code == 11
         assert "still busy" in ended.err
         process.wait(60)
+
+
+def test_status_follows_a_run_to_its_end(world: World) -> None:
+    """A line of JSON whenever something has changed; the last one says that the job is over."""
+    world.pictures(20)
+    world.box.add_fault("upload:slow:seconds=0.3")
+    with world.start("--workers", "1") as process:
+        while not world.box.record.files():
+            time.sleep(0.02)
+        ended = world.cli("status", "job", "--watch", "--interval", "0.1s", "--json")
+        process.communicate(timeout=60)
+    assert ended.code == 0
+    assert ended.summary["state"] == "ready"
+    counts = [line["files"]["sent"] for line in ended.lines]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 1
+    assert "ended 20" in world.cli("status", "job").out
+
+
+def test_lines_off_a_terminal(world: World) -> None:
+    """`--stats` says how often; 0 says nothing between the beginning and the end."""
+    world.pictures(30)
+    world.box.add_fault("upload:slow:seconds=0.5")
+    arguments = [word for word in world.arguments("--workers", "1") if word != "--json"]
+    assert "of 30 files" in world.cli(*arguments, "--stats", "0.5s").err
+    assert world.cli(*[word if word != "job" else "two" for word in arguments], "--stats", "0").code == 0
+    ended = world.cli(*[word if word != "job" else "three" for word in arguments], "--stats", "0")
+    assert (ended.code, "of 30 files" in ended.err) == (0, False)
+
+
+def test_a_stall_is_told_once_and_so_is_its_end(world: World) -> None:
+    """Nothing moves while the server is silent; it is on record too."""
+    world.pictures(5)
+    world.box.add_fault("upload:slow:seconds=4")
+    ended = world.run("--stall-after", "1.5s")
+    told = [line["notice"] for line in ended.lines if "notice" in line]
+    assert sum(text.startswith("No byte has moved for") for text in told) == 1
+    assert world.kinds().count("stalled") == 1
+    assert ended.code == 0
+    quiet = world.run("--stall-after", "0", "--new", name="quiet")
+    assert not any("No byte" in line.get("notice", "") for line in quiet.lines)

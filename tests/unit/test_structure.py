@@ -29,7 +29,7 @@ LAYERS = [
     {"api"},
     {"context"},
     {"retry", "scan", "stop"},
-    {"gate", "backlog", "reconcile", "prepare"},
+    {"gate", "backlog", "reconcile", "prepare", "stall"},
     {"send", "trigger"},
     {"upload", "watch"},
     {"verify", "report.table"},

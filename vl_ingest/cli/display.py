@@ -19,21 +19,38 @@ if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
     from vl_ingest.summary import Summary
 
-LINE_EVERY_S = 60.0
 RATE_OVER_S = 20.0  # rate and ETA look back so far
 
 
-class Display(Observer):
-    """Shows one run. People's lines go to standard error; standard output holds JSON Lines or nothing."""
+class Rate:
+    """Bytes a second over the last while."""
 
-    def __init__(self, ledger: "Ledger", *, as_json: bool) -> None:
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []  # (moment, bytes until then)
+
+    def now(self, done_bytes: int) -> float:
+        """Note how many bytes are done; return the rate."""
+        now = clock.monotonic()
+        self._seen = [(t, b) for t, b in self._seen if now - t <= RATE_OVER_S] + [(now, done_bytes)]
+        first, then = self._seen[0]
+        return max(0.0, (done_bytes - then) / (now - first)) if now > first else 0.0
+
+
+class Display(Observer):
+    """Shows one run. People's lines go to standard error; standard output holds JSON Lines or nothing.
+
+    Off a terminal there is a line every `line_every_s` seconds; 0: none.
+    """
+
+    def __init__(self, ledger: "Ledger", *, as_json: bool, line_every_s: float = 60.0) -> None:
         self._ledger = ledger
         self._as_json = as_json
         self._lock = threading.Lock()
         self._job: Job | None = None
         self._live: Live | None = None
         self._next_line = 0.0
-        self._seen: list[tuple[float, int]] = []  # (moment, bytes settled or moving)
+        self._line_every_s = line_every_s
+        self._rate = Rate()
         self._trouble = ""
         self._waiting: str | None = None
 
@@ -66,17 +83,15 @@ class Display(Observer):
         """Refresh the live display; elsewhere a line a minute, and JSON each time."""
         now = clock.monotonic()
         done = _settled_bytes(progress.counts) + progress.bytes_moving
-        self._seen = [(t, b) for t, b in self._seen if now - t <= RATE_OVER_S] + [(now, done)]
-        first, then = self._seen[0]
-        rate = max(0.0, (done - then) / (now - first)) if now > first else 0.0
+        rate = self._rate.now(done)
         text = _describe(progress, rate)
         if self._live is not None:
             with self._lock:
                 self._live.update(_panel(text, progress, self._trouble))
-        elif now >= self._next_line:
+        elif self._line_every_s and now >= self._next_line:
             if self._next_line:
                 self._line(text)
-            self._next_line = now + LINE_EVERY_S
+            self._next_line = now + self._line_every_s
         if progress.waiting and not self._waiting:
             self._line(progress.waiting[0].upper() + progress.waiting[1:] + ".")
         elif self._waiting and not progress.waiting:
@@ -86,7 +101,7 @@ class Display(Observer):
             "progress", state=progress.state, files=_by_state(progress.counts),
             total_files=progress.counts.total, total_bytes=progress.counts.total_bytes,
             sent_bytes=progress.counts.bytes.get(FileState.SENT, 0), bytes_per_s=round(rate),
-            attempts_failed=progress.attempts_failed, scanning=progress.scanning, waiting=progress.waiting,
+            attempts_failed=progress.attempts_failed, workers=progress.workers, scanning=progress.scanning, waiting=progress.waiting,
             status=progress.status, status_progress=progress.status_progress,
         )  # fmt: skip
 
@@ -99,8 +114,7 @@ class Display(Observer):
         """Show a line; a warning also stays in the live display."""
         if kind == "warning":
             self._trouble = text
-            text = f"warning: {text}"
-        self._line(text)
+        self._line(f"warning: {text}" if kind == "warning" else text)
         self._json("progress", notice=text, notice_kind=kind, **facts)
 
     # How it ended
@@ -242,6 +256,8 @@ def _describe(progress: Progress, rate: float) -> str:
         text += f", {words.size(rate)}/s"
         if not progress.scanning:
             text += f", {words.duration(max(0, counts.total_bytes - done_bytes) / rate)} left"
+    if progress.workers > 1:
+        text += f", {progress.workers} at once"
     if progress.attempts_failed:
         text += f", {progress.attempts_failed} attempts failed"
     return text + (f"; {progress.waiting}" if progress.waiting else "")

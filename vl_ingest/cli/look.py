@@ -1,64 +1,127 @@
 """`status`, `jobs`, `files` and `events`: looking at the ledger without touching anything."""
 
 import json
-from typing import Any
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vl_ingest import words
-from vl_ingest.cli.options import ledger_options, open_ledger
-from vl_ingest.model import FileState
+from vl_ingest import clock, words
+from vl_ingest.cli.display import Rate, summary_facts
+from vl_ingest.cli.options import DURATION, ledger_options, open_ledger, option
+from vl_ingest.errors import UsageError
+from vl_ingest.model import FINISHED, FileState
 
+if TYPE_CHECKING:
+    from vl_ingest.ledger import Ledger
+    from vl_ingest.model import Job, Run
+
+LEAST_INTERVAL_S = 0.1
 STATES = [str(state) for state in FileState]
 
 
 @click.command()
 @click.argument("job_reference", metavar="[JOB]", required=False)
+@option("--watch", is_flag=True, help="Go on until the job is over.")
+@option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch looks.")
 @ledger_options
-def status(job_reference: str | None, ledger: str | None, as_json: bool) -> None:
+def status(
+    job_reference: str | None, watch: bool, interval: float, ledger: str | None, as_json: bool
+) -> None:
     """Show where a job stands.
 
-    JOB is an id or a name, by default the newest.
+    JOB is an id or a name, by default the newest. With --watch it follows a run from another terminal; Ctrl-C
+    leaves, and does nothing to the run.
 
-    Example:  vl-ingest status holidays
+    Example:  vl-ingest status holidays --watch
     """
-    from vl_ingest.cli.display import summary_facts
-    from vl_ingest.errors import UsageError
+    with open_ledger(ledger) as book:
+        job = _found(book, job_reference)
+        if watch:
+            _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
+        else:
+            facts = _facts(book, job.id)
+            click.echo(json.dumps(facts) if as_json else "\n".join(_lines(book, job.id, facts)))
+
+
+def _found(book: "Ledger", reference: str | None) -> "Job":
+    if reference:
+        return book.jobs.find(reference)
+    known = book.jobs.all()
+    if not known:
+        raise UsageError("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
+    return known[-1]
+
+
+def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> None:
+    """Show the job again and again until it is over: in place on a terminal, elsewhere whenever it has changed."""
+    rate, shown = Rate(), ""
+    with _screen(as_json=as_json) as show:
+        while True:
+            facts = _facts(book, job_id)
+            if as_json:
+                text = json.dumps(facts)
+            else:
+                speed = rate.now(facts["sent_bytes"])
+                lines = _lines(book, job_id, facts)
+                text = "\n".join([*lines, f"  speed         {words.size(speed)}/s"] if speed else lines)
+            if text != shown:
+                show(text)
+                shown = text
+            if facts["state"] in FINISHED:
+                return
+            threading.Event().wait(interval_s)
+
+
+@contextmanager
+def _screen(*, as_json: bool) -> Iterator[Callable[[str], None]]:
+    if as_json or not sys.stdout.isatty():
+        yield click.echo
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        yield lambda text: live.update(Text(text), refresh=True)
+
+
+def _facts(book: "Ledger", job_id: str) -> dict[str, Any]:
     from vl_ingest.summary import summarise
 
-    with open_ledger(ledger) as book:
-        if job_reference:
-            job = book.jobs.find(job_reference)
-        else:
-            known = book.jobs.all()
-            if not known:
-                raise UsageError("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
-            job = known[-1]
-        facts = summary_facts(summarise(book, job.id))
-        run = book.jobs.last_run(job.id)
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    click.echo(f"Job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}")
-    click.echo(f"  state         {job.state}")
-    click.echo(f"  dataset       {job.dataset_id or 'not created yet'}")
-    click.echo(f"  transaction   {job.transaction_id or 'not open yet'}")
-    click.echo(f"  server says   {job.status or 'not asked yet'}")
-    click.echo(f"  files         {facts['total_files']:,} ({words.size(facts['total_bytes'])})")
-    for state, count in facts["files"].items():
-        if count:
-            click.echo(f"    {state:<12}{count:>10,}")
+    return summary_facts(summarise(book, job_id))
+
+
+def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
+    """Return what people are shown of a job."""
+    job, run = book.jobs.get(job_id), book.jobs.last_run(job_id)
+    lines = [
+        f"Job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}",
+        f"  state         {job.state}",
+        f"  dataset       {job.dataset_id or 'not created yet'}",
+        f"  transaction   {job.transaction_id or 'not open yet'}",
+        f"  server says   {job.status or 'not asked yet'}",
+        f"  files         {facts['total_files']:,} ({words.size(facts['total_bytes'])})",
+        *(f"    {state:<12}{count:>10,}" for state, count in facts["files"].items() if count),
+    ]
     if job.left_out:
-        click.echo(f"  left out      {words.counted(job.left_out)}")
+        lines.append(f"  left out      {words.counted(job.left_out)}")
     if facts["possibly_twice"]:
-        click.echo(f"  perhaps twice {facts['possibly_twice']:,}")
+        lines.append(f"  perhaps twice {facts['possibly_twice']:,}")
     if run is not None:
-        ended = (
-            "still marked as running"
-            if run.ended_at is None
-            else f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC"
-        )
-        click.echo(f"  last run      {run.id}, pid {run.pid} on {run.host}, {ended}")
+        lines.append(f"  last run      {run.id}, pid {run.pid} on {run.host}, {_run_stands(run)}")
+    return lines
+
+
+def _run_stands(run: "Run") -> str:
+    from vl_ingest.ledger.jobs import LEASE
+
+    if run.ended_at is not None:
+        return f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC"
+    silent = clock.now() - run.heartbeat_at
+    return "at work" if silent < LEASE else f"no sign of life for {words.duration(silent.total_seconds())}"
 
 
 @click.group(invoke_without_command=True)
@@ -71,7 +134,6 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from vl_ingest.cli.display import summary_facts
     from vl_ingest.summary import summarise
 
     with open_ledger(ledger) as book:

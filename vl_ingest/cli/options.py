@@ -103,6 +103,7 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     option("--give-up-after", "give_up_after_s", type=DURATION, default="24h", show_default=True, help="How long to bear having no success."),
     option("--max-duration", "max_duration_s", type=DURATION, help="Stop cleanly after this time."),
     option("--bwlimit", type=BWLIMIT, help="Bytes a second, all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
+    option("--stall-after", "stall_after_s", type=DURATION, default="10m", show_default=True, help="Warn when no byte has moved for so long; '0': never."),
     option("--wait/--no-wait", "wait", default=True, help="Watch until the dataset is ready.  [default: wait]"),
 )  # fmt: skip
 

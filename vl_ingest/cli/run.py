@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from vl_ingest.cli.options import (
+    DURATION,
     ledger_options,
     open_api,
     open_ledger,
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from vl_ingest.summary import Summary
 
 LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
+stats_option = option(
+    "--stats",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="Off a terminal, a line this often; '0': none.",
+)
 
 
 @click.command()
@@ -36,10 +44,11 @@ LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 @option("--new", is_flag=True, help="Start another dataset if the last one is finished.")
 @option("--new-transaction", is_flag=True, help="Give up the open transaction and send everything again.")
 @setting_options
+@stats_option
 @server_options
 @ledger_options
 def run(
-    source: str, name: str, new: bool, new_transaction: bool, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
+    source: str, name: str, new: bool, new_transaction: bool, stats: float, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
     token_file: str | None, token_command: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.
@@ -57,7 +66,7 @@ def run(
     with open_ledger(ledger, create=True) as book, _signals() as control:
         from vl_ingest.cli.display import Display
 
-        with Display(book, as_json=as_json) as display:
+        with Display(book, as_json=as_json, line_every_s=stats) as display:
             return _reported(
                 display,
                 lambda: job.run(
@@ -78,10 +87,11 @@ def run(
 @click.argument("job_reference", metavar="[JOB]", required=False)
 @option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
 @setting_options
+@stats_option
 @server_options
 @ledger_options
 def resume(
-    job_reference: str | None, source: str | None, as_json: bool, ledger: str | None, base_url: str,
+    job_reference: str | None, source: str | None, stats: float, as_json: bool, ledger: str | None, base_url: str,
     no_auth: bool, token_file: str | None, token_command: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Continue a job with the settings it had.
@@ -103,7 +113,7 @@ def resume(
         api = open_api(base_url if moved else known.base_url, no_auth, token_file, token_command)
         from vl_ingest.cli.display import Display
 
-        with Display(book, as_json=as_json) as display:
+        with Display(book, as_json=as_json, line_every_s=stats) as display:
             return _reported(
                 display,
                 lambda: job.resume(

@@ -43,6 +43,8 @@ SAID = {
     "file_retried": "{path} ({state}) was to be tried again, on the word of {by}.",
     "unknown_settled": "The unknown delivery of {path} was settled by {by}: {state}.",
     "files_settled_by_hand": "{by} settled {files} files of unknown delivery: {state}.",
+    "stalled": "No byte had moved for {seconds} seconds.",
+    "stall_over": "Bytes moved again, after {seconds} seconds.",
     "stop_asked": "{by} asked the run to stop.",
     "settings_changed": "Options changed.",
     "size_limit_learnt": "The server refused a body of {too_large_bytes} bytes for its size.",

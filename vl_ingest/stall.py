@@ -1,0 +1,40 @@
+"""The alarm for a run that is neither waiting nor moving."""
+
+from vl_ingest import clock, words
+from vl_ingest.context import Context
+from vl_ingest.observer import Progress
+
+
+class StallAlarm:
+    """Warns once when no byte has moved for `stall_after_s`, and says when that is over; 0: never."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._after_s = context.settings.stall_after_s
+        self._moved: object = None
+        self._since = clock.monotonic()
+        self._stalled = False
+
+    def look(self, progress: Progress) -> None:
+        """Compare a moment of the run with the one before."""
+        now = clock.monotonic()
+        moved = (progress.counts.bytes, progress.bytes_moving, progress.attempts_failed, progress.scanning)
+        if moved != self._moved or progress.waiting:
+            self._moved = moved
+            if self._stalled:
+                self._said(
+                    "step", "stall_over", f"Bytes move again, after {words.duration(now - self._since)}."
+                )
+            self._since, self._stalled = now, False
+        elif self._after_s and not self._stalled and now - self._since >= self._after_s:
+            self._stalled = True
+            still = words.duration(now - self._since)
+            self._said(
+                "warning", "stalled",
+                f"No byte has moved for {still}, though the server was last heard of as working. If that lasts, look "
+                f"at the network and the disk; stopping (Ctrl-C, `vl-ingest stop {self._context.job.id}`) loses nothing.",
+            )  # fmt: skip
+
+    def _said(self, kind: str, event: str, text: str) -> None:
+        self._context.note(event, seconds=round(clock.monotonic() - self._since))
+        self._context.observer.notice(kind, text)
