@@ -21,6 +21,7 @@ from vl_ingest.sandbox import Sandbox
 from vl_ingest.verify import verify_record
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
+CLEAN["VL_INGEST_CONFIG"] = os.devnull
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,10 @@ LAYERS = [
     {"report.against"},
     {"report"},
     {"job", "decide", "rehash", "retention"},
-    {"cli.options", "cli.display"},
+    {"cli.configfile", "cli.display"},
+    {"cli.options"},
     {"cli.run", "cli.look", "cli.decide", "cli.proof", "cli.report", "cli.sandbox"},
-    {"cli.demo"},
+    {"cli.demo", "cli.config"},
     {"cli"},
     {"__main__"},
 ]

@@ -53,7 +53,7 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("job_reference", metavar="JOB")
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
-@click.option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
+@option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
 @ledger_options
 def waive(
     job_reference: str, paths: tuple[str, ...], everything: bool, ledger: str | None, as_json: bool

@@ -151,7 +151,7 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("job_reference", metavar="JOB")
-@click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only files in this state.")
+@option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only files in this state.")
 @ledger_options
 def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_json: bool) -> None:
     """List the files of a job.

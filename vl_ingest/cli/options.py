@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from vl_ingest.cli.configfile import configure
 from vl_ingest.config import (
     CLOUD_URL,
     Settings,
@@ -63,6 +65,14 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
 def ledger_options(command: F) -> F:
     """Add what every command takes."""
     for add in (
+        option(
+            "--config",
+            metavar="FILE",
+            is_eager=True,
+            expose_value=False,
+            callback=configure,
+            help="The configuration file. [default: in the platform's configuration folder]",
+        ),
         option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
         option("--ledger", metavar="PATH|URL", help="The ledger. [default: in the platform's state folder]"),
     ):
@@ -116,12 +126,14 @@ def setting_options(command: F) -> F:
 
 
 def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings:
-    """Return the settings that the options say; what was not given stays as in `base`."""
+    """Return the settings that the options say; what was not given stays as in `base`.
+
+    What a known job was told (`base`) stands over the configuration file.
+    """
     context = click.get_current_context()
+    lesser = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP if base is not DEFAULTS else None}
     given = {
-        name: value
-        for name, value in values.items()
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        name: value for name, value in values.items() if context.get_parameter_source(name) not in lesser
     }
     if given.get("files_from") not in (None, "-"):
         given["files_from"] = os.path.abspath(given["files_from"])

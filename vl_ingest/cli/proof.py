@@ -73,7 +73,7 @@ def verify(
             answered(_files(book, job, source or job.source, rehash=rehash, afresh=afresh, as_json=as_json))
         if not offline:
             given = click.get_current_context().get_parameter_source("base_url")
-            moved = given is not ParameterSource.DEFAULT
+            moved = given is ParameterSource.COMMANDLINE
             api = open_api(base_url if moved else job.base_url, no_auth, token_file, token_command)
             try:
                 answered(verify_server(book, api, job))
@@ -133,11 +133,9 @@ def _progress(book: "Ledger", job: "Job", *, shown: bool) -> Iterator[Callable[[
 
 @click.command()
 @click.argument("job_reference", metavar="JOB")
-@click.option(
-    "--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated."
-)
-@click.option("--since", type=DURATION, help="Only of the last while: `2h`, `3d`.")
-@click.option("--follow", is_flag=True, help="Go on as more happens, until the job is over.")
+@option("--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated.")
+@option("--since", type=DURATION, help="Only of the last while: `2h`, `3d`.")
+@option("--follow", is_flag=True, help="Go on as more happens, until the job is over.")
 @ledger_options
 def events(
     job_reference: str, kinds: tuple[str, ...], since: float | None, follow: bool, ledger: str | None, as_json: bool
@@ -204,15 +202,15 @@ def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) 
 
 
 @click.command()
-@click.option(
+@option(
     "--older-than", type=DURATION, required=True, help="Only jobs that have been over for so long: `90d`."
 )
-@click.option(
+@option(
     "--keep-in",
     type=click.Path(file_okay=False, path_type=Path),
     help="Export each job into this folder first.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
+@option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
 @ledger_options
 def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | None, as_json: bool) -> None:
     """Take finished jobs out of the ledger.

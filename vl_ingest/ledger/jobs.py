@@ -1,5 +1,6 @@
 """Jobs and runs: identity, leases, and the steps of a job before and after its files."""
 
+import difflib
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -47,7 +48,10 @@ class Jobs:
         if rows:
             listed = ", ".join(row.id for row in rows)
             raise UsageError(f"{len(rows)} jobs are named {reference!r}: say which by its id ({listed}).")
-        raise UsageError(f"There is no job {reference!r} in {self._db}. `vl-ingest jobs` lists them.")
+        names = [name for job in self.all() for name in (job.name, job.id)]
+        near = difflib.get_close_matches(reference, names, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"There is no job {reference!r} in {self._db}.{meant} `vl-ingest jobs` lists them.")
 
     def all(self) -> list[Job]:
         """Return every job, oldest first."""

@@ -1,0 +1,67 @@
+"""`config show`: what a run would work with, and where each value comes from."""
+
+import json
+import os
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from vl_ingest.cli.configfile import FILE, default_file
+from vl_ingest.cli.options import ledger_options, server_options, setting_options
+from vl_ingest.cli.run import stats_option
+
+
+@click.group()
+def config() -> None:
+    """See which settings are in force."""
+
+
+@config.command()
+@setting_options
+@stats_option
+@server_options
+@ledger_options
+@click.pass_context
+def show(context: click.Context, /, as_json: bool, **_values: Any) -> None:
+    """Show each option of `run`, its value, and where that comes from.
+
+    A flag stands over the environment, that over the configuration file, and that over the default.
+
+    Example:  vl-ingest config show
+    """
+    file = context.meta.get(FILE)
+    shown = [
+        _shown(context, option, file)
+        for option in context.command.params
+        if option.name in context.params and option.name != "as_json"
+    ]
+    if as_json:
+        for line in shown:
+            click.echo(json.dumps(line))
+        return
+    click.echo(f"Configuration file: {file or f'none ({default_file()} is not there)'}")
+    for line in shown:
+        value = "-" if line["value"] is None else json.dumps(line["value"]).strip('"')
+        click.echo(f"  {line['option']:<16} {value:<32} {line['source']}")
+
+
+def _shown(context: click.Context, option: click.Parameter, file: str | None) -> dict[str, Any]:
+    name = str(option.name)
+    value, source = context.params[name], context.get_parameter_source(name)
+    where = {
+        ParameterSource.COMMANDLINE: "flag",
+        ParameterSource.ENVIRONMENT: f"environment: {_variable(option)}",
+        ParameterSource.DEFAULT_MAP: f"file: {file}",
+    }
+    long = next(text for text in option.opts if text.startswith("--"))
+    return {
+        "option": long.removeprefix("--"),
+        "value": list(value) if isinstance(value, tuple) else value,
+        "source": "default" if source is None else where.get(source, "default"),
+    }
+
+
+def _variable(option: click.Parameter) -> str:
+    names = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+    return next((name for name in names if os.environ.get(name)), "?")

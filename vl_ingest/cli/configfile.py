@@ -1,0 +1,98 @@
+"""The configuration file: TOML whose keys are the options' names, as `batch-size = 100`.
+
+An option's value is the flag's, else the environment's, else the file's, else the default. `--config` names the file;
+without it the one in the platform's configuration folder counts, if there is one.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vl_ingest.errors import UsageError
+
+FILE = "vl_ingest.config"  # in a context's `meta`: the file that was read
+SECRETS = {"api-key", "api-secret", "key", "secret", "token", "password"}
+NOT_IN_A_FILE = {"config", "help", "version"}
+
+
+def default_file() -> Path:
+    """Return where the file lies unless told otherwise."""
+    from platformdirs import user_config_path
+
+    return user_config_path("vl-ingest", appauthor=False) / "config.toml"
+
+
+def configure(context: click.Context, _option: click.Parameter, named: str | None) -> None:
+    """Let the file's values stand in for the defaults of this command.
+
+    Raises `UsageError` for a named file that is not there, for what is no option, and for a value that can't be one.
+    """
+    path = Path(named).expanduser() if named is not None else default_file()
+    if context.resilient_parsing or (named is None and not path.is_file()):
+        return
+    values = _read(path)
+    known = {key for command in _commands(context.find_root().command) for key in _options(command)}
+    for key in values:
+        if key in SECRETS:
+            raise UsageError(
+                f"{path} holds {key!r}: secrets don't belong there. Name where they are: token-file or token-command, "
+                "or set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET."
+            )
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise UsageError(
+                f"{path}: there is no option {key!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+            )
+    options = _options(context.command)
+    context.default_map = {
+        str(option.name): _value(context, path, key, option, values[key])
+        for key, option in options.items()
+        if key in values
+    }
+    context.meta[FILE] = str(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as exc:
+        raise UsageError(f"Can't read the configuration file {path}: {exc}.") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise UsageError(f"{path} is not TOML: {exc}. Write for example: batch-size = 100") from exc
+
+
+def _commands(command: click.Command) -> list[click.Command]:
+    inner = command.commands.values() if isinstance(command, click.Group) else ()
+    return [command, *(found for part in inner for found in _commands(part))]
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """Return the options of a command that a file may set, by their long names."""
+    named = {}
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar:
+            long = next(name for name in option.opts if name.startswith("--"))
+            named[long.removeprefix("--")] = option
+    return {key: option for key, option in named.items() if key not in NOT_IN_A_FILE}
+
+
+def _value(context: click.Context, path: Path, key: str, option: click.Option, value: Any) -> Any:
+    """Return a value of the file as click takes it: words, for it reads durations and sizes itself."""
+    if isinstance(value, bool) != (option.is_flag and not option.multiple):
+        raise UsageError(f"{path}: {key} = {value!r}: write true or false for switches, and only for them.")
+    given: Any = value
+    if not option.is_flag:
+        many = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in many):
+            raise UsageError(f"{path}: {key} = {value!r} is neither a text nor a number.")
+        if isinstance(value, list) and not option.multiple:
+            raise UsageError(f"{path}: {key} takes one value, not a list.")
+        given = [str(one) for one in many] if option.multiple else str(value)
+    try:
+        option.type_cast_value(context, given)
+    except click.BadParameter as exc:
+        raise UsageError(f"{path}: {key}: {exc.message}") from exc
+    return given
