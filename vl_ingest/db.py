@@ -29,6 +29,10 @@ def default_path() -> Path:
     return user_state_path("vl-ingest", appauthor=False) / "ledger.db"
 
 
+class OlderSchema(LedgerError):
+    """The ledger was made by an older vl-ingest and was opened to read only, so it is not upgraded."""
+
+
 def to_url(place: str | os.PathLike[str]) -> sa.URL:
     """Return the SQLAlchemy URL of `place`, which is a path or already a URL."""
     text = os.fspath(place)
@@ -43,7 +47,9 @@ def to_url(place: str | os.PathLike[str]) -> sa.URL:
 class Database:
     """Short transactions on the ledger's database, for any number of threads.
 
-    `upgraded` is called in the transaction that brings an older schema to `HEAD`, with both revisions.
+    `upgraded` is called in the transaction that brings an older schema to `HEAD`, with both revisions. With
+    `readonly` nothing is made, upgraded or changed, not even a file beside the ledger; an older schema
+    is then an `OlderSchema`.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Database:
         place: str | os.PathLike[str],
         *,
         create: bool = True,
+        readonly: bool = False,
         upgraded: Callable[[sa.Connection, str, str], None] | None = None,
     ) -> None:
         self._upgraded = upgraded
@@ -59,13 +66,17 @@ class Database:
         self.path = Path(self.url.database) if _is_sqlite_file(self.url) and self.url.database else None
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
-            if not create and not self.path.exists():
+            if (readonly or not create) and not self.path.exists():
                 raise LedgerError(f"There is no ledger at {self.path}. `--ledger PATH` names another one.")
-            with self._told("open"):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not readonly:
+                with self._told("open"):
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._told("open"):
-            self._engine = _engine(self.url)
-            self._upgrade()
+            self._engine = _engine(_readonly_url(self.path) if readonly and self.path else self.url)
+            if readonly:
+                self._assert_head()
+            else:
+                self._upgrade()
 
     def __str__(self) -> str:
         return str(self.path or self.url.render_as_string(hide_password=True))
@@ -115,6 +126,14 @@ class Database:
             with self._told("compact"), self._writing, self._engine.connect() as connection:
                 _driver(connection).execute("VACUUM").close()
 
+    def damage(self) -> list[str]:
+        """Return what SQLite finds broken in the file, in its words; nothing for other databases."""
+        if self.path is None:
+            return []
+        with self._told("check"), self._engine.connect() as connection:
+            rows = connection.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
+        return [str(row) for row in rows if row != "ok"]
+
     def seal(self) -> None:
         """Make one file of it that needs nothing beside it, not even a folder that can be written to."""
         with self._told("write"), self._writing:
@@ -154,10 +173,7 @@ class Database:
             try:
                 ScriptDirectory.from_config(config).get_revision(revision)
             except CommandError as exc:
-                raise LedgerError(
-                    f"The ledger {self} was made by a newer vl-ingest (schema {revision}, this one knows "
-                    f"{HEAD}). Upgrade vl-ingest, or name another ledger with `--ledger`."
-                ) from exc
+                raise _newer(str(self), revision) from exc
             with self._engine.connect() as connection:
                 connection.execution_options(vl_ingest_write=True)
                 config.attributes["connection"] = connection
@@ -165,6 +181,17 @@ class Database:
                     command.upgrade(config, "head")
                     if self._upgraded is not None:
                         self._upgraded(connection, revision, HEAD)
+
+    def _assert_head(self) -> None:
+        revision = self._revision()
+        if revision is None:
+            raise LedgerError(f"{self} holds no ledger. `--ledger PATH` names another one.")
+        if revision < HEAD:
+            raise OlderSchema(
+                f"The ledger {self} has schema {revision}; the next run brings it to {HEAD} by itself."
+            )
+        if revision > HEAD:
+            raise _newer(str(self), revision)
 
     def _revision(self) -> str | None:
         with self._engine.connect() as connection:
@@ -236,6 +263,21 @@ def migration_config() -> Any:
 def _is_sqlite_file(url: sa.URL) -> bool:
     database = url.database or ":memory:"
     return url.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:"))
+
+
+def _readonly_url(path: Path) -> sa.URL:
+    """Return a URL that opens the file to read. Where nobody has it open, SQLite needs no file beside it."""
+    query = {"uri": "true", "mode": "ro"}
+    if not path.with_name(path.name + "-wal").exists():
+        query["immutable"] = "1"
+    return sa.URL.create("sqlite", database=path.as_uri(), query=query)
+
+
+def _newer(ledger: str, revision: str) -> LedgerError:
+    return LedgerError(
+        f"The ledger {ledger} was made by a newer vl-ingest (schema {revision}, this one knows "
+        f"{HEAD}). Upgrade vl-ingest, or name another ledger with `--ledger`."
+    )
 
 
 def _engine(url: sa.URL) -> sa.Engine:

@@ -16,6 +16,7 @@ from vl_ingest.config import (
     Settings,
     normalise_base_url,
     parse_duration,
+    parse_rate,
     parse_size,
     parse_workers,
 )
@@ -49,6 +50,7 @@ class Parsed(click.ParamType[Any]):
 
 
 SIZE = Parsed("size", parse_size)
+RATE = Parsed("rate", parse_rate)
 DURATION = Parsed("duration", parse_duration)
 BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from vl_ingest.cli.options import (
     DURATION,
+    RATE,
     ledger_options,
     open_api,
     open_ledger,
@@ -43,12 +44,14 @@ stats_option = option(
 @option("--name", required=True, help="Name of the dataset.")
 @option("--new", is_flag=True, help="Start another dataset if the last one is finished.")
 @option("--new-transaction", is_flag=True, help="Give up the open transaction and send everything again.")
+@option("--dry-run", is_flag=True, help="Only say what would be sent, and open every file; asks no server.")
+@option("--rate", type=RATE, help="With --dry-run: how fast it will go, for the duration (8M: MiB a second).")
 @setting_options
 @stats_option
 @server_options
 @ledger_options
 def run(
-    source: str, name: str, new: bool, new_transaction: bool, stats: float, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
+    source: str, name: str, new: bool, new_transaction: bool, stats: float, dry_run: bool, rate: int | None, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
     token_file: str | None, token_command: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.
@@ -62,6 +65,15 @@ def run(
     from vl_ingest import job
 
     settings = settings_from(values)
+    if dry_run:
+        from vl_ingest.cli import preview
+
+        return preview.dry_run(
+            source, name, settings, base_url=base_url, new=new, new_transaction=new_transaction, place=ledger,
+            rate=rate, as_json=as_json,
+        )  # fmt: skip
+    if rate is not None:
+        raise UsageError("--rate is for the duration that --dry-run tells; a run goes as fast as it can.")
     api = open_api(base_url, no_auth, token_file, token_command)
     with open_ledger(ledger, create=True) as book, _signals() as control:
         from vl_ingest.cli.display import Display

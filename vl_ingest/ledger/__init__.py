@@ -29,11 +29,13 @@ __all__ = ["Ledger", "TransitionRefused"]
 class Ledger:
     """A ledger at a path or an SQLAlchemy URL, upgraded to the newest schema on opening.
 
+    With `readonly` it is neither made nor upgraded, and nothing on disk changes.
+
     Raises `LedgerError` wherever it can't be read or written.
     """
 
-    def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
-        self.db = Database(place, create=create, upgraded=record_upgrade)
+    def __init__(self, place: str | os.PathLike[str], *, create: bool = True, readonly: bool = False) -> None:
+        self.db = Database(place, create=create, readonly=readonly, upgraded=record_upgrade)
         self.jobs = Jobs(self.db)
         self.files = Files(self.db)
         self.batches = Batches(self.db)

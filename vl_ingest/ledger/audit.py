@@ -1,15 +1,27 @@
 """What a report reads: rows of files, batches, attempts and runs, joined and in order. A million stream."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from vl_ingest.db import Database
-from vl_ingest.model import AttemptOutcome, FileState
-from vl_ingest.tables import attempts, batches, files, runs
+from vl_ingest.model import AttemptOutcome, BatchState, FileState
+from vl_ingest.tables import attempts, batches, files, jobs, runs
+
+AT_LEAST_S = 5.0  # what took less says little about a long run
 
 _SENT = (attempts.c.batch_id == batches.c.id) & (attempts.c.outcome == AttemptOutcome.SENT)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a run has sent, from its first intent to its last receipt, its waiting included."""
+
+    job_id: str
+    run_id: int
+    bytes_per_s: float
 
 
 class Audit:
@@ -64,6 +76,23 @@ class Audit:
     def runs(self, job_id: str) -> Iterator[sa.Row[Any]]:
         """Yield a job's runs in order."""
         yield from self._rows(sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.id))
+
+    def pace(self, base_url: str) -> Pace | None:
+        """Return how fast the newest run went that sent for `AT_LEAST_S` or longer to this server."""
+        moved = sa.func.sum(batches.c.size_bytes).label("size_bytes")
+        begun, ended = sa.func.min(batches.c.created_at), sa.func.max(batches.c.ended_at)
+        query = (
+            sa.select(batches.c.job_id, batches.c.run_id, moved, begun.label("begun"), ended.label("ended"))
+            .join(jobs, jobs.c.id == batches.c.job_id)
+            .where(jobs.c.base_url == base_url, batches.c.state == BatchState.SENT)
+            .group_by(batches.c.run_id)
+            .order_by(batches.c.run_id.desc())
+        )
+        for row in self._rows(query):
+            seconds = (row.ended - row.begun).total_seconds()
+            if seconds >= AT_LEAST_S:
+                return Pace(row.job_id, row.run_id, row.size_bytes / seconds)
+        return None
 
     def _rows(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         with self._db.read() as connection:

@@ -64,6 +64,18 @@ class Files:
         with self._db.read() as connection:
             return len(paths) - connection.execute(query).scalar_one()
 
+    def known(self, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
+        """Return those of `paths` that the job knows."""
+        query = select_files().where(files.c.job_id == job_id, files.c.path.in_(paths))
+        with self._db.read() as connection:
+            return {row.path: row for row in map(file_row, connection.execute(query))}
+
+    def is_taken(self, job_id: str, name: str) -> bool:
+        """Say whether a file of the job has this name on the wire."""
+        query = sa.select(sa.exists().where(files.c.job_id == job_id, files.c.sent_as == name))
+        with self._db.read() as connection:
+            return bool(connection.execute(query).scalar_one())
+
     def pending(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` pending files behind `after_id`, in the order they were found."""
         return self.page(job_id, FileState.PENDING, after_id, limit)

@@ -76,24 +76,10 @@ class Jobs:
         one, and a job of the same name may have another source. Two processes that enter at once get
         the same job. Raises `UsageError` for another source under the same name and server.
         """
-        identity = (jobs.c.name == name) & (jobs.c.base_url == base_url)
         with self._db.write() as connection:
-            rows = connection.execute(
-                sa.select(jobs).where(identity).order_by(jobs.c.created_at, jobs.c.id)
-            ).all()
-            same = [row for row in rows if row.source == source]
-            unfinished = [row for row in same if row.state not in FINISHED]
-            if unfinished:
-                return _job(unfinished[-1])
-            if same and not new:
-                return _job(same[-1])
-            other = [row for row in rows if row.source != source and row.state != JobState.CANCELLED]
-            if other and not new:
-                raise UsageError(
-                    f"Job {other[-1].id} already sends {other[-1].source} to a dataset named {name!r} there. "
-                    f"If the folder has moved: `vl-ingest resume {other[-1].id} --source {source}`. "
-                    "For another dataset of that name add `--new`."
-                )
+            known = _entered(connection, source, name, base_url, new=new)
+            if known is not None:
+                return known
             job_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
             connection.execute(
                 jobs.insert().values(
@@ -103,6 +89,11 @@ class Jobs:
             )  # fmt: skip
             append(connection, job_id, None, "job_created", source=source, name=name, base_url=base_url)
             return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
+
+    def entered(self, source: str, name: str, base_url: str, *, new: bool = False) -> Job | None:
+        """Return the job that `enter` would; None where it would make one. Raises what `enter` raises."""
+        with self._db.read() as connection:
+            return _entered(connection, source, name, base_url, new=new)
 
     def take(self, job_id: str, host: str, pid: int, version: str) -> Run:
         """Begin a run that holds the job. Raises `JobHeld` while a run on another host is alive.
@@ -312,6 +303,26 @@ class Jobs:
             )
             if result.rowcount:
                 append(connection, run.job_id, run.id, "size_limit_learnt", too_large_bytes=body_bytes)
+
+
+def _entered(connection: sa.Connection, source: str, name: str, base_url: str, *, new: bool) -> Job | None:
+    """Return the job of (source, name, server) that goes on; see `Jobs.enter`."""
+    identity = (jobs.c.name == name) & (jobs.c.base_url == base_url)
+    rows = connection.execute(sa.select(jobs).where(identity).order_by(jobs.c.created_at, jobs.c.id)).all()
+    same = [row for row in rows if row.source == source]
+    unfinished = [row for row in same if row.state not in FINISHED]
+    if unfinished:
+        return _job(unfinished[-1])
+    if same and not new:
+        return _job(same[-1])
+    other = [row for row in rows if row.source != source and row.state != JobState.CANCELLED]
+    if other and not new:
+        raise UsageError(
+            f"Job {other[-1].id} already sends {other[-1].source} to a dataset named {name!r} there. "
+            f"If the folder has moved: `vl-ingest resume {other[-1].id} --source {source}`. "
+            "For another dataset of that name add `--new`."
+        )
+    return None
 
 
 def _assert_free(connection: sa.Connection, job_id: str, host: str) -> None:

@@ -1,0 +1,165 @@
+"""`run --dry-run`: the plan of a run, printed; no server is asked and no ledger written."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vl_ingest import words
+from vl_ingest.errors import FilesHeld, UsageError
+from vl_ingest.naming import files_text, path_to_text
+
+if TYPE_CHECKING:
+    from vl_ingest.config import Settings
+    from vl_ingest.ledger import Ledger
+    from vl_ingest.preview import Doubt, Preview
+
+NAMED = 20  # doubtful files that people are told by name; with --json it is all of them
+
+
+def dry_run(
+    source: str, name: str, settings: "Settings", *, base_url: str, new: bool, new_transaction: bool,
+    place: str | None, rate: int | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
+    from vl_ingest.job import real_folder
+    from vl_ingest.preview import Previewer
+
+    folder = real_folder(source)
+    with _known_ledger(place) as ledger:
+        job = None if ledger is None else ledger.jobs.entered(folder, name, base_url, new=new)
+        previewer = Previewer(folder, settings, ledger, job, base_url, new_transaction=new_transaction)
+        plan, named = previewer.plan, 0
+        if not as_json:
+            click.echo(f"Plan for {words.path(folder)} -> {name!r} at {base_url}; nothing is sent.")
+        with _progress(shown=not as_json) as progress:
+            for doubt in previewer.doubts(progress):
+                named += 1
+                if as_json:
+                    click.echo(json.dumps(_told(doubt)))
+                elif named <= NAMED:
+                    click.echo(f"  {words.path(doubt.path)}: {doubt.what.replace('_', ' ')}: {doubt.reason}")
+    if named > NAMED and not as_json:
+        click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` names all.")
+    if as_json:
+        click.echo(json.dumps(_facts(plan, settings, name, folder, base_url, rate)))
+    else:
+        for line in _lines(plan, rate):
+            click.echo(line)
+    if not plan.found and not plan.gone and plan.job is None:
+        raise UsageError(
+            f"There is nothing to send in {path_to_text(folder)}. "
+            "Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
+        )
+    if plan.holds(settings):
+        raise FilesHeld(
+            "A run would send the others, and not start processing before these are mended, waived, or left "
+            "out with --exclude."
+        )
+    return 0
+
+
+@contextmanager
+def _known_ledger(place: str | None) -> "Iterator[Ledger | None]":
+    """Open the ledger to read only, if there is one that can be read so."""
+    from vl_ingest.db import OlderSchema, default_path, to_url
+    from vl_ingest.ledger import Ledger
+
+    url = to_url(place or default_path())
+    context: Any = nullcontext()
+    if url.get_backend_name() != "sqlite" or _exists(url.database):
+        try:
+            context = Ledger(place or default_path(), readonly=True)
+        except OlderSchema as exc:
+            click.echo(f"warning: {exc} What it knows is left out of this plan.", err=True)
+    with context as ledger:
+        yield ledger
+
+
+def _exists(path: str | None) -> bool:
+    return path is not None and os.path.exists(path)
+
+
+@contextmanager
+def _progress(*, shown: bool) -> "Iterator[Callable[[Preview], None]]":
+    """Show how far the look at the files is, on a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda _plan: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("Looking at the files ...") as status:
+        yield lambda plan: status.update(
+            f"Looking at the files: {plan.found:,} so far, {words.size(plan.found_bytes)}"
+        )
+
+
+def _told(doubt: "Doubt") -> dict[str, Any]:
+    return {
+        "type": "file_error", "path": path_to_text(doubt.path), "state": doubt.what, "reason": doubt.reason,
+    }  # fmt: skip
+
+
+def _rate(plan: "Preview", rate: int | None) -> tuple[float, str]:
+    """Return bytes a second, and whose figure that is."""
+    from vl_ingest.preview import ASSUMED_BYTES_PER_S
+
+    if rate is not None:
+        return rate, "given"
+    if plan.pace is not None:
+        return plan.pace.bytes_per_s, "measured"
+    return ASSUMED_BYTES_PER_S, "assumed"
+
+
+def _lines(plan: "Preview", rate: int | None) -> "Iterator[str]":
+    """Return the plan for people."""
+    if plan.job is not None:
+        yield f"  continues     job {plan.job.id}, {plan.job.state}"
+    yield f"  found         {files_text(plan.found)}, {words.size(plan.found_bytes)}"
+    if plan.settled:
+        yield f"  done already  {files_text(plan.settled)}"
+    yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
+    requests = "1 request" if plan.batches == 1 else f"{plan.batches:,} requests"
+    yield f"  batches       {requests} or a few more (the last ones are cut smaller)"
+    if plan.files:
+        speed, whose = _rate(plan, rate)
+        origin = {
+            "given": "",
+            "measured": f", as run {plan.pace.run_id} of job {plan.pace.job_id} went" if plan.pace else "",
+            "assumed": " (a guess: nothing has been measured; `--rate` says better)",
+        }[whose]
+        yield f"  sending       {words.duration(plan.size_bytes / speed)} at {words.size(speed)}/s{origin}"
+    if plan.renamed:
+        yield f"  renamed       {files_text(plan.renamed)} with the name of another one:"
+        yield from (f"    {words.path(path)} is sent as {name}" for path, name in plan.clashes)
+    if plan.left_out:
+        yield f"  left out      {words.counted(plan.left_out)}"
+    if plan.late:
+        yield f"  too late      {files_text(plan.late)}: processing was started before; `--new` sends them"
+    if plan.doubts:
+        reasons = {what.replace("_", " "): count for what, count in plan.doubts.items()}
+        yield f"  in doubt      {words.counted(reasons)}"
+    if plan.gone:
+        yield f"  gone          {files_text(plan.gone)}: the ledger has them, the folder does not"
+    if plan.unread:
+        yield f"  unreadable    folders: {', '.join(plan.unread[:NAMED])}"
+
+
+def _facts(
+    plan: "Preview", settings: "Settings", name: str, source: str, base_url: str, rate: int | None
+) -> dict[str, Any]:
+    """Return the plan for programs."""
+    speed, whose = _rate(plan, rate)
+    return {
+        "type": "plan", "job": plan.job and plan.job.id, "state": plan.job and plan.job.state, "name": name,
+        "source": path_to_text(source), "base_url": base_url, "found": plan.found, "found_bytes": plan.found_bytes,
+        "files": plan.files, "bytes": plan.size_bytes, "batches": plan.batches, "settled": plan.settled,
+        "gone": plan.gone, "late": plan.late, "doubts": dict(plan.doubts), "renamed": plan.renamed,
+        "clashes": [{"path": path, "sent_as": sent_as} for path, sent_as in plan.clashes],
+        "left_out": dict(plan.left_out), "unread": plan.unread, "bytes_per_s": round(speed), "rate_is": whose,
+        "duration_s": round(plan.size_bytes / speed, 1), "holds": plan.holds(settings),
+    }  # fmt: skip
