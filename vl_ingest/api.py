@@ -5,6 +5,7 @@ handling and dataset status. Nothing here repeats a request, follows a redirect,
 """
 
 import json
+import logging
 import re
 import ssl
 import threading
@@ -39,6 +40,8 @@ KEPT_S = (
     4.0  # servers close a silent connection after 5 s at the earliest, perhaps as the next request is sent
 )
 LONGEST_PAUSE_S = 86400.0  # whatever Retry-After asks for
+
+LOG = logging.getLogger("vl_ingest.request")
 
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
@@ -131,10 +134,11 @@ class Api:
     ) -> bytes:
         token = self.tokens.current()
         session.wire.timeout_s = self._timeout[1]
+        url, began = f"{self.base_url}/api/v1/{path}", clock.monotonic()
         try:
             with session.request(
                 method,
-                f"{self.base_url}/api/v1/{path}",
+                url,
                 params=params,
                 data=body,  # type: ignore[arg-type]  # requests takes anything with `read` and a length
                 headers={"Content-Type": body.content_type} if body is not None else {},
@@ -145,15 +149,34 @@ class Api:
             ) as response:
                 content, whole = _content(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-            raise _lost(exc, session.wire.started) from exc
+            lost = _lost(exc, session.wire.started)
+            _log(method, url, lost, began, body, 0)
+            raise lost from exc
         session.wire.used_at = clock.monotonic()
         self.tokens.observe_date(response.headers.get("Date"))
         error = classify(response, content, receipt, whole=whole, token=token)
         if not isinstance(error, CredentialsRefused):
             self.tokens.accepted(token)
+        _log(method, url, response.status_code, began, body, len(content))
         if error is not None:
             raise error
         return content
+
+
+def _log(
+    method: str, url: str, answer: int | Exception, began: float, body: MultipartBody | None, bytes_in: int
+) -> None:
+    """Log a request and its answer, where anybody wants to know; neither headers nor bodies."""
+    if not LOG.isEnabledFor(logging.DEBUG):
+        return
+    took_ms = round((clock.monotonic() - began) * 1000)
+    bytes_out = 0 if body is None else body.bytes_out
+    facts = {
+        "method": method, "url": url, "status": answer if isinstance(answer, int) else None, "ms": took_ms,
+        "bytes_out": bytes_out, "bytes_in": bytes_in,
+    }  # fmt: skip
+    text = f"{method} {url}: {answer}, {took_ms} ms, {bytes_out} bytes out, {bytes_in} in"
+    LOG.debug("%s", text, extra={"event": "request", "facts": facts})
 
 
 def classify(

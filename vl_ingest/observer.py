@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vl_ingest.errors import VlIngestError
-from vl_ingest.model import Counts, FileState, Job, JobState, Run
+from vl_ingest.model import Batch, Counts, FileState, Job, JobState, Run
 
 if TYPE_CHECKING:  # it needs the ledger, and an observer does not
     from vl_ingest.summary import Summary
@@ -41,6 +41,9 @@ class Observer:
     def notice(self, kind: str, text: str, **facts: Any) -> None:
         """Something worth a line has happened; `kind` is `step`, `warning` or `waiting`."""
 
+    def batch_sent(self, batch: Batch, http_status: int, seconds: float) -> None:
+        """The receipt of a batch is on record; its attempt took `seconds`."""
+
     def finished(self, summary: "Summary") -> None:
         """The run has reached its goal."""
 
@@ -73,6 +76,11 @@ class Observers(Observer):
         """Tell all."""
         for observer in self._observers:
             observer.notice(kind, text, **facts)
+
+    def batch_sent(self, batch: Batch, http_status: int, seconds: float) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.batch_sent(batch, http_status, seconds)
 
     def finished(self, summary: "Summary") -> None:
         """Tell all."""

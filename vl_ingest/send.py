@@ -147,6 +147,7 @@ class Sender:
         with self._lock:
             self._delivered += 1
         self.gate.answered()
+        context.observer.batch_sent(batch, status, clock.monotonic() - delivery.began)
         return []
 
     def _failed(self, delivery: Delivery, error: RequestError, body: MultipartBody) -> list[Delivery]:

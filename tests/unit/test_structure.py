@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2] / "vl_ingest"
 # From the bottom up; a module imports only what stands before it. What stands together imports none of itself.
 LAYERS = [
     {"clock", "errors", "author"},
-    {"model", "naming", "chain", "signatures"},
+    {"model", "naming", "chain", "redact", "signatures"},
     {"words"},
     {"config", "tables"},
     {"db"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"pace"},
     {"auth", "concurrency", "multipart", "plan", "lock", "summary"},
     {"wire", "observer"},
-    {"api"},
+    {"api", "log"},
     {"context"},
     {"retry", "scan", "stop"},
     {"preview"},
@@ -39,7 +39,7 @@ LAYERS = [
     {"report.against"},
     {"report"},
     {"job", "decide", "rehash", "retention"},
-    {"cli.configfile", "cli.display", "cli.preview"},
+    {"cli.configfile", "cli.display", "cli.preview", "cli.crash"},
     {"cli.options"},
     {"cli.run", "cli.look", "cli.decide", "cli.proof", "cli.report", "cli.sandbox"},
     {"cli.demo", "cli.config"},
@@ -119,6 +119,7 @@ def test_client_and_ledger_do_not_know_each_other() -> None:
         ("PIL", {"sandbox"}),
         ("jinja2", {"report"}),
         ("pygal", {"report"}),
+        ("logging", {"log", "api"}),
         ("time", {"clock", "sandbox", "cli"}),
     ],
 )

@@ -12,9 +12,11 @@ import click
 
 from vl_ingest import __version__
 from vl_ingest.cli import config, decide, demo, look, proof, report, run, sandbox
+from vl_ingest.cli.options import verbosity
 from vl_ingest.errors import VlIngestError
 
 INTERRUPTED = 130
+LOUD = 2  # -vv
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,7 +41,7 @@ def command_line(arguments: Sequence[str]) -> int:
     try:
         # Not `cli.main`: that takes a closed pipe for a failure.
         with cli.make_context("vl-ingest", list(arguments)) as context:
-            result = cli.invoke(context)
+            result = _invoke(context)
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:
@@ -55,6 +57,18 @@ def command_line(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _invoke(context: click.Context) -> object:
+    """Carry out the command; what nobody has foreseen becomes a `Crashed`, with the details in a file."""
+    try:
+        return cli.invoke(context)
+    except (VlIngestError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except Exception as exc:
+        from vl_ingest.cli.crash import Crashed
+
+        raise Crashed(exc, loud=verbosity(context) >= LOUD) from exc
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vl_ingest.cli.options import verbosity_options
 from vl_ingest.cli.sandbox import NEEDS
 from vl_ingest.errors import UsageError, VlIngestError
 
@@ -31,6 +32,7 @@ class DemoFailed(VlIngestError):
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
+@verbosity_options
 def demo(folder: str | None) -> None:
     """Watch a killed upload end complete.
 

@@ -42,8 +42,11 @@ class Display(Observer):
     Off a terminal there is a line every `line_every_s` seconds; 0: none.
     """
 
-    def __init__(self, ledger: "Ledger", *, as_json: bool, line_every_s: float = 60.0) -> None:
+    def __init__(
+        self, ledger: "Ledger", *, as_json: bool, line_every_s: float = 60.0, quiet: bool = False
+    ) -> None:
         self._ledger = ledger
+        self._quiet = quiet
         self._as_json = as_json
         self._lock = threading.Lock()
         self._job: Job | None = None
@@ -55,7 +58,7 @@ class Display(Observer):
         self._waiting: str | None = None
 
     def __enter__(self) -> "Display":
-        if sys.stderr.isatty() and not self._as_json:
+        if sys.stderr.isatty() and not self._as_json and not self._quiet:
             from rich.console import Console
             from rich.live import Live
 
@@ -93,9 +96,9 @@ class Display(Observer):
                 self._line(text)
             self._next_line = now + self._line_every_s
         if progress.waiting and not self._waiting:
-            self._line(progress.waiting[0].upper() + progress.waiting[1:] + ".")
+            self._line(progress.waiting[0].upper() + progress.waiting[1:] + ".", matters=True)
         elif self._waiting and not progress.waiting:
-            self._line("The server answers again.")
+            self._line("The server answers again.", matters=True)
         self._waiting = progress.waiting
         self._json(
             "progress", state=progress.state, files=_by_state(progress.counts),
@@ -107,14 +110,14 @@ class Display(Observer):
 
     def file_error(self, path: str, state: FileState, reason: str) -> None:
         """Name a file that can't be sent."""
-        self._line(f"{words.path(path)}: {state}: {reason}")
+        self._line(f"{words.path(path)}: {state}: {reason}", matters=True)
         self._json("file_error", path=path_to_text(path), state=state, reason=reason)
 
     def notice(self, kind: str, text: str, **facts: Any) -> None:
         """Show a line; a warning also stays in the live display."""
         if kind == "warning":
             self._trouble = text
-        self._line(f"warning: {text}" if kind == "warning" else text)
+        self._line(f"warning: {text}" if kind == "warning" else text, matters=kind == "warning")
         self._json("progress", notice=text, notice_kind=kind, **facts)
 
     # How it ended
@@ -123,7 +126,7 @@ class Display(Observer):
         """Show how a run ended that reached its goal."""
         self._stop_live()
         for line in summary_lines(summary):
-            self._line(line)
+            self._line(line, matters=True)
         self._json("summary", exit_code=0, message=None, **summary_facts(summary))
 
     def ended(self, error: VlIngestError) -> None:
@@ -135,8 +138,8 @@ class Display(Observer):
 
             summary = summarise(self._ledger, self._job.id)
             facts = summary_facts(summary)
-            self._line(_tally(summary.counts))
-        self._line(f"vl-ingest: {error}")
+            self._line(_tally(summary.counts), matters=True)
+        self._line(f"vl-ingest: {error}", matters=True)
         self._json("summary", exit_code=error.exit_code, message=str(error), **facts)
 
     def _stop_live(self) -> None:
@@ -144,7 +147,10 @@ class Display(Observer):
             self._live.stop()
             self._live = None
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, *, matters: bool = False) -> None:
+        """Show a line; a quiet display only what `matters`."""
+        if self._quiet and not matters:
+            return
         with self._lock:
             try:
                 if self._live is not None:

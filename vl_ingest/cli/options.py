@@ -3,9 +3,10 @@
 Every option is also `VL_INGEST_<OPTION>` in the environment.
 """
 
+import functools
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # both cost time, and --help needs neither
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULTS = Settings()
+VERBOSITY = "vl_ingest.verbosity"  # in click's context
 
 
 class Parsed(click.ParamType[Any]):
@@ -64,8 +66,37 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, **attributes)
 
 
+def verbosity_options(command: F) -> F:
+    """Add `-q` and `-v`; what they come to, `verbosity` tells the command."""
+
+    @functools.wraps(command)
+    def told(*args: Any, verbose: int, quiet: bool, **values: Any) -> Any:
+        click.get_current_context().meta[VERBOSITY] = verbose - quiet
+        if verbose <= 0:
+            return command(*args, **values)
+        from vl_ingest.log import shown
+
+        with shown(verbose):
+            return command(*args, **values)
+
+    added: Any = told
+    for add in (
+        option("-v", "--verbose", count=True, help="Show each receipt; -vv: each request."),
+        option("-q", "--quiet", is_flag=True, help="Show warnings and how it ended, nothing else."),
+    ):
+        added = add(added)
+    return cast("F", added)
+
+
+def verbosity(context: click.Context | None = None) -> int:
+    """Return -1 for `-q`, 1 for `-v`, 2 for `-vv`."""
+    number: int = (context or click.get_current_context()).meta.get(VERBOSITY, 0)
+    return number
+
+
 def ledger_options(command: F) -> F:
     """Add what every command takes."""
+    command = verbosity_options(command)
     for add in (
         option(
             "--config",
@@ -97,6 +128,16 @@ def server_options(command: F) -> F:
             help="The server.",
         ),
     ):
+        command = add(command)
+    return command
+
+
+def log_options(command: F) -> F:
+    """Add what a run takes that can be logged."""
+    for add in (
+        option("--log-size", type=SIZE, default="16MiB", show_default=True, help="Begin a new log after that; five old ones are kept (0: never)."),
+        option("--log-file", metavar="PATH", help="Log what happens to this file, as JSON Lines."),
+    ):  # fmt: skip
         command = add(command)
     return command
 

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,21 @@ from vl_ingest.cli.options import (
     DURATION,
     RATE,
     ledger_options,
+    log_options,
     open_api,
     open_ledger,
     option,
     server_options,
     setting_options,
     settings_from,
+    verbosity,
 )
 from vl_ingest.errors import Interrupted, UsageError, VlIngestError
 
 if TYPE_CHECKING:
     from vl_ingest.context import Control
     from vl_ingest.ledger import Ledger
+    from vl_ingest.observer import Observer
     from vl_ingest.summary import Summary
 
 LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
@@ -48,11 +51,12 @@ stats_option = option(
 @option("--rate", type=RATE, help="With --dry-run: how fast it will go, for the duration (8M: MiB a second).")
 @setting_options
 @stats_option
+@log_options
 @server_options
 @ledger_options
 def run(
     source: str, name: str, new: bool, new_transaction: bool, stats: float, dry_run: bool, rate: int | None, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
-    token_file: str | None, token_command: str | None, **values: Any,
+    token_file: str | None, token_command: str | None, log_file: str | None, log_size: int, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.
 
@@ -75,24 +79,25 @@ def run(
     if rate is not None:
         raise UsageError("--rate is for the duration that --dry-run tells; a run goes as fast as it can.")
     api = open_api(base_url, no_auth, token_file, token_command)
-    with open_ledger(ledger, create=True) as book, _signals() as control:
-        from vl_ingest.cli.display import Display
-
-        with Display(book, as_json=as_json, line_every_s=stats) as display:
-            return _reported(
-                display,
-                lambda: job.run(
-                    book,
-                    api,
-                    source,
-                    name,
-                    settings,
-                    new=new,
-                    new_transaction=new_transaction,
-                    observer=display,
-                    control=control,
-                ),
-            )
+    with (
+        open_ledger(ledger, create=True) as book,
+        _signals() as control,
+        _observer(book, as_json, stats, log_file, log_size) as observer,
+    ):
+        return _reported(
+            observer,
+            lambda: job.run(
+                book,
+                api,
+                source,
+                name,
+                settings,
+                new=new,
+                new_transaction=new_transaction,
+                observer=observer,
+                control=control,
+            ),
+        )
 
 
 @click.command()
@@ -100,11 +105,12 @@ def run(
 @option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
 @setting_options
 @stats_option
+@log_options
 @server_options
 @ledger_options
 def resume(
     job_reference: str | None, source: str | None, stats: float, as_json: bool, ledger: str | None, base_url: str,
-    no_auth: bool, token_file: str | None, token_command: str | None, **values: Any,
+    no_auth: bool, token_file: str | None, token_command: str | None, log_file: str | None, log_size: int, **values: Any,
 ) -> int:  # fmt: skip
     """Continue a job with the settings it had.
 
@@ -123,13 +129,11 @@ def resume(
             raise UsageError("The job's list of files came from standard input: say --files-from again.")
         moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
         api = open_api(base_url if moved else known.base_url, no_auth, token_file, token_command)
-        from vl_ingest.cli.display import Display
-
-        with Display(book, as_json=as_json, line_every_s=stats) as display:
+        with _observer(book, as_json, stats, log_file, log_size) as observer:
             return _reported(
-                display,
+                observer,
                 lambda: job.resume(
-                    book, api, known, settings, source=source, observer=display, control=control
+                    book, api, known, settings, source=source, observer=observer, control=control
                 ),
             )
 
@@ -144,14 +148,39 @@ def _only_unfinished(ledger: "Ledger") -> Any:
     return unfinished[0]
 
 
-def _reported(display: Any, work: Any) -> int:
+@contextmanager
+def _observer(
+    ledger: "Ledger", as_json: bool, line_every_s: float, log_file: str | None, log_size: int
+) -> "Iterator[Observer]":
+    """Give whoever is to be told of the run: the display, and the log where one is wanted."""
+    from vl_ingest.cli.display import Display
+
+    louder = verbosity()
+    with ExitStack() as stack:
+        # Opened before the display: what can't be logged is not begun.
+        display = Display(ledger, as_json=as_json, line_every_s=line_every_s, quiet=louder < 0)
+        observer: Observer = display
+        if log_file is not None or louder > 0:
+            from vl_ingest import log
+            from vl_ingest.observer import Observers
+
+            if log_file is not None:
+                stack.enter_context(
+                    log.log_file(log_file, log_size, lambda text: display.notice("warning", text))
+                )
+            observer = Observers([display, log.LogObserver()])
+        stack.enter_context(display)
+        yield observer
+
+
+def _reported(observer: "Observer", work: Any) -> int:
     """Do the work and show how it ended, also when it ended badly."""
     try:
         summary: Summary = work()
     except VlIngestError as exc:
-        display.ended(exc)
+        observer.ended(exc)
         return exc.exit_code
-    display.finished(summary)
+    observer.finished(summary)
     return 0
 
 
