@@ -40,7 +40,7 @@ class Tokens:
         self._source = source
         self._lifetime = lifetime
         self._lock = threading.Lock()
-        self._skew = timedelta()
+        self.skew: timedelta | None = None  # the server's clock against this one, once an answer has told
         self._token: Token | None = None
         self._made_at = 0.0
         self._accepted = 0
@@ -89,7 +89,7 @@ class Tokens:
         except (ValueError, OverflowError):
             return  # a proxy's odd date teaches nothing
         if moment.tzinfo is not None:
-            self._skew = moment - clock.now()
+            self.skew = moment - clock.now()
 
     def _nearly_over(self) -> bool:
         if self._lifetime is None:
@@ -100,7 +100,7 @@ class Tokens:
         assert self._source is not None  # noqa: S101  # both callers have looked
         number = 1 if self._token is None else self._token.number + 1
         self._made_at = clock.monotonic()
-        return Token(self._source(self._skew), number, after_refusal)
+        return Token(self._source(self.skew or timedelta()), number, after_refusal)
 
 
 def from_key(key: str, secret: str) -> Tokens:

@@ -1,10 +1,9 @@
-"""The database under the ledger: engine, SQLite's peculiarities, and the upgrade to the newest schema.
+"""The database under the ledger: engine, short transactions, and the upgrade to the newest schema.
 
 Every error of the database leaves this module as a `LedgerError` that says what to do.
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,11 +16,11 @@ from filelock import FileLock
 from platformdirs import user_state_path
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from vl_ingest import sqlite
 from vl_ingest.errors import LedgerError
 from vl_ingest.tables import metadata
 
 HEAD = "0003"  # the newest revision in `migrations/`; a test keeps the two equal
-BUSY_TIMEOUT_S = 30.0
 
 
 def default_path() -> Path:
@@ -63,7 +62,7 @@ class Database:
         self._upgraded = upgraded
         self._snapshot = threading.local()
         self.url = to_url(place)
-        self.path = Path(self.url.database) if _is_sqlite_file(self.url) and self.url.database else None
+        self.path = Path(self.url.database) if sqlite.is_file(self.url) and self.url.database else None
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
             if (readonly or not create) and not self.path.exists():
@@ -72,7 +71,7 @@ class Database:
                 with self._told("open"):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._told("open"):
-            self._engine = _engine(_readonly_url(self.path) if readonly and self.path else self.url)
+            self._engine = _engine(sqlite.readonly_url(self.path) if readonly and self.path else self.url)
             if readonly:
                 self._assert_head()
             else:
@@ -124,7 +123,7 @@ class Database:
         """Give the space of deleted rows back to the file system, where the database can."""
         if self.path is not None:
             with self._told("compact"), self._writing, self._engine.connect() as connection:
-                _driver(connection).execute("VACUUM").close()
+                sqlite.driver_of(connection).execute("VACUUM").close()
 
     def damage(self) -> list[str]:
         """Return what SQLite finds broken in the file, in its words; nothing for other databases."""
@@ -134,6 +133,14 @@ class Database:
             rows = connection.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
         return [str(row) for row in rows if row != "ok"]
 
+    def synchronous(self) -> str:
+        """Return how hard SQLite makes sure that a commit is on the disk; nothing to tell of other databases."""
+        if self.path is None:
+            return "as the server has it"
+        with self._told("read"), self._engine.connect() as connection:
+            level = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+        return ("OFF", "NORMAL", "FULL", "EXTRA")[level]
+
     def seal(self) -> None:
         """Make one file of it that needs nothing beside it, not even a folder that can be written to."""
         with self._told("write"), self._writing:
@@ -142,7 +149,7 @@ class Database:
     def _journal(self, mode: str) -> None:
         if self.path is not None:
             with self._engine.connect() as connection:
-                _driver(connection).execute(f"PRAGMA journal_mode = {mode}").close()
+                sqlite.driver_of(connection).execute(f"PRAGMA journal_mode = {mode}").close()
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:
@@ -156,7 +163,7 @@ class Database:
         if self._revision() == HEAD:
             return
         self.locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.locks / "upgrade.lock", timeout=BUSY_TIMEOUT_S):
+        with FileLock(self.locks / "upgrade.lock", timeout=sqlite.BUSY_TIMEOUT_S):
             revision = self._revision()
             if revision == HEAD:
                 return
@@ -177,7 +184,7 @@ class Database:
             with self._engine.connect() as connection:
                 connection.execution_options(vl_ingest_write=True)
                 config.attributes["connection"] = connection
-                with _foreign_keys_off(connection), connection.begin():
+                with sqlite.foreign_keys_off(connection), connection.begin():
                     command.upgrade(config, "head")
                     if self._upgraded is not None:
                         self._upgraded(connection, revision, HEAD)
@@ -260,19 +267,6 @@ def migration_config() -> Any:
     return config
 
 
-def _is_sqlite_file(url: sa.URL) -> bool:
-    database = url.database or ":memory:"
-    return url.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:"))
-
-
-def _readonly_url(path: Path) -> sa.URL:
-    """Return a URL that opens the file to read. Where nobody has it open, SQLite needs no file beside it."""
-    query = {"uri": "true", "mode": "ro"}
-    if not path.with_name(path.name + "-wal").exists():
-        query["immutable"] = "1"
-    return sa.URL.create("sqlite", database=path.as_uri(), query=query)
-
-
 def _newer(ledger: str, revision: str) -> LedgerError:
     return LedgerError(
         f"The ledger {ledger} was made by a newer vl-ingest (schema {revision}, this one knows "
@@ -288,48 +282,9 @@ def _engine(url: sa.URL) -> sa.Engine:
             f"No database driver for {url.render_as_string(hide_password=True)}: {exc}"
         ) from exc
     if url.get_backend_name() == "sqlite":
-        sa.event.listen(engine, "connect", _configure_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+        sa.event.listen(engine, "connect", sqlite.configure)
+        sa.event.listen(engine, "begin", sqlite.begin)
     return engine
-
-
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    """FULL because an intent must survive a power cut."""
-    connection.isolation_level = None  # the driver's own BEGIN comes too late; `_begin_sqlite` says it
-    for pragma in (
-        f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-@contextmanager
-def _foreign_keys_off(connection: sa.Connection) -> Iterator[None]:
-    """Let SQLite rebuild tables that others refer to; it listens only outside a transaction."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        yield
-        return
-    driver.execute("PRAGMA foreign_keys = OFF").close()
-    try:
-        yield
-    finally:
-        driver.execute("PRAGMA foreign_keys = ON").close()
-
-
-def _driver(connection: sa.Connection) -> sqlite3.Connection:
-    """Return SQLite's own connection, for what it does only outside a transaction."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        raise TypeError(f"{driver!r} is no connection of SQLite")
-    return driver
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    """Take the write lock at once where something will be written: a SELECT first would not."""
-    writes = connection.get_execution_options().get("vl_ingest_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _explain(exc: Exception, doing: str, ledger: str) -> str:

@@ -4,6 +4,7 @@
 reached the server decides between "try again" and "unknown". So the connections of urllib3 are extended here.
 """
 
+import os
 from typing import Any
 
 import requests
@@ -29,6 +30,19 @@ class Bearer(AuthBase):
         if self._token is not None:
             request.headers["Authorization"] = f"Bearer {self._token.value}"
         return request
+
+
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names for `url`, without user and password; None: there is none."""
+    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
+    proxy = requests.utils.select_proxy(url, proxies)
+    return None if proxy is None else urllib3.util.parse_url(proxy)._replace(auth=None).url
+
+
+def authorities() -> str:
+    """Return the file or folder of the authorities whose certificates requests trust."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return named or requests.utils.DEFAULT_CA_BUNDLE_PATH
 
 
 class Wire:

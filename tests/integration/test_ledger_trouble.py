@@ -9,7 +9,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from vl_ingest import db
+from vl_ingest import sqlite
 from vl_ingest.cli import command_line
 from vl_ingest.errors import LedgerError
 from world import CLEAN, World
@@ -94,7 +94,7 @@ def test_a_ledger_that_another_program_holds(world: World, monkeypatch: pytest.M
     """A lock that does not go away is waited for, then named."""
     world.pictures(1)
     world.run()
-    monkeypatch.setattr(db, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.2)
     holder = sqlite3.connect(world.ledger_path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:

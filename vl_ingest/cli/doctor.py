@@ -1,0 +1,72 @@
+"""`doctor`: what would trouble a run, before there is one."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from vl_ingest.cli.options import ledger_options, open_api, option, server_options
+
+if TYPE_CHECKING:
+    from vl_ingest.doctor import Finding
+
+
+@click.command()
+@option("--offline", is_flag=True, help="Leave network and server out.")
+@option("--log-file", metavar="PATH", help="The log that a run would write.")
+@server_options
+@ledger_options
+def doctor(
+    offline: bool, log_file: str | None, base_url: str, no_auth: bool, token_file: str | None,
+    token_command: str | None, ledger: str | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Check whether everything is in place for a run.
+
+    Nothing is created, changed or sent, but for one request that changes nothing. Exit code 0: all is well, perhaps
+    with warnings; otherwise that of a run that met the first thing that failed: 2 options, 4 ledger, 5 network,
+    7 refused.
+
+    Example:  vl-ingest doctor --base-url https://vl.example.org
+    """
+    from vl_ingest.db import default_path
+    from vl_ingest.doctor import check_machine, check_server
+
+    place = ledger or default_path()
+
+    def findings() -> "Iterator[Finding]":
+        yield from check_machine(place, log_file)
+        if not offline:
+            yield from check_server(
+                base_url,
+                lambda: open_api(base_url, no_auth, token_file, token_command),
+                _known_dataset(str(place), base_url),
+            )
+
+    found = []
+    for finding in findings():
+        found.append(finding)
+        if as_json:
+            told = {"type": "check", "name": finding.name, "grade": finding.grade, "text": finding.text}
+            click.echo(json.dumps({**told, **finding.facts}))
+        else:
+            click.echo(
+                f"{finding.grade.upper() if finding.exit_code else finding.grade:<9}{finding.name:<15}{finding.text}"
+            )
+    code = next((finding.exit_code for finding in found if finding.exit_code), 0)
+    if as_json:
+        click.echo(json.dumps({"type": "summary", "exit_code": code}))
+    return code
+
+
+def _known_dataset(place: str, base_url: str) -> str | None:
+    """Return the newest dataset that the ledger knows at this server, if the ledger can be read."""
+    from vl_ingest.errors import LedgerError
+    from vl_ingest.ledger import Ledger
+
+    try:
+        with Ledger(place, readonly=True) as book:
+            jobs = [job for job in book.jobs.all() if job.base_url == base_url and job.dataset_id]
+    except LedgerError:
+        return None  # which a check has said already
+    return jobs[-1].dataset_id if jobs else None

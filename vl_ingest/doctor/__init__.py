@@ -1,0 +1,11 @@
+"""Is everything in place for a long run? Each check has a name, a grade and a sentence that says what mends it.
+
+Nothing is created or changed: the ledger is opened to read, folders are asked about and not tried, and the server
+gets one request that changes nothing.
+"""
+
+from vl_ingest.doctor.finding import Finding, Grade
+from vl_ingest.doctor.machine import check_machine
+from vl_ingest.doctor.server import check_server
+
+__all__ = ["Finding", "Grade", "check_machine", "check_server"]

@@ -1,0 +1,135 @@
+"""What a run needs of this machine: the program, the ledger, room on its disk, the log, open files."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from vl_ingest import __version__, words
+from vl_ingest.config import MOST_WORKERS
+from vl_ingest.db import HEAD, OlderSchema, to_url
+from vl_ingest.doctor.finding import Finding, failed, ok, warning
+from vl_ingest.errors import LedgerError, UsageError
+from vl_ingest.ledger import Ledger
+
+LITTLE_BYTES, TOO_LITTLE_BYTES = 1024**3, 50 * 1024**2
+FILES_WANTED = 4 * MOST_WORKERS  # a connection and a file each, the ledger, and some to spare
+PACKAGES = ("sqlalchemy", "requests", "urllib3", "click", "tenacity")
+
+
+def check_machine(place: str | os.PathLike[str], log_file: str | None) -> Iterator[Finding]:
+    """Yield the checks that need no network. `place` is the ledger's path or URL."""
+    yield _program()
+    yield _ledger(place)
+    url = to_url(place)
+    if url.get_backend_name() == "sqlite" and url.database:
+        folder = _existing(Path(url.database).parent)
+        yield _writable("ledger folder", folder, LedgerError)
+        yield _space(folder)
+    if log_file is not None:
+        yield _log(Path(os.path.abspath(log_file)))
+    yield _open_files()
+
+
+def _program() -> Finding:
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    python = platform.python_version()
+    return ok(
+        "program", f"vl-ingest {__version__}, Python {python}, {listed}.",
+        version=__version__, python=python, packages=versions, platform=platform.platform(),
+    )  # fmt: skip
+
+
+def _ledger(place: str | os.PathLike[str]) -> Finding:
+    """Open the ledger to read only, and let the database look for damage."""
+    url = to_url(place)
+    if url.get_backend_name() == "sqlite" and url.database and not os.path.exists(url.database):
+        return ok("ledger", f"There is none yet; the first run makes {url.database}.", path=url.database)
+    try:
+        with Ledger(place, readonly=True) as ledger:
+            damage = ledger.db.damage()
+            jobs = len(ledger.jobs.all())
+            where, sync = str(ledger.db), ledger.db.synchronous()
+    except OlderSchema as exc:
+        return warning("ledger", str(exc))
+    except LedgerError as exc:
+        return failed("ledger", exc)
+    if damage:
+        return failed(
+            "ledger",
+            LedgerError(
+                f"{where} is damaged: {'; '.join(damage)}. Restore it from a copy; until then name another one "
+                "with --ledger."
+            ),
+        )
+    return ok(
+        "ledger", f"{where}: {jobs:,} jobs, schema {HEAD}, undamaged, synchronous {sync}.",
+        path=where, jobs=jobs, schema=HEAD, synchronous=sync,
+    )  # fmt: skip
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that exists: a run makes those between."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageError]) -> Finding:
+    # Asked, not tried: a doctor leaves nothing behind, not even for a moment.
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return ok(name, f"{folder} can be written to.", path=str(folder))
+    return failed(
+        name, error(f"{folder} can't be written to. Have that changed, or name another place."), path=str(folder)
+    )  # fmt: skip
+
+
+def _space(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    text = f"{words.size(free)} free on the disk of {folder}"
+    if free < TOO_LITTLE_BYTES:
+        return failed(
+            "disk space", LedgerError(f"Only {text}: free some, or name another place with --ledger."), free=free
+        )  # fmt: skip
+    if free < LITTLE_BYTES:
+        return warning("disk space", f"Only {text}. A million files want about 500 MiB.", free=free)
+    return ok("disk space", f"{text}.", free=free)
+
+
+def _log(path: Path) -> Finding:
+    """Say whether the log can be written: as a file that is there, or as one in its folder."""
+    if not path.parent.is_dir():
+        return failed(
+            "log",
+            UsageError(f"The folder of {path} does not exist. Make it: a run does not."),
+            path=str(path),
+        )
+    if path.exists() and not os.access(path, os.W_OK):
+        return failed(
+            "log", UsageError(f"{path} can't be written to. Have that changed, or name another file."), path=str(path)
+        )  # fmt: skip
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return failed(
+            "log", UsageError(f"{path.parent} can't be written to, and a log begins new files there."), path=str(path)
+        )  # fmt: skip
+    return ok("log", f"{path} can be written.", path=str(path))
+
+
+def _open_files() -> Finding:
+    if sys.platform == "win32":
+        return ok("open files", "This system sets no limit.")
+    import resource
+
+    limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return ok("open files", "No limit.")
+    if limit < FILES_WANTED:
+        return warning(
+            "open files",
+            f"A process may open only {limit} files. `ulimit -n {FILES_WANTED}` allows for every worker; or keep "
+            "them few: `--workers 8`.",
+            limit=limit,
+        )
+    return ok("open files", f"A process may open {limit:,} files.", limit=limit)

@@ -1,0 +1,164 @@
+"""What a run needs of the network and the server; a request that changes nothing is all that is sent."""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from vl_ingest import clock
+from vl_ingest.api import Api
+from vl_ingest.doctor.finding import Finding, failed, ok, warning
+from vl_ingest.errors import (
+    CredentialsRefused,
+    Denied,
+    GaveUp,
+    Refused,
+    RequestError,
+    UsageError,
+)
+from vl_ingest.wire import authorities, proxy_of
+
+NO_DATASET = "00000000-0000-0000-0000-000000000000"  # asked for where the ledger knows none
+CONNECT_TIMEOUT_S = 10.0
+DAYS_LEFT = 14
+CLOCK_OFF_S = 30.0
+
+
+def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | None) -> Iterator[Finding]:
+    """Yield the checks from the name of the server to its answer, and end where the next can't be made.
+
+    `open_api` is called for the last; `dataset_id` is one that the server should know, if there is one.
+    """
+    parts = urlsplit(base_url)
+    host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+    proxy = proxy_of(base_url)
+    if proxy is not None:
+        yield ok("proxy", f"Requests to {host} go through {proxy}.", proxy=proxy)
+    else:
+        yield ok("proxy", "None in effect.", proxy=None)
+        found = _dns(host, port)
+        yield found
+        if found.exit_code:
+            return
+        found = _connection(base_url, host, port, secure=parts.scheme == "https")
+        yield found
+        if found.exit_code:
+            return
+    try:
+        api = open_api()
+    except (UsageError, Refused) as exc:
+        yield failed("credentials", exc)
+        return
+    yield _credentials(api, dataset_id)
+    yield _clock(api)
+
+
+def _dns(host: str, port: int) -> Finding:
+    try:
+        addresses = sorted(
+            {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        )
+    except (OSError, UnicodeError) as exc:
+        return failed(
+            "DNS", GaveUp(f"{host} has no address: {exc}. Check the name (--base-url) and the network.")
+        )
+    return ok("DNS", f"{host} is {', '.join(addresses[:3])}.", addresses=addresses)
+
+
+def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Finding:
+    """Connect, and look at the certificate."""
+    name = "TLS" if secure else "TCP"
+    try:
+        with socket.create_connection((host, port), CONNECT_TIMEOUT_S) as plain:
+            if not secure:
+                return _unencrypted(base_url, host)
+            with _tls().wrap_socket(plain, server_hostname=host) as connection:
+                certificate, version = connection.getpeercert() or {}, connection.version()
+    except ssl.SSLCertVerificationError as exc:
+        return failed(
+            name,
+            Refused(
+                f"The certificate of {host} can't be trusted: {exc.verify_message}. If it is your own, name its "
+                "authority in REQUESTS_CA_BUNDLE."
+            ),
+        )
+    except OSError as exc:
+        return failed(
+            name,
+            GaveUp(
+                f"{host} port {port} can't be reached: {exc}. Check the address, the network, a firewall."
+            ),
+        )
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+    days = (ends - clock.now()).days
+    text = f"{version}; the certificate holds for {days} days, until {ends:%Y-%m-%d}"
+    if days < DAYS_LEFT:
+        return warning(name, f"{text}. Have it renewed in time.", days_left=days)
+    return ok(name, f"{text}.", days_left=days)
+
+
+def _unencrypted(base_url: str, host: str) -> Finding:
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return ok("TCP", f"{base_url} takes connections.")
+    return warning(
+        "TCP", f"{base_url} takes connections, but they are not encrypted: https keeps tokens secret."
+    )
+
+
+def _tls() -> ssl.SSLContext:
+    """Return what requests are made with: the same authorities."""
+    place = authorities()
+    if os.path.isdir(place):
+        return ssl.create_default_context(capath=place)
+    return ssl.create_default_context(cafile=place)
+
+
+def _credentials(api: Api, dataset_id: str | None) -> Finding:
+    """Ask for the status of a dataset; that changes nothing, and the server must know who asks."""
+    name = "credentials"
+    token = api.tokens.current()
+    way = "without credentials" if token is None else "with credentials"
+    try:
+        status = api.dataset_status(dataset_id or NO_DATASET)
+    except CredentialsRefused as exc:
+        what = "wants credentials" if token is None else "refuses the credentials"
+        mend = (
+            f"The server {what}: {exc.detail}. Check VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, "
+            "VISUAL_LAYER_TOKEN, --token-file or --token-command."
+        )
+        return failed(name, Refused(mend))
+    except Denied as exc:
+        return _denied(name, exc, way, dataset_id)
+    except Refused as exc:
+        return failed(name, exc)
+    except RequestError as exc:
+        return failed(
+            name, GaveUp(f"The server does not answer as it should: {exc}. Check --base-url; try later.")
+        )
+    return ok(name, f"The server answers {way}: dataset {dataset_id} is {status.word}.", status=status.word)
+
+
+def _denied(name: str, exc: Denied, way: str, dataset_id: str | None) -> Finding:
+    """Return what it means that the server knows us, but no such dataset."""
+    if exc.http_status == 403:
+        return failed(name, Refused(f"The account may not do that: {exc.detail}. Have that changed."))
+    if dataset_id is None:
+        return ok(name, f"The server answers {way} (asked for a dataset that can't exist).")
+    return warning(name, f"The server answers {way}, but does not know dataset {dataset_id}: {exc.detail}.")
+
+
+def _clock(api: Api) -> Finding:
+    skew = api.tokens.skew
+    if skew is None:
+        return warning("clock", "The server's answer has no date to compare with.")
+    off = skew.total_seconds()
+    where = f"This clock is {abs(off):.0f} s {'behind' if off > 0 else 'ahead of'} the server's"
+    if abs(off) > CLOCK_OFF_S:
+        return warning(
+            "clock",
+            f"{where}. Tokens are made by the server's time, so a run works; set the clock all the same.",
+            off_s=round(off),
+        )
+    return ok("clock", f"{where}." if abs(off) >= 2 else "As the server's.", off_s=round(off))

@@ -1,0 +1,63 @@
+"""SQLite's peculiarities: how its files are opened, what each connection is told, and when it locks."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+BUSY_TIMEOUT_S = 30.0
+
+
+def is_file(url: sa.URL) -> bool:
+    """Say whether the URL names a file of SQLite."""
+    database = url.database or ":memory:"
+    return url.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:"))
+
+
+def readonly_url(path: Path) -> sa.URL:
+    """Return a URL that opens the file to read. Where nobody has it open, SQLite needs no file beside it."""
+    query = {"uri": "true", "mode": "ro"}
+    if not path.with_name(path.name + "-wal").exists():
+        query["immutable"] = "1"
+    return sa.URL.create("sqlite", database=path.as_uri(), query=query)
+
+
+def configure(connection: sqlite3.Connection, _record: object) -> None:
+    """Set up a connection; FULL because an intent must survive a power cut."""
+    connection.isolation_level = None  # the driver's own BEGIN comes too late; `begin` says it
+    for pragma in (
+        f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def begin(connection: sa.Connection) -> None:
+    """Take the write lock at once where something will be written: a SELECT first would not."""
+    writes = connection.get_execution_options().get("vl_ingest_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def foreign_keys_off(connection: sa.Connection) -> Iterator[None]:
+    """Let SQLite rebuild tables that others refer to; it listens only outside a transaction."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF").close()
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON").close()
+
+
+def driver_of(connection: sa.Connection) -> sqlite3.Connection:
+    """Return SQLite's own connection, for what it does only outside a transaction."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"{driver!r} is no connection of SQLite")
+    return driver
