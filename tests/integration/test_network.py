@@ -150,3 +150,43 @@ def test_a_clock_that_was_set_back_makes_nobody_wait(world: World) -> None:
     world.cli("waive", "job", "--all")
     assert world.run().code == 0
     world.check_promises()
+
+
+def test_the_doctor_looks_at_the_certificate(
+    world: World, secure_url: str, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that can't be trusted is 7; a trusted one has days left."""
+    ended = world.cli("doctor", "--base-url", secure_url, "--json")
+    assert ended.code == 7
+    assert "REQUESTS_CA_BUNDLE" in ended.lines[-2]["text"]
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    ended = world.cli("doctor", "--base-url", secure_url, "--json")
+    assert ended.code == 0
+    assert next(line for line in ended.lines if line.get("name") == "TLS")["days_left"] > 14
+
+
+def test_the_doctor_names_the_proxy_without_its_password(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests go through it, so neither name nor address of the server are looked at from here."""
+    monkeypatch.setenv("http_proxy", world.box.url.replace("://", "://user:password@"))
+    with world.box.offline():
+        ended = world.cli("doctor", "--base-url", "http://server.invalid", "--json")
+    assert ended.code == 5
+    names = {line["name"]: line for line in ended.lines if line["type"] == "check"}
+    assert names["proxy"]["proxy"] == world.box.url
+    assert "password" not in ended.out + ended.err
+    assert "DNS" not in names
+
+
+def test_the_doctor_compares_the_clocks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is an hour ahead is a warning: tokens are made by the server's time."""
+    real_now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: real_now() + timedelta(hours=1))
+    ended = world.cli("doctor", "--base-url", world.box.url, "--json")
+    assert ended.code == 0
+    finding = next(line for line in ended.lines if line.get("name") == "clock")
+    assert finding["grade"] == "warning"
+    assert "ahead" in finding["text"]
+    assert -3605 < finding["off_s"] < -3595

@@ -123,9 +123,9 @@ def _lines(plan: "Preview", rate: int | None) -> "Iterator[str]":
     if plan.settled:
         yield f"  done already  {files_text(plan.settled)}"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
-    requests = "1 request" if plan.batches == 1 else f"{plan.batches:,} requests"
-    yield f"  batches       {requests} or a few more (the last ones are cut smaller)"
     if plan.files:
+        requests = "1 request" if plan.batches == 1 else f"{plan.batches:,} requests"
+        yield f"  batches       {requests} or a few more (the last ones are cut smaller)"
         speed, whose = _rate(plan, rate)
         origin = {
             "given": "",
