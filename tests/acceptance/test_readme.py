@@ -80,6 +80,22 @@ def test_each_exit_code_is_listed() -> None:
     assert listed == {kind.exit_code for kind in classes} | {0, 129, 130, 143}
 
 
+def test_the_plan_shown_is_what_a_dry_run_prints(world: World) -> None:
+    """The folder of the example, planned: the same lines, but for where it lies and how fast it is."""
+    world.picture("photo.png", 1)
+    world.picture("trip/photo.png", 2)
+    world.picture("trip/p.png", 3).rename(world.folder / "trip" / "beach.jpg")
+    for name in ("a", "b", "c"):
+        (world.folder / f"{name}.mov").write_bytes(b"\0\0\0\x20ftypqt  " + bytes(8 * 1024**2))
+    (world.folder / "trip" / "half.mp4").touch()
+    (world.folder / ".hidden").touch()
+    (world.folder / "notes.txt").touch()
+    shown = next(text for language, text in BLOCKS if language == "text" and text.startswith("Plan for"))
+    ended = world.cli("run", str(world.folder), "--name", "holidays", "--dry-run")
+    assert ended.code == 3
+    assert ended.out.replace(str(world.folder), "/home/ann/photos") == shown
+
+
 def test_the_commands_after_a_bad_file_work(world: World) -> None:
     """retry, waive and resume as the page writes them."""
     world.pictures(3)

@@ -197,6 +197,13 @@ def test_credentials_that_contradict_each_other(world: World) -> None:
     assert _grades(ended)["credentials"] == "failed"
 
 
+def test_a_token_that_is_not_to_be_had(world: World) -> None:
+    """A run would end with 7."""
+    ended = _doctor(world, "--token-file", str(world.place / "nowhere"))
+    assert ended.code == ended.summary["exit_code"] == 7
+    assert "Can't read a token" in _finding(ended, "credentials")["text"]
+
+
 def test_the_dataset_of_a_job_is_asked_for(world: World) -> None:
     """Where the ledger knows one, its status is the better proof."""
     world.pictures(1)

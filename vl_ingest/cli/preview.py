@@ -130,9 +130,9 @@ def _lines(plan: "Preview", rate: int | None) -> "Iterator[str]":
         origin = {
             "given": "",
             "measured": f", as run {plan.pace.run_id} of job {plan.pace.job_id} went" if plan.pace else "",
-            "assumed": " (a guess: nothing has been measured; `--rate` says better)",
+            "assumed": " (a guess, as nothing has been measured; `--rate` says better)",
         }[whose]
-        yield f"  sending       {words.duration(plan.size_bytes / speed)} at {words.size(speed)}/s{origin}"
+        yield f"  takes         {words.duration(plan.size_bytes / speed)} at {words.size(speed)}/s{origin}"
     if plan.renamed:
         yield f"  renamed       {files_text(plan.renamed)} with the name of another one:"
         yield from (f"    {words.path(path)} is sent as {name}" for path, name in plan.clashes)

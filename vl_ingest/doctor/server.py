@@ -48,10 +48,11 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
             return
     try:
         api = open_api()
+        token = api.tokens.current()
     except (UsageError, Refused) as exc:
         yield failed("credentials", exc)
         return
-    yield _credentials(api, dataset_id)
+    yield _credentials(api, token is not None, dataset_id)
     yield _clock(api)
 
 
@@ -115,15 +116,14 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=place)
 
 
-def _credentials(api: Api, dataset_id: str | None) -> Finding:
+def _credentials(api: Api, has_token: bool, dataset_id: str | None) -> Finding:
     """Ask for the status of a dataset; that changes nothing, and the server must know who asks."""
     name = "credentials"
-    token = api.tokens.current()
-    way = "without credentials" if token is None else "with credentials"
+    way = "with credentials" if has_token else "without credentials"
     try:
         status = api.dataset_status(dataset_id or NO_DATASET)
     except CredentialsRefused as exc:
-        what = "wants credentials" if token is None else "refuses the credentials"
+        what = "refuses the credentials" if has_token else "wants credentials"
         mend = (
             f"The server {what}: {exc.detail}. Check VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, "
             "VISUAL_LAYER_TOKEN, --token-file or --token-command."
