@@ -67,17 +67,6 @@ def parse_size(text: str) -> int:
     return int(float(number) * thousand ** "kmgt".index(prefix) * thousand) if prefix else int(float(number))
 
 
-def parse_rate(text: str) -> int:
-    """Return the bytes a second that `8M`, `1.5MiB` or `8M/s` mean. Raises `UsageError` for anything else."""
-    try:
-        rate = parse_size(text.strip().removesuffix("/s"))
-    except UsageError as exc:
-        raise UsageError(f"{text!r} is not a rate. Write for example 8M, 1.5MiB or 500k, a second.") from exc
-    if not rate:
-        raise UsageError(f"{text!r} is no speed at all. Write for example 8M, 1.5MiB or 500k, a second.")
-    return rate
-
-
 def parse_duration(text: str) -> float:
     """Return the seconds that `90`, `90s`, `15m`, `6h` or `2d` mean. Raises `UsageError` for anything else."""
     match = _DURATION.fullmatch(text.strip())

@@ -9,7 +9,7 @@ from itertools import islice
 
 from vl_ingest.config import Settings
 from vl_ingest.ledger import Ledger
-from vl_ingest.ledger.audit import Pace
+from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
 from vl_ingest.model import TRIGGERED, WAIVABLE, Facts, FileRow, FileState, Found, Job, OnRejected, OnUnknown
 from vl_ingest.naming import path_to_text, plain_name
@@ -48,7 +48,7 @@ class Preview:
         doubts: what -> how many files.
         renamed: files whose plain name another one has; the first few with the name they would get in `clashes`.
         unread: folders that can't be read.
-        pace: how fast an earlier run was, if there was one.
+        earlier: how fast an earlier run was, if there was one.
 
     """
 
@@ -66,7 +66,7 @@ class Preview:
     clashes: list[tuple[str, str]] = field(default_factory=list)
     left_out: "Counter[str]" = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
-    pace: Pace | None = None
+    earlier: Throughput | None = None
 
     def holds(self, settings: Settings) -> bool:
         """Say whether a run would end without processing, as far as can be seen from here."""
@@ -121,7 +121,7 @@ class Previewer:
             counts = self._ledger.files.counts(plan.job.id)
             plan.gone = sum(counts[state] - seen[state] for state in self._leaves())
         if self._ledger is not None:
-            plan.pace = self._ledger.audit.pace(self._base_url)
+            plan.earlier = self._ledger.audit.throughput(self._base_url)
 
     def _once(self, scanner: Scanner, names: Names) -> Iterator[Found]:
         for item in scanner.found():

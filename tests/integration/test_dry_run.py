@@ -146,6 +146,8 @@ def test_the_duration_is_that_of_a_rate(world: World) -> None:
     plan = _plan(world, "--rate", "2M")
     assert (plan["duration_s"], plan["bytes_per_s"], plan["rate_is"]) == (4.0, 2 * 1024**2, "given")
     assert _plan(world)["rate_is"] == "assumed"
+    limited = _plan(world, "--bwlimit", "1M")
+    assert (limited["duration_s"], limited["rate_is"]) == (8.0, "limited")
 
 
 def test_an_earlier_run_lends_its_rate(world: World) -> None:

@@ -17,13 +17,12 @@ from vl_ingest.config import (
     Settings,
     normalise_base_url,
     parse_duration,
-    parse_rate,
     parse_size,
     parse_workers,
 )
 from vl_ingest.errors import UsageError, VlIngestError
 from vl_ingest.model import OnRejected, OnUnknown
-from vl_ingest.pace import parse_bwlimit
+from vl_ingest.pace import parse_bwlimit, parse_rate
 
 if TYPE_CHECKING:  # both cost time, and --help needs neither
     from vl_ingest.api import Api

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vl_ingest import words
+from vl_ingest import clock, words
 from vl_ingest.errors import FilesHeld, UsageError
 from vl_ingest.naming import files_text, path_to_text
 
@@ -23,7 +23,7 @@ NAMED = 20  # doubtful files that people are told by name; with --json it is all
 
 def dry_run(
     source: str, name: str, settings: "Settings", *, base_url: str, new: bool, new_transaction: bool,
-    place: str | None, rate: int | None, as_json: bool,
+    place: str | None, rate: float | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
     from vl_ingest.job import real_folder
@@ -48,7 +48,7 @@ def dry_run(
     if as_json:
         click.echo(json.dumps(_facts(plan, settings, name, folder, base_url, rate)))
     else:
-        for line in _lines(plan, rate):
+        for line in _lines(plan, settings, rate):
             click.echo(line)
     if not plan.found and not plan.gone and plan.job is None:
         raise UsageError(
@@ -91,10 +91,14 @@ def _progress(*, shown: bool) -> "Iterator[Callable[[Preview], None]]":
         yield lambda _plan: None
         return
     from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
 
-    with Console(stderr=True).status("Looking at the files ...") as status:
-        yield lambda plan: status.update(
-            f"Looking at the files: {plan.found:,} so far, {words.size(plan.found_bytes)}"
+    console, spinner = Console(stderr=True), Spinner("dots", "Looking at the files ...")
+    # What is printed meanwhile goes above it on a terminal, and into a file otherwise.
+    with Live(spinner, console=console, transient=True, redirect_stdout=sys.stdout.isatty()):
+        yield lambda plan: spinner.update(
+            text=f"Looking at the files: {plan.found:,} so far, {words.size(plan.found_bytes)}"
         )
 
 
@@ -104,18 +108,22 @@ def _told(doubt: "Doubt") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rate(plan: "Preview", rate: int | None) -> tuple[float, str]:
-    """Return bytes a second, and whose figure that is."""
+def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[float, str]:
+    """Return bytes a second, and whose figure that is; --bwlimit is as it stands at this hour."""
+    from vl_ingest.pace import Timetable
     from vl_ingest.preview import ASSUMED_BYTES_PER_S
 
-    if rate is not None:
-        return rate, "given"
-    if plan.pace is not None:
-        return plan.pace.bytes_per_s, "measured"
-    return ASSUMED_BYTES_PER_S, "assumed"
+    limit = Timetable(settings.bwlimit).rate(clock.local())
+    if given is not None:
+        rate, whose = given, "given"
+    elif plan.earlier is not None:
+        rate, whose = plan.earlier.bytes_per_s, "measured"
+    else:
+        rate, whose = ASSUMED_BYTES_PER_S, "assumed"
+    return (rate, whose) if limit is None or rate <= limit else (limit, "limited")
 
 
-def _lines(plan: "Preview", rate: int | None) -> "Iterator[str]":
+def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterator[str]":
     """Return the plan for people."""
     if plan.job is not None:
         yield f"  continues     job {plan.job.id}, {plan.job.state}"
@@ -126,10 +134,13 @@ def _lines(plan: "Preview", rate: int | None) -> "Iterator[str]":
     if plan.files:
         requests = "1 request" if plan.batches == 1 else f"{plan.batches:,} requests"
         yield f"  batches       {requests} or a few more (the last ones are cut smaller)"
-        speed, whose = _rate(plan, rate)
+        speed, whose = _rate(plan, settings, rate)
         origin = {
             "given": "",
-            "measured": f", as run {plan.pace.run_id} of job {plan.pace.job_id} went" if plan.pace else "",
+            "limited": ", which is --bwlimit at this hour",
+            "measured": f", as run {plan.earlier.run_id} of job {plan.earlier.job_id} went"
+            if plan.earlier
+            else "",
             "assumed": " (a guess, as nothing has been measured; `--rate` says better)",
         }[whose]
         yield f"  takes         {words.duration(plan.size_bytes / speed)} at {words.size(speed)}/s{origin}"
@@ -150,10 +161,10 @@ def _lines(plan: "Preview", rate: int | None) -> "Iterator[str]":
 
 
 def _facts(
-    plan: "Preview", settings: "Settings", name: str, source: str, base_url: str, rate: int | None
+    plan: "Preview", settings: "Settings", name: str, source: str, base_url: str, rate: float | None
 ) -> dict[str, Any]:
     """Return the plan for programs."""
-    speed, whose = _rate(plan, rate)
+    speed, whose = _rate(plan, settings, rate)
     return {
         "type": "plan", "job": plan.job and plan.job.id, "state": plan.job and plan.job.state, "name": name,
         "source": path_to_text(source), "base_url": base_url, "found": plan.found, "found_bytes": plan.found_bytes,

@@ -55,7 +55,7 @@ stats_option = option(
 @server_options
 @ledger_options
 def run(
-    source: str, name: str, new: bool, new_transaction: bool, stats: float, dry_run: bool, rate: int | None, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
+    source: str, name: str, new: bool, new_transaction: bool, stats: float, dry_run: bool, rate: float | None, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
     token_file: str | None, token_command: str | None, log_file: str | None, log_size: int, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.

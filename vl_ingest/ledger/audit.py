@@ -16,7 +16,7 @@ _SENT = (attempts.c.batch_id == batches.c.id) & (attempts.c.outcome == AttemptOu
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """How fast a run has sent, from its first intent to its last receipt, its waiting included."""
 
     job_id: str
@@ -77,7 +77,7 @@ class Audit:
         """Yield a job's runs in order."""
         yield from self._rows(sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.id))
 
-    def pace(self, base_url: str) -> Pace | None:
+    def throughput(self, base_url: str) -> Throughput | None:
         """Return how fast the newest run went that sent for `AT_LEAST_S` or longer to this server."""
         moved = sa.func.sum(batches.c.size_bytes).label("size_bytes")
         begun, ended = sa.func.min(batches.c.created_at), sa.func.max(batches.c.ended_at)
@@ -91,7 +91,7 @@ class Audit:
         for row in self._rows(query):
             seconds = (row.ended - row.begun).total_seconds()
             if seconds >= AT_LEAST_S:
-                return Pace(row.job_id, row.run_id, row.size_bytes / seconds)
+                return Throughput(row.job_id, row.run_id, row.size_bytes / seconds)
         return None
 
     def _rows(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
