@@ -43,6 +43,8 @@ LAYERS = [
     {"job", "decide", "rehash", "retention"},
     {"cli.configfile", "cli.display", "cli.preview", "cli.crash"},
     {"cli.options"},
+    {"cli.run", "cli.look", "cli.decide", "cli.proof", "cli.report", "cli.sandbox", "cli.doctor"},
+    {"cli.demo", "cli.config"},
     {"cli"},
     {"__main__"},
 ]
