@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from vl_ingest import __version__
-from vl_ingest.cli import config, decide, demo, look, proof, report, run, sandbox
+from vl_ingest.cli import auth, completion, config, decide, demo, look, proof, report, run, sandbox
 from vl_ingest.errors import VlIngestError
 
 INTERRUPTED = 130
@@ -28,7 +28,7 @@ def cli() -> None:
 
 for command in (
     run.run, run.resume, look.status, look.jobs, look.files, proof.events, decide.retry, decide.waive,
-    decide.settle, decide.stop, decide.cancel, report.report, proof.verify, proof.export, config.config, sandbox.sandbox, demo.demo,
+    decide.settle, decide.stop, decide.cancel, report.report, proof.verify, proof.export, config.config, auth.auth, completion.completion, sandbox.sandbox, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)
 look.jobs.add_command(proof.prune)

@@ -17,6 +17,7 @@ from vl_ingest.cli.options import (
     open_api,
     open_ledger,
     option,
+    optional_job_argument,
     server_options,
     setting_options,
     settings_from,
@@ -49,7 +50,7 @@ stats_option = option(
 @ledger_options
 def run(
     source: str, name: str, new: bool, new_transaction: bool, stats: float, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
-    token_file: str | None, token_command: str | None, **values: Any,
+    token_file: str | None, token_command: str | None, credentials_file: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.
 
@@ -62,7 +63,7 @@ def run(
     from vl_ingest import job
 
     settings = settings_from(values)
-    api = open_api(base_url, no_auth, token_file, token_command)
+    api = open_api(base_url, no_auth, token_file, token_command, credentials_file)
     with open_ledger(ledger, create=True) as book, _signals() as control:
         from vl_ingest.cli.display import Display
 
@@ -84,7 +85,7 @@ def run(
 
 
 @click.command()
-@click.argument("job_reference", metavar="[JOB]", required=False)
+@optional_job_argument
 @option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
 @setting_options
 @stats_option
@@ -92,7 +93,7 @@ def run(
 @ledger_options
 def resume(
     job_reference: str | None, source: str | None, stats: float, as_json: bool, ledger: str | None, base_url: str,
-    no_auth: bool, token_file: str | None, token_command: str | None, **values: Any,
+    no_auth: bool, token_file: str | None, token_command: str | None, credentials_file: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Continue a job with the settings it had.
 
@@ -110,7 +111,9 @@ def resume(
         if settings.files_from == "-" and not values["files_from"]:
             raise UsageError("The job's list of files came from standard input: say --files-from again.")
         moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
-        api = open_api(base_url if moved else known.base_url, no_auth, token_file, token_command)
+        api = open_api(
+            base_url if moved else known.base_url, no_auth, token_file, token_command, credentials_file
+        )
         from vl_ingest.cli.display import Display
 
         with Display(book, as_json=as_json, line_every_s=stats) as display:
