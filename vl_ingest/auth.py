@@ -1,21 +1,20 @@
-"""Where the bearer token comes from: a key and its secret, a ready-made token, a file, a command, or nowhere.
+"""Bearer tokens: made from a key and its secret, read from a file, or printed by a command.
 
 A token that the server refuses (401) is replaced once, for all workers together; only a refusal of a token
 that was made after a refusal is final.
 """
 
-import os
 import shlex
 import subprocess
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
 from vl_ingest import clock
-from vl_ingest.errors import CredentialsRefused, Refused, UsageError
+from vl_ingest.errors import CredentialsRefused, Refused
 
 LIFETIME = timedelta(minutes=10)  # as in the vendor's sample
 RENEW_BEFORE = timedelta(minutes=2)
@@ -127,7 +126,7 @@ def from_file(path: str) -> Tokens:
                 token = file.read().strip()
         except (OSError, UnicodeError) as exc:
             raise Refused(f"Can't read a token from {path}: {exc}. Mend the file and run again.") from exc
-        return _checked(token, path)
+        return checked(token, path)
 
     return Tokens(read)
 
@@ -142,46 +141,12 @@ def from_command(command: str) -> Tokens:
             )
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             raise Refused(f"The token command gave no token: {exc}. Mend it and run again.") from exc
-        return _checked(done.stdout.strip(), "the token command")
+        return checked(done.stdout.strip(), "the token command")
 
     return Tokens(ask)
 
 
-def from_environment(
-    environ: Mapping[str, str] = os.environ,
-    *,
-    no_auth: bool = False,
-    token_file: str | None = None,
-    token_command: str | None = None,
-) -> Tokens:
-    """Return the tokens that the options and the environment ask for; none of them: no header is sent.
-
-    The options come first, then VISUAL_LAYER_API_KEY with VISUAL_LAYER_API_SECRET, then
-    VISUAL_LAYER_TOKEN. Raises `UsageError` where they contradict each other.
-    """
-    if sum(map(bool, (token_file, token_command, no_auth))) > 1:
-        raise UsageError("Give one of --token-file, --token-command and --no-auth.")
-    if token_command is not None and not token_command.strip():
-        raise UsageError("--token-command is empty.")
-    if no_auth:
-        return Tokens(None)
-    if token_file:
-        return from_file(token_file)
-    if token_command:
-        return from_command(token_command)
-    key, secret = environ.get("VISUAL_LAYER_API_KEY"), environ.get("VISUAL_LAYER_API_SECRET")
-    if bool(key) != bool(secret):
-        raise UsageError("Set both VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or neither.")
-    if key and secret:
-        return from_key(key, secret)
-    ready = environ.get("VISUAL_LAYER_TOKEN")
-    if ready:
-        token = _checked(ready.strip(), "VISUAL_LAYER_TOKEN")
-        return Tokens(lambda _skew: token)
-    return Tokens(None)
-
-
-def _checked(token: str, origin: str) -> str:
+def checked(token: str, origin: str) -> str:
     """Return `token` if it can stand in a header; never show it."""
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise Refused(f"{origin} holds no token: one line of printable ASCII without spaces is wanted.")

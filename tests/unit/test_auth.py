@@ -19,10 +19,10 @@ from vl_ingest.auth import (
     RENEW_BEFORE,
     Tokens,
     from_command,
-    from_environment,
     from_file,
     from_key,
 )
+from vl_ingest.credentials import find
 from vl_ingest.errors import CredentialsRefused, Refused, UsageError
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 750_000, tzinfo=UTC)  # three quarters of a second past noon
@@ -41,6 +41,11 @@ def claims(token: str) -> dict[str, Any]:
     """Return what a token claims, once its signature has been checked; its times are not."""
     unchecked = {"verify_exp": False, "verify_iat": False}
     return jwt.decode(token, SECRET, algorithms=["HS256"], options=unchecked)  # type: ignore[arg-type]  # a dict will do
+
+
+def from_environment(environ: dict[str, str], **options: Any) -> Tokens:
+    """Return the tokens that are found."""
+    return find(environ, **options).tokens
 
 
 def refusal(number: int) -> CredentialsRefused:
@@ -270,7 +275,9 @@ def test_half_a_key_is_refused(missing: str, others: dict[str, str]) -> None:
 
 def test_a_token_file_and_a_token_command_contradict_each_other() -> None:
     """Two origins of one token are refused, by the names of the options."""
-    with pytest.raises(UsageError, match="Give one of --token-file, --token-command and --no-auth"):
+    with pytest.raises(
+        UsageError, match="Give one of --token-file, --token-command, --credentials-file and --no-auth"
+    ):
         from_environment({}, token_file="a", token_command="b")
 
 

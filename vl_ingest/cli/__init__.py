@@ -11,7 +11,19 @@ from collections.abc import Sequence
 import click
 
 from vl_ingest import __version__
-from vl_ingest.cli import config, decide, demo, doctor, look, proof, report, run, sandbox
+from vl_ingest.cli import (
+    auth,
+    completion,
+    config,
+    decide,
+    demo,
+    doctor,
+    look,
+    proof,
+    report,
+    run,
+    sandbox,
+)
 from vl_ingest.cli.options import verbosity
 from vl_ingest.errors import VlIngestError
 
@@ -31,7 +43,7 @@ def cli() -> None:
 for command in (
     run.run, run.resume, look.status, look.jobs, look.files, proof.events, decide.retry, decide.waive,
     decide.settle, decide.stop, decide.cancel, report.report, proof.verify, proof.export, doctor.doctor,
-    config.config, sandbox.sandbox, demo.demo,
+    config.config, auth.auth, completion.completion, sandbox.sandbox, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)
 look.jobs.add_command(proof.prune)

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from vl_ingest.cli.options import DURATION, ledger_options, open_ledger, option
+from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_ledger, option
 from vl_ingest.errors import UsageError
 from vl_ingest.naming import files_text
 
@@ -28,7 +28,7 @@ def _said(as_json: bool, job_id: str, text: str, **facts: object) -> None:
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @ledger_options
 def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
     """Try files again that could not be sent.
@@ -51,7 +51,7 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
 @option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
 @ledger_options
@@ -91,7 +91,7 @@ def waive(
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @click.option("--began", "word", flag_value="began", help="Processing has begun.")
 @click.option("--not-begun", "word", flag_value="not-begun", help="Processing has not begun.")
 @click.option("--delivered", "word", flag_value="delivered", help="The unknown files have arrived.")
@@ -122,7 +122,7 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @patience
 @ledger_options
 def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @patience
 @ledger_options
 def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @ledger_options
 def doctor(
     offline: bool, log_file: str | None, base_url: str, no_auth: bool, token_file: str | None,
-    token_command: str | None, ledger: str | None, as_json: bool,
+    token_command: str | None, credentials_file: str | None, ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check whether everything is in place for a run.
 
@@ -39,7 +39,7 @@ def doctor(
         if not offline:
             yield from check_server(
                 base_url,
-                lambda: open_api(base_url, no_auth, token_file, token_command),
+                lambda: open_api(base_url, no_auth, token_file, token_command, credentials_file),
                 _known_dataset(str(place), base_url),
             )
 

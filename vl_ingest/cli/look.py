@@ -11,7 +11,14 @@ import click
 
 from vl_ingest import clock, words
 from vl_ingest.cli.display import Rate, summary_facts
-from vl_ingest.cli.options import DURATION, ledger_options, open_ledger, option
+from vl_ingest.cli.options import (
+    DURATION,
+    job_argument,
+    ledger_options,
+    open_ledger,
+    option,
+    optional_job_argument,
+)
 from vl_ingest.errors import UsageError
 from vl_ingest.model import FINISHED, FileState
 
@@ -24,7 +31,7 @@ STATES = [str(state) for state in FileState]
 
 
 @click.command()
-@click.argument("job_reference", metavar="[JOB]", required=False)
+@optional_job_argument
 @option("--watch", is_flag=True, help="Go on until the job is over.")
 @option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch looks.")
 @ledger_options
@@ -150,7 +157,7 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only files in this state.")
 @ledger_options
 def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
 from vl_ingest.config import (
     CLOUD_URL,
@@ -65,6 +66,10 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, **attributes)
 
 
+job_argument = click.argument("job_reference", metavar="JOB", shell_complete=jobs)
+optional_job_argument = click.argument("job_reference", metavar="[JOB]", required=False, shell_complete=jobs)
+
+
 def verbosity_options(command: F) -> F:
     """Add `-q` and `-v`; what they come to, `verbosity` tells the command."""
 
@@ -116,6 +121,11 @@ def server_options(command: F) -> F:
     """Add what every command takes that speaks to the server."""
     for add in (
         option("--token-command", metavar="CMD", help="A command that prints a token."),
+        option(
+            "--credentials-file",
+            type=click.Path(),
+            help="A file with api-key and api-secret (TOML), yours alone. [default: credentials.toml in the platform's configuration folder]",
+        ),
         option("--token-file", type=click.Path(), help="A file that holds a token."),
         option("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
         option(
@@ -190,15 +200,27 @@ def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
     return Ledger(place or default_path(), create=create)
 
 
-def open_api(base_url: str, no_auth: bool, token_file: str | None, token_command: str | None) -> "Api":
+def open_api(
+    base_url: str,
+    no_auth: bool,
+    token_file: str | None,
+    token_command: str | None,
+    credentials_file: str | None,
+) -> "Api":
     """Return a client of the server, with the credentials that options and environment name."""
     from vl_ingest.api import Api
-    from vl_ingest.auth import from_environment
+    from vl_ingest.credentials import find
 
-    tokens = from_environment(no_auth=no_auth, token_file=token_file, token_command=token_command)
+    tokens = find(
+        no_auth=no_auth,
+        token_file=token_file,
+        token_command=token_command,
+        credentials_file=credentials_file,
+        warn=lambda text: click.echo(f"warning: {text}", err=True),
+    ).tokens
     if base_url == CLOUD_URL and tokens.current() is None and not no_auth:
         raise UsageError(
             f"No credentials for {CLOUD_URL}. Set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or "
-            "VISUAL_LAYER_TOKEN; for another server name it with --base-url."
+            "VISUAL_LAYER_TOKEN, or say `vl-ingest auth login`; for another server name it with --base-url."
         )
     return Api(base_url, tokens)

@@ -12,7 +12,15 @@ import click
 from click.core import ParameterSource
 
 from vl_ingest import words
-from vl_ingest.cli.options import DURATION, ledger_options, open_api, open_ledger, option, server_options
+from vl_ingest.cli.options import (
+    DURATION,
+    job_argument,
+    ledger_options,
+    open_api,
+    open_ledger,
+    option,
+    server_options,
+)
 from vl_ingest.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ FOLLOW_EVERY_S = 1.0
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @option("--rehash", is_flag=True, help="Read every sent file again and compare its SHA-256.")
 @option("--afresh", is_flag=True, help="Begin an interrupted --rehash from the start.")
 @option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
@@ -42,7 +50,7 @@ FOLLOW_EVERY_S = 1.0
 @ledger_options
 def verify(
     job_reference: str, rehash: bool, afresh: bool, source: str | None, no_files: bool, offline: bool,
-    head: str | None, report: Path | None, base_url: str, no_auth: bool, token_file: str | None, token_command: str | None,
+    head: str | None, report: Path | None, base_url: str, no_auth: bool, token_file: str | None, token_command: str | None, credentials_file: str | None,
     ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check a job's record, its files on disk, and its dataset.
@@ -74,7 +82,9 @@ def verify(
         if not offline:
             given = click.get_current_context().get_parameter_source("base_url")
             moved = given is ParameterSource.COMMANDLINE
-            api = open_api(base_url if moved else job.base_url, no_auth, token_file, token_command)
+            api = open_api(
+                base_url if moved else job.base_url, no_auth, token_file, token_command, credentials_file
+            )
             try:
                 answered(verify_server(book, api, job))
             except RequestError as exc:
@@ -132,7 +142,7 @@ def _progress(book: "Ledger", job: "Job", *, shown: bool) -> Iterator[Callable[[
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @option("--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated.")
 @option("--since", type=DURATION, help="Only of the last while: `2h`, `3d`.")
 @option("--follow", is_flag=True, help="Go on as more happens, until the job is over.")
@@ -178,7 +188,7 @@ def _line(event: "Event") -> str:
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @ledger_options
 def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) -> None:

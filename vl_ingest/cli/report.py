@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from vl_ingest.cli.options import ledger_options, open_ledger, option
+from vl_ingest.cli.options import job_argument, ledger_options, open_ledger, option
 from vl_ingest.errors import UsageError
 from vl_ingest.naming import path_to_text
 from vl_ingest.report import NEEDS
@@ -22,7 +22,7 @@ FORMATS = ("text", "json", "csv", "html")
 
 
 @click.command()
-@click.argument("job_reference", metavar="JOB")
+@job_argument
 @option("--format", "form", type=click.Choice(FORMATS), help="[default: by the name of --output, else text]")
 @option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, instead of standard output."

@@ -19,6 +19,7 @@ from vl_ingest.cli.options import (
     open_api,
     open_ledger,
     option,
+    optional_job_argument,
     server_options,
     setting_options,
     settings_from,
@@ -56,7 +57,7 @@ stats_option = option(
 @ledger_options
 def run(
     source: str, name: str, new: bool, new_transaction: bool, stats: float, dry_run: bool, rate: float | None, as_json: bool, ledger: str | None, base_url: str, no_auth: bool,
-    token_file: str | None, token_command: str | None, log_file: str | None, log_size: int, **values: Any,
+    token_file: str | None, token_command: str | None, credentials_file: str | None, log_file: str | None, log_size: int, **values: Any,
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until it is ready.
 
@@ -78,7 +79,7 @@ def run(
         )  # fmt: skip
     if rate is not None:
         raise UsageError("--rate is for the duration that --dry-run tells; a run goes as fast as it can.")
-    api = open_api(base_url, no_auth, token_file, token_command)
+    api = open_api(base_url, no_auth, token_file, token_command, credentials_file)
     with (
         open_ledger(ledger, create=True) as book,
         _signals() as control,
@@ -101,7 +102,7 @@ def run(
 
 
 @click.command()
-@click.argument("job_reference", metavar="[JOB]", required=False)
+@optional_job_argument
 @option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
 @setting_options
 @stats_option
@@ -110,7 +111,7 @@ def run(
 @ledger_options
 def resume(
     job_reference: str | None, source: str | None, stats: float, as_json: bool, ledger: str | None, base_url: str,
-    no_auth: bool, token_file: str | None, token_command: str | None, log_file: str | None, log_size: int, **values: Any,
+    no_auth: bool, token_file: str | None, token_command: str | None, credentials_file: str | None, log_file: str | None, log_size: int, **values: Any,
 ) -> int:  # fmt: skip
     """Continue a job with the settings it had.
 
@@ -128,7 +129,9 @@ def resume(
         if settings.files_from == "-" and not values["files_from"]:
             raise UsageError("The job's list of files came from standard input: say --files-from again.")
         moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
-        api = open_api(base_url if moved else known.base_url, no_auth, token_file, token_command)
+        api = open_api(
+            base_url if moved else known.base_url, no_auth, token_file, token_command, credentials_file
+        )
         with _observer(book, as_json, stats, log_file, log_size) as observer:
             return _reported(
                 observer,

@@ -1,0 +1,54 @@
+"""`completion`: what a shell needs to complete commands, options, and the names of jobs."""
+
+import os
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from vl_ingest.errors import VlIngestError
+
+PROGRAM, VARIABLE = "vl-ingest", "_VL_INGEST_COMPLETE"
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, /, shell: str) -> None:
+    """Print the script that completes `vl-ingest` in a shell.
+
+    \b
+    bash:  echo 'eval "$(vl-ingest completion bash)"' >> ~/.bashrc
+    zsh:   echo 'eval "$(vl-ingest completion zsh)"' >> ~/.zshrc
+    fish:  vl-ingest completion fish > ~/.config/fish/completions/vl-ingest.fish
+
+    Example:  vl-ingest completion bash
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101  # click knows all three
+    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
+
+
+def complete_here(command: click.Command) -> int | None:
+    """Answer a shell that asks for completions; None where none does."""
+    asked = os.environ.get(VARIABLE)
+    if not asked:
+        return None
+    from click.shell_completion import shell_complete
+
+    return shell_complete(command, {}, PROGRAM, VARIABLE, asked)
+
+
+def jobs(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Return the jobs of the ledger whose name or id begins so."""
+    from vl_ingest.db import default_path
+    from vl_ingest.ledger import Ledger
+
+    try:
+        with Ledger(context.params.get("ledger") or default_path(), create=False) as book:
+            known = book.jobs.all()
+    except VlIngestError:
+        return []  # no ledger yet, or none that can be read: nothing to complete
+    names = {word: job for job in known for word in (job.name, job.id)}
+    return [
+        CompletionItem(word, help=str(job.state)) for word, job in names.items() if word.startswith(begun)
+    ]
