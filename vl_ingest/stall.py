@@ -2,6 +2,7 @@
 
 from vl_ingest import clock, words
 from vl_ingest.context import Context
+from vl_ingest.model import FileState
 from vl_ingest.observer import Progress
 
 
@@ -14,19 +15,23 @@ class StallAlarm:
         self._moved: object = None
         self._since = clock.monotonic()
         self._stalled = False
+        self._out = 0  # bytes, sent or on their way, at the last look
 
     def look(self, progress: Progress) -> None:
         """Compare a moment of the run with the one before."""
         now = clock.monotonic()
         moved = (progress.counts.bytes, progress.bytes_moving, progress.attempts_failed, progress.scanning)
-        if moved != self._moved or progress.waiting:
-            self._moved = moved
-            if self._stalled:
+        out = progress.counts.bytes.get(FileState.SENT, 0) + progress.bytes_moving
+        more, self._out = out > self._out, out
+        if self._stalled:  # a wait or a failed attempt is no end of it: only bytes are
+            if more:
                 self._said(
                     "step", "stall_over", f"Bytes move again, after {words.duration(now - self._since)}."
                 )
-            self._since, self._stalled = now, False
-        elif self._after_s and not self._stalled and now - self._since >= self._after_s:
+                self._since, self._stalled, self._moved = now, False, moved
+        elif moved != self._moved or progress.waiting:
+            self._since, self._moved = now, moved
+        elif self._after_s and now - self._since >= self._after_s:
             self._stalled = True
             still = words.duration(now - self._since)
             self._said(
