@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vl_ingest.auth import Tokens, checked, from_command, from_file, from_key
+from vl_ingest.config import CLOUD_URL
 from vl_ingest.errors import Refused, UsageError
 
 SERVICE = "vl-ingest"  # in the keyring: the secret by its key, and the key by `KEY_ENTRY`
@@ -31,6 +32,7 @@ class Credentials:
 
 
 def find(
+    base_url: str = "",
     environ: Mapping[str, str] = os.environ,
     *,
     no_auth: bool = False,
@@ -41,7 +43,7 @@ def find(
 ) -> Credentials:
     """Return the credentials that options, environment, file and keyring name, in this order.
 
-    `warn` is told of a file that others may read. Raises `UsageError` where options contradict each other, or a file
+    `warn` is told of a file that others may read. Raises `UsageError` where the cloud is to be spoken to without any, where options contradict each other, or a file
     is not what it should be.
     """
     if sum(map(bool, (token_file, token_command, no_auth, credentials_file))) > 1:
@@ -57,12 +59,13 @@ def find(
         return Credentials(from_command(token_command), "the token command")
     if credentials_file:
         return _of_file(Path(credentials_file).expanduser(), warn)
-    return (
-        _of_environment(environ)
-        or _of_default_file(warn)
-        or _of_keyring()
-        or Credentials(Tokens(None), "none")
-    )
+    found = _of_environment(environ) or _of_default_file(warn) or _of_keyring()
+    if found is None and base_url == CLOUD_URL:
+        raise UsageError(
+            f"No credentials for {CLOUD_URL}. Set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or "
+            "VISUAL_LAYER_TOKEN, or say `vl-ingest auth login`; for another server name it with --base-url."
+        )
+    return found or Credentials(Tokens(None), "none")
 
 
 def default_file() -> Path:

@@ -7,6 +7,8 @@ from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
 from vl_ingest.model import FINISHED, TRIGGERED, DatasetStatus, FileState, Job, JobState, StatusClass
 
+LETTING_GO_S = 5.0  # a run that has just ended lets go of the job a moment later
+
 
 def retry(ledger: Ledger, job: Job) -> int:
     """Let everything that could not be sent be tried again; return how many files that is."""
@@ -57,7 +59,7 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
 
 def cancel(ledger: Ledger, job: Job) -> None:
     """Give a job up; what is on the server stays there."""
-    with hold(ledger, job.id) as current:
+    with hold(ledger, job.id, LETTING_GO_S) as current:
         if current.state in FINISHED:
             raise UsageError(f"Job {job.id} is {current.state} already.")
         ledger.jobs.step(

@@ -12,10 +12,13 @@ from vl_ingest.model import Job
 
 
 @contextmanager
-def hold(ledger: Ledger, job_id: str) -> Iterator[Job]:
-    """Hold the job and give it as it stands now, or raise `JobHeld` at once, naming the run that holds it."""
+def hold(ledger: Ledger, job_id: str, patience_s: float = 0.0) -> Iterator[Job]:
+    """Hold the job and give it as it stands now, or raise `JobHeld`, naming the run that holds it.
+
+    At once, or after `patience_s` seconds.
+    """
     folder = ledger.db.locks
-    lock = FileLock(folder / f"{job_id}.lock", timeout=0)
+    lock = FileLock(folder / f"{job_id}.lock", timeout=patience_s)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -42,4 +42,4 @@ class StallAlarm:
 
     def _said(self, kind: str, event: str, text: str) -> None:
         self._context.note(event, seconds=round(clock.monotonic() - self._since))
-        self._context.observer.notice(kind, text)
+        self._context.observer.notice(kind, text, event=event)

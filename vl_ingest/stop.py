@@ -25,7 +25,7 @@ def stop(ledger: Ledger, job: Job, patience_s: float) -> bool:
         return False
     ledger.jobs.note(job.id, None, ASKED, by=author())
     deadline = clock.monotonic() + patience_s
-    while not _free(ledger, job):
+    while not _over(ledger, job):
         if clock.monotonic() >= deadline:
             raise JobHeld(
                 f"The run on job {job.id} has been asked to stop and is still busy. Look again with "
@@ -56,7 +56,8 @@ def listening(ledger: Ledger, run: Run, control: Control) -> Iterator[None]:
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
             control.halt(exc)
 
-    begun = ledger.jobs.get(run.job_id).event_count
+    started = ledger.events.last(run.job_id, "run_started")
+    begun = 0 if started is None else started.number
     thread = threading.Thread(target=listen, args=(begun,), name="listen", daemon=True)
     thread.start()
     try:
@@ -64,6 +65,12 @@ def listening(ledger: Ledger, run: Run, control: Control) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _over(ledger: Ledger, job: Job) -> bool:
+    """Return whether the run has ended or died; the lock of one that is starting is not disturbed."""
+    run = ledger.jobs.last_run(job.id)
+    return (run is not None and run.ended_at is not None) or _free(ledger, job)
 
 
 def _free(ledger: Ledger, job: Job) -> bool:

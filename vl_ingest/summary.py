@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import Counts, Job
+from vl_ingest.model import Counts, FileState, Job
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,16 @@ class Summary:
     possibly_twice: int
     changed_after: int
     not_in_dataset: int | None = None
+
+    @property
+    def dataset_id(self) -> str | None:
+        """The dataset on the server; None before it is made."""
+        return self.job.dataset_id
+
+    @property
+    def sent(self) -> int:
+        """How many files the server has acknowledged."""
+        return self.counts[FileState.SENT]
 
 
 def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None) -> Summary:

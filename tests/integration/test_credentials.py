@@ -112,10 +112,10 @@ def test_a_wrong_credentials_file_is_refused_and_not_shown(tmp_path: Path, text:
     file = tmp_path / "mine.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="wanted") as caught:
-        find({}, credentials_file=str(file))
+        find("", {}, credentials_file=str(file))
     assert SECRET not in str(caught.value)
     with pytest.raises(Refused, match="Can't read the credentials file"):
-        find({}, credentials_file=str(tmp_path / "nowhere"))
+        find("", {}, credentials_file=str(tmp_path / "nowhere"))
 
 
 def test_the_keyring_keeps_them(memory: Memory, guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +127,8 @@ def test_the_keyring_keeps_them(memory: Memory, guarded: World, monkeypatch: pyt
     assert SECRET not in ended.out + ended.err
     assert memory.kept == {("vl-ingest", KEY): SECRET, ("vl-ingest", "api-key"): KEY}
     assert guarded.run().code == 0
-    assert find({}).origin == "the system's keyring"
-    assert "its secret in the system's keyring" in find({"VISUAL_LAYER_API_KEY": KEY}).origin
+    assert find("", {}).origin == "the system's keyring"
+    assert "its secret in the system's keyring" in find("", {"VISUAL_LAYER_API_KEY": KEY}).origin
     assert "They are out" in guarded.cli("auth", "logout").err
     assert memory.kept == {}
     assert "There were none" in guarded.cli("auth", "logout").err

@@ -45,7 +45,7 @@ def claims(token: str) -> dict[str, Any]:
 
 def from_environment(environ: dict[str, str], **options: Any) -> Tokens:
     """Return the tokens that are found."""
-    return find(environ, **options).tokens
+    return find("", environ, **options).tokens
 
 
 def refusal(number: int) -> CredentialsRefused:

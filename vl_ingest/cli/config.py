@@ -8,8 +8,7 @@ import click
 from click.core import ParameterSource
 
 from vl_ingest.cli.configfile import FILE, default_file
-from vl_ingest.cli.options import ledger_options, server_options, setting_options
-from vl_ingest.cli.run import stats_option
+from vl_ingest.cli.options import ledger_options, server_options, setting_options, telling_options
 
 
 @click.group()
@@ -19,7 +18,7 @@ def config() -> None:
 
 @config.command()
 @setting_options
-@stats_option
+@telling_options
 @server_options
 @ledger_options
 @click.pass_context

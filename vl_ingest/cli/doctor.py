@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 @server_options
 @ledger_options
 def doctor(
-    offline: bool, log_file: str | None, base_url: str, no_auth: bool, token_file: str | None,
-    token_command: str | None, credentials_file: str | None, ledger: str | None, as_json: bool,
+    offline: bool, log_file: str | None, base_url: str, access: dict[str, Any], ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check whether everything is in place for a run.
 
@@ -39,7 +38,7 @@ def doctor(
         if not offline:
             yield from check_server(
                 base_url,
-                lambda: open_api(base_url, no_auth, token_file, token_command, credentials_file),
+                lambda: open_api(base_url, access),
                 _known_dataset(str(place), base_url),
             )
 

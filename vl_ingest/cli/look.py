@@ -20,7 +20,7 @@ from vl_ingest.cli.options import (
     optional_job_argument,
 )
 from vl_ingest.errors import UsageError
-from vl_ingest.model import FINISHED, FileState
+from vl_ingest.model import FileState
 
 if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
@@ -32,7 +32,7 @@ STATES = [str(state) for state in FileState]
 
 @click.command()
 @optional_job_argument
-@option("--watch", is_flag=True, help="Go on until the job is over.")
+@option("--watch", is_flag=True, help="Follow the run that works on it, to its end.")
 @option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch looks.")
 @ledger_options
 def status(
@@ -40,8 +40,8 @@ def status(
 ) -> None:
     """Show where a job stands.
 
-    JOB is an id or a name, by default the newest. With --watch it follows a run from another terminal; Ctrl-C
-    leaves, and does nothing to the run.
+    JOB is an id or a name, by default the newest. With --watch it follows a run from another terminal, until
+    that has ended; Ctrl-C leaves, and does nothing to the run.
 
     Example:  vl-ingest status holidays --watch
     """
@@ -64,23 +64,37 @@ def _found(book: "Ledger", reference: str | None) -> "Job":
 
 
 def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> None:
-    """Show the job again and again until it is over: in place on a terminal, elsewhere whenever it has changed."""
-    rate, shown = Rate(), ""
+    """Show the job again and again until its run is over: in place on a terminal, elsewhere whenever it has changed."""
+    rate, shown = Rate(), None
     with _screen(as_json=as_json) as show:
         while True:
+            over = not _at_work(book, job_id)  # before the last look
             facts = _facts(book, job_id)
+            speed = rate.now(facts["sent_bytes"])
             if as_json:
-                text = json.dumps(facts)
+                text = json.dumps({**facts, "bytes_per_s": round(speed)})
             else:
-                speed = rate.now(facts["sent_bytes"])
-                lines = _lines(book, job_id, facts)
-                text = "\n".join([*lines, f"  speed         {words.size(speed)}/s"] if speed else lines)
-            if text != shown:
+                text = "\n".join([*_lines(book, job_id, facts), *_speed(facts, speed)])
+            if facts != shown or (sys.stdout.isatty() and not as_json):
                 show(text)
-                shown = text
-            if facts["state"] in FINISHED:
+                shown = facts
+            if over:
                 return
             threading.Event().wait(interval_s)
+
+
+def _at_work(book: "Ledger", job_id: str) -> bool:
+    from vl_ingest.ledger.jobs import LEASE
+
+    run = book.jobs.last_run(job_id)
+    return run is not None and run.ended_at is None and clock.now() - run.heartbeat_at < LEASE
+
+
+def _speed(facts: dict[str, Any], speed: float) -> list[str]:
+    if not speed:
+        return []
+    left = words.duration(max(0, facts["total_bytes"] - facts["sent_bytes"]) / speed)
+    return [f"  speed         {words.size(speed)}/s, {left} left"]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -21,12 +21,13 @@ from vl_ingest.config import (
     parse_size,
     parse_workers,
 )
-from vl_ingest.errors import UsageError, VlIngestError
+from vl_ingest.errors import VlIngestError
 from vl_ingest.model import OnRejected, OnUnknown
 from vl_ingest.pace import parse_bwlimit, parse_rate
 
 if TYPE_CHECKING:  # both cost time, and --help needs neither
     from vl_ingest.api import Api
+    from vl_ingest.auth import Tokens
     from vl_ingest.ledger import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,6 +65,22 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     attributes.setdefault("envvar", "VL_INGEST_" + long.removeprefix("--").replace("-", "_").upper())
     return click.option(*names, **attributes)
+
+
+def together(name: str, **options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return what adds options that the command gets as one mapping `name`, by their own names."""
+
+    def add_all(command: F) -> F:
+        @functools.wraps(command)
+        def packed(*args: Any, **values: Any) -> Any:
+            return command(*args, **{name: {key: values.pop(key) for key in options}}, **values)
+
+        added: Any = packed
+        for add in reversed(options.values()):
+            added = add(added)
+        return cast("F", added)
+
+    return add_all
 
 
 job_argument = click.argument("job_reference", metavar="JOB", shell_complete=jobs)
@@ -118,38 +135,32 @@ def ledger_options(command: F) -> F:
 
 
 def server_options(command: F) -> F:
-    """Add what every command takes that speaks to the server."""
-    for add in (
-        option("--token-command", metavar="CMD", help="A command that prints a token."),
-        option(
-            "--credentials-file",
-            type=click.Path(),
-            help="A file with api-key and api-secret (TOML), yours alone. [default: credentials.toml in the platform's configuration folder]",
-        ),
-        option("--token-file", type=click.Path(), help="A file that holds a token."),
-        option("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
-        option(
-            "--base-url",
-            type=BASE_URL,
-            envvar=["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"],
-            default=CLOUD_URL,
-            show_default=True,
-            help="The server.",
-        ),
-    ):
-        command = add(command)
-    return command
+    """Add what every command takes that speaks to the server: `base_url`, and `access` for `open_tokens`."""
+    address = option(
+        "--base-url", type=BASE_URL, envvar=["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"], default=CLOUD_URL,
+        show_default=True, help="The server.",
+    )  # fmt: skip
+    return address(ACCESS_OPTIONS(command))
 
 
-def log_options(command: F) -> F:
-    """Add what a run takes that can be logged."""
-    for add in (
-        option("--log-size", type=SIZE, default="16MiB", show_default=True, help="Begin a new log after that; five old ones are kept (0: never)."),
-        option("--log-file", metavar="PATH", help="Log what happens to this file, as JSON Lines."),
-    ):  # fmt: skip
-        command = add(command)
-    return command
+ACCESS_OPTIONS: Callable[[F], F] = together(
+    "access",
+    no_auth=option("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
+    token_file=option("--token-file", type=click.Path(), help="A file that holds a token."),
+    token_command=option("--token-command", metavar="CMD", help="A command that prints a token."),
+    credentials_file=option("--credentials-file", type=click.Path(), help="A file with api-key and api-secret (TOML), yours alone. [default: credentials.toml in the platform's configuration folder]"),
+)  # fmt: skip
 
+# What belongs to the machine and the moment, not to the job.
+telling_options: Callable[[F], F] = together(
+    "telling",
+    stats=option("--stats", type=DURATION, default="60s", show_default=True, help="Off a terminal, a line this often; '0': none."),
+    log_file=option("--log-file", metavar="PATH", help="Log what happens to this file, as JSON Lines."),
+    log_size=option("--log-size", type=SIZE, default="16MiB", show_default=True, help="Begin a new log after that; five old ones are kept (0: never)."),
+    metrics_file=option("--metrics-file", metavar="PATH", help="Keep the figures of the run in this file, for Prometheus (textfile collector)."),
+    on_finish=option("--on-finish", metavar="CMD", help="A command to call when the run has ended; VL_INGEST_HOOK_... tell it how."),
+    on_trouble=option("--on-trouble", metavar="CMD", help="A command to call when the run begins to wait, stalls, or can't send a file."),
+)  # fmt: skip
 
 SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     option("--batch-size", type=click.IntRange(1, 1000), default=50, show_default=True, help="Files a request."),
@@ -200,27 +211,15 @@ def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
     return Ledger(place or default_path(), create=create)
 
 
-def open_api(
-    base_url: str,
-    no_auth: bool,
-    token_file: str | None,
-    token_command: str | None,
-    credentials_file: str | None,
-) -> "Api":
-    """Return a client of the server, with the credentials that options and environment name."""
-    from vl_ingest.api import Api
+def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
+    """Return the credentials for a server that options, environment, file or keyring name."""
     from vl_ingest.credentials import find
 
-    tokens = find(
-        no_auth=no_auth,
-        token_file=token_file,
-        token_command=token_command,
-        credentials_file=credentials_file,
-        warn=lambda text: click.echo(f"warning: {text}", err=True),
-    ).tokens
-    if base_url == CLOUD_URL and tokens.current() is None and not no_auth:
-        raise UsageError(
-            f"No credentials for {CLOUD_URL}. Set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or "
-            "VISUAL_LAYER_TOKEN, or say `vl-ingest auth login`; for another server name it with --base-url."
-        )
-    return Api(base_url, tokens)
+    return find(base_url, warn=lambda text: click.echo(f"warning: {text}", err=True), **access).tokens
+
+
+def open_api(base_url: str, access: Mapping[str, Any]) -> "Api":
+    """Return a client of the server, with these credentials."""
+    from vl_ingest.api import Api
+
+    return Api(base_url, open_tokens(base_url, access))

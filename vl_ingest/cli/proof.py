@@ -50,7 +50,7 @@ FOLLOW_EVERY_S = 1.0
 @ledger_options
 def verify(
     job_reference: str, rehash: bool, afresh: bool, source: str | None, no_files: bool, offline: bool,
-    head: str | None, report: Path | None, base_url: str, no_auth: bool, token_file: str | None, token_command: str | None, credentials_file: str | None,
+    head: str | None, report: Path | None, base_url: str, access: dict[str, Any],
     ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check a job's record, its files on disk, and its dataset.
@@ -82,9 +82,7 @@ def verify(
         if not offline:
             given = click.get_current_context().get_parameter_source("base_url")
             moved = given is ParameterSource.COMMANDLINE
-            api = open_api(
-                base_url if moved else job.base_url, no_auth, token_file, token_command, credentials_file
-            )
+            api = open_api(base_url if moved else job.base_url, access)
             try:
                 answered(verify_server(book, api, job))
             except RequestError as exc:

@@ -58,6 +58,14 @@ class Jobs:
         with self._db.read() as connection:
             return [_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.created_at))]
 
+    def only_unfinished(self) -> Job:
+        """Return the one job that is not finished. Raises `UsageError` where there is none, or more than one."""
+        unfinished = [job for job in self.all() if job.state not in FINISHED]
+        if len(unfinished) != 1:
+            listed = ", ".join(f"{job.id} ({job.name})" for job in unfinished) or "none"
+            raise UsageError(f"Say which job to resume. Unfinished: {listed}.")
+        return unfinished[0]
+
     def last_run(self, job_id: str) -> Run | None:
         """Return the newest run of a job."""
         query = sa.select(runs).where(runs.c.job_id == job_id).order_by(runs.c.id.desc()).limit(1)

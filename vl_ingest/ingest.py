@@ -1,0 +1,133 @@
+"""The library: what the command line does, for programs."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from vl_ingest import job as jobs
+from vl_ingest.api import Api
+from vl_ingest.auth import Tokens
+from vl_ingest.config import CLOUD_URL, Settings, normalise_base_url
+from vl_ingest.context import Control
+from vl_ingest.credentials import find
+from vl_ingest.db import default_path
+from vl_ingest.errors import Stopped, VlIngestError
+from vl_ingest.ledger import Ledger
+from vl_ingest.model import Job
+from vl_ingest.observer import Observer, Observers, Progress
+from vl_ingest.summary import Summary, summarise
+
+
+class Ingest:
+    """Uploads folders to datasets and keeps the ledger of it.
+
+    `ledger` is a path or URL (by default the one of the command line), or a `Ledger` that the caller closes.
+    `base_url` is the server, by default the cloud, and for a known job its own. `tokens` are by default those that the
+    environment, the credentials file and the keyring give (`vl_ingest.credentials`). `observers` are told of
+    everything; `on_progress` about once a second of where a run stands.
+
+    One run at a time; from any thread. Signals are left to the caller: `stop` ends a run from another thread.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger | str | os.PathLike[str] | None = None,
+        *,
+        base_url: str | None = None,
+        tokens: Tokens | None = None,
+        observers: Sequence[Observer] = (),
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._owns = not isinstance(ledger, Ledger)
+        self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger or default_path(), create=True)
+        self._base_url = None if base_url is None else normalise_base_url(base_url)
+        self._tokens = tokens
+        calling = [] if on_progress is None else [_Calling(on_progress)]
+        self._observer = Observers([*observers, *calling])
+        self._control = Control()
+
+    def run(
+        self, source: str | os.PathLike[str], name: str, settings: Settings | None = None, *, new: bool = False,
+        new_transaction: bool = False,
+    ) -> Summary:  # fmt: skip
+        """Take the folder `source` to a processed dataset `name`; the same call again goes on where it stopped.
+
+        `new` starts another job after a finished one; `new_transaction` sends everything again. Raises a
+        `VlIngestError` that says what stopped it and, as `exit_code`, of which kind it is; nothing is lost.
+        """
+        return self._told(
+            lambda api, control: jobs.run(
+                self.ledger, api, os.fspath(source), name, settings or Settings(), new=new,
+                new_transaction=new_transaction, observer=self._observer, control=control,
+            ),
+            self._base_url or CLOUD_URL,
+        )  # fmt: skip
+
+    def resume(
+        self, job: Job | str | None = None, settings: Settings | None = None, *,
+        source: str | os.PathLike[str] | None = None,
+    ) -> Summary:  # fmt: skip
+        """Continue a job, by default the only unfinished one, with the settings it had or those given.
+
+        `source` is where its folder lies now, if it has moved. Raises as `run` does.
+        """
+        known = job if isinstance(job, Job) else self.find(job)
+        return self._told(
+            lambda api, control: jobs.resume(
+                self.ledger, api, known, settings or Settings.from_record(known.settings),
+                source=None if source is None else os.fspath(source), observer=self._observer, control=control,
+            ),
+            self._base_url or known.base_url,
+        )  # fmt: skip
+
+    def find(self, reference: str | None = None) -> Job:
+        """Return a job by its id or name, or the only unfinished one. Raises `UsageError` where that is not one."""
+        return self.ledger.jobs.only_unfinished() if reference is None else self.ledger.jobs.find(reference)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs of the ledger, oldest first."""
+        return self.ledger.jobs.all()
+
+    def summary(self, job: Job | str) -> Summary:
+        """Return where a job stands, by its id or name; neither the server nor the folder is asked."""
+        return summarise(self.ledger, job.id if isinstance(job, Job) else self.find(job).id)
+
+    def stop(self, reason: VlIngestError | None = None) -> None:
+        """End the run that is going on, or else the next one, from any thread; it raises `Stopped`, or the reason given."""
+        self._control.halt(
+            reason or Stopped("Stopped by the program. The same call goes on where this one stopped.")
+        )
+
+    def close(self) -> None:
+        """Close the ledger, if it was opened here."""
+        if self._owns:
+            self.ledger.close()
+
+    def __enter__(self) -> "Ingest":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _told(self, work: Callable[[Api, Control], Summary], base_url: str) -> Summary:
+        """Do the work and tell the observers how it ended, also when it ended badly."""
+        try:
+            tokens = self._tokens or find(base_url).tokens
+            summary = work(Api(base_url, tokens), self._control)
+        except VlIngestError as exc:
+            self._observer.ended(exc)
+            raise
+        finally:
+            self._control = Control()
+        self._observer.finished(summary)
+        return summary
+
+
+class _Calling(Observer):
+    """Tells a function of the progress."""
+
+    def __init__(self, function: Callable[[Progress], None]) -> None:
+        self._function = function
+
+    def progress(self, progress: Progress) -> None:
+        """Tell it."""
+        self._function(progress)
