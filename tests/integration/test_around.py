@@ -58,7 +58,7 @@ def test_a_command_is_called_after_a_failure_and_a_signal(world: World) -> None:
     world.box.add_fault("trigger:403:times=1")
     assert world.run("--on-finish", command).code == 7
     asked = len(world.box.record.requests("status"))
-    world.box.add_fault("status:hang:seconds=60")
+    world.box.add_fault("status:hang:seconds=4")
     with world.start("--on-finish", command) as process:
         while len(world.box.record.requests("status")) == asked:
             time.sleep(0.02)

@@ -178,3 +178,29 @@ def test_bash_completes_commands_options_and_jobs(world: World, typed: str, offe
         [sys.executable, "-m", "vl_ingest"], env=asked, capture_output=True, text=True, check=True
     )
     assert f"plain,{offered}" in done.stdout.split()
+
+
+@pytest.mark.usefixtures("memory")
+def test_auth_check_says_whose_credentials_and_whether_they_work(
+    guarded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By one request that changes nothing; never a value of theirs."""
+
+    def checked(*more: str) -> tuple[int, str]:
+        ended = guarded.cli("auth", "check", "--base-url", guarded.box.url, *more)
+        assert SECRET not in ended.out + ended.err
+        return ended.code, ended.out + ended.err
+
+    code, said = checked()
+    assert (code, "Credentials: none." in said, "wants credentials" in said) == (7, True, True)
+    monkeypatch.setenv("VISUAL_LAYER_API_KEY", KEY)
+    monkeypatch.setenv("VISUAL_LAYER_API_SECRET", "wrong" * 8)
+    code, said = checked()
+    assert (code, "VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET." in said) == (7, True)
+    assert "refuses the credentials" in said
+    monkeypatch.setenv("VISUAL_LAYER_API_SECRET", SECRET)
+    assert checked()[0] == 0
+    assert guarded.box.record.datasets() == []
+    ended = guarded.cli("auth", "check", "--base-url", guarded.box.url, "--json")
+    assert (ended.summary["exit_code"], ended.summary["grade"]) == (0, "ok")
+    assert guarded.cli("auth", "check", "--base-url", "http://127.0.0.1:9").code == 5

@@ -1,15 +1,41 @@
-"""`auth`: the credentials in the system's keyring."""
+"""`auth`: which credentials there are, whether they work, and keeping them in the system's keyring."""
 
+import json
 import sys
+from typing import Any
 
 import click
 
-from vl_ingest.cli.options import ledger_options
+from vl_ingest.cli.options import ledger_options, server_options, warn
 
 
 @click.group()
 def auth() -> None:
-    """Keep credentials in the system's keyring."""
+    """Try credentials, and keep them in the system's keyring."""
+
+
+@auth.command()
+@server_options
+@ledger_options
+def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | None) -> int:  # noqa: ARG001  # every command takes it
+    """Say where the credentials come from, and whether the server takes them.
+
+    One request is sent, which changes nothing. Exit code 0: they work; 7: they are refused; 5: no answer.
+
+    Example:  vl-ingest auth check --base-url https://vl.example.org
+    """
+    from vl_ingest.api import Api
+    from vl_ingest.credentials import find
+    from vl_ingest.doctor.server import check_credentials
+
+    found = find(base_url, warn=warn, **access)
+    finding = check_credentials(Api(base_url, found.tokens), None)
+    if as_json:
+        facts = {"type": "check", "origin": found.origin, "grade": finding.grade, "text": finding.text}
+        click.echo(json.dumps({**facts, "exit_code": finding.exit_code}))
+    else:
+        click.echo(f"Credentials: {found.origin}.\n{finding.text}")
+    return finding.exit_code
 
 
 @auth.command()

@@ -215,7 +215,12 @@ def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
     """Return the credentials for a server that options, environment, file or keyring name."""
     from vl_ingest.credentials import find
 
-    return find(base_url, warn=lambda text: click.echo(f"warning: {text}", err=True), **access).tokens
+    return find(base_url, warn=warn, **access).tokens
+
+
+def warn(text: str) -> None:
+    """Show a warning before there is a run to show it."""
+    click.echo(f"warning: {text}", err=True)
 
 
 def open_api(base_url: str, access: Mapping[str, Any]) -> "Api":

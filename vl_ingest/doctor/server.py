@@ -48,11 +48,11 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
             return
     try:
         api = open_api()
-        token = api.tokens.current()
+        api.tokens.current()
     except (UsageError, Refused) as exc:
         yield failed("credentials", exc)
         return
-    yield _credentials(api, token is not None, dataset_id)
+    yield check_credentials(api, dataset_id)
     yield _clock(api)
 
 
@@ -116,9 +116,13 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=place)
 
 
-def _credentials(api: Api, has_token: bool, dataset_id: str | None) -> Finding:
-    """Ask for the status of a dataset; that changes nothing, and the server must know who asks."""
+def check_credentials(api: Api, dataset_id: str | None) -> Finding:
+    """Ask for the status of a dataset; that changes nothing, and the server must know who asks.
+
+    Raises `Refused` where there is no token to be had.
+    """
     name = "credentials"
+    has_token = api.tokens.current() is not None
     way = "with credentials" if has_token else "without credentials"
     try:
         status = api.dataset_status(dataset_id or NO_DATASET)
@@ -126,7 +130,7 @@ def _credentials(api: Api, has_token: bool, dataset_id: str | None) -> Finding:
         what = "refuses the credentials" if has_token else "wants credentials"
         mend = (
             f"The server {what}: {exc.detail}. Check VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, "
-            "VISUAL_LAYER_TOKEN, --token-file or --token-command."
+            "VISUAL_LAYER_TOKEN, the token's or credentials file, or the keyring (`vl-ingest auth check` names which)."
         )
         return failed(name, Refused(mend))
     except Denied as exc:
