@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vl_ingest import cli
+from vl_ingest import ingest
+from vl_ingest.api import Api
+from vl_ingest.auth import Tokens
 from vl_ingest.sandbox import Sandbox
 from world import World
 
@@ -40,16 +42,11 @@ SETTLE = "0.9s"
 @pytest.fixture(autouse=True)
 def _short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait half a second for an answer, where a real run waits two minutes."""
-    from vl_ingest.api import Api
-    from vl_ingest.cli import run
 
-    def open_api(base_url: str, *_credentials: object) -> Api:
-        from vl_ingest.auth import Tokens
-
+    def impatient(base_url: str, _tokens: Tokens) -> Api:
         return Api(base_url, Tokens(lambda _skew: "token"), read_timeout_s=0.5)
 
-    monkeypatch.setattr(run, "open_api", open_api)
-    assert cli.run is run
+    monkeypatch.setattr(ingest, "Api", impatient)
 
 
 @pytest.mark.parametrize("status", STATUSES)

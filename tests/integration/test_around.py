@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -152,13 +153,15 @@ def test_metrics_that_cannot_be_written(world: World) -> None:
     assert world.box.record.requests() == []
     folder = world.place / "figures"
     folder.mkdir()
-    command = shlex.join(
-        [sys.executable, "-c", "import shutil, sys; shutil.rmtree(sys.argv[1])", str(folder)]
-    )
-    world.box.add_fault("upload:503:times=6")
-    ended = world.run("--metrics-file", str(folder / "vl.prom"), "--on-trouble", command, "--workers", "1")
-    assert ended.code == 0
-    assert ended.err.count("The metrics can't be written") == 1
+    world.box.add_fault("upload:503")
+    with world.start("--metrics-file", str(folder / "vl.prom")) as process:
+        while not world.box.record.requests("upload"):
+            time.sleep(0.02)
+        shutil.rmtree(folder)
+        world.box.clear_faults()
+        _out, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert said.count("The metrics can't be written") == 1
 
 
 class Listening(Observer):
