@@ -23,6 +23,6 @@ def monotonic() -> float:
     return time.monotonic()
 
 
-def thread_cpu() -> float:
-    """Return the processor time that this thread has used, in seconds."""
-    return time.thread_time()
+def cpu() -> float:
+    """Return the processor time that this process has used, in seconds."""
+    return time.process_time()

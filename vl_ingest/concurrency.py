@@ -4,8 +4,8 @@ What is measured is the cycle of a worker: from one receipt to the next, everyth
 throughput is n times the bytes of their cycles over the time of their cycles (Little's law), however the requests
 fall into step with each other. The number doubles from `START` while that pays; then it tries a quarter more or
 less now and then, keeps what pays, and waits longer after each try in vain, until the throughput changes. It does
-not grow while the workers keep half of the processor busy: the other half is for what they cause. Signs of overload
-halve it.
+not grow while this process, the scan included, keeps half of the processor busy: the other half is for what it causes.
+Signs of overload halve it.
 """
 
 import os
@@ -18,13 +18,15 @@ FIRST_ROUND_S, ROUND_S = 0.25, 1.0  # one throughput is measured for so long at 
 DOUBLING_PAYS = 1.15  # times the throughput before
 GROWING_PAYS = 1.05
 SHRINKING_COSTS = 0.97  # fewer workers are kept where they do nearly as much
+CLEARLY_WORSE = 0.85  # a try that does so badly ends early
+FIRST_REST = 3  # rounds between doubling and the first try, or after the first one in vain
 LONGEST_REST = 60  # rounds between two tries
 CHANGED = 0.7  # the throughput of the same number is another by this factor: what was learnt no longer holds
 
 
 @dataclass(frozen=True)
 class Level:
-    """A number of workers, and what was measured with it: bytes a second, and cores that they kept busy."""
+    """A number of workers, and what was measured with it: bytes a second, and cores that were kept busy."""
 
     workers: int
     rate: float
@@ -43,28 +45,33 @@ class Concurrency:
         self._doubling = True
         self._direction = -1  # down first: doubling ends one step too high, if anything
         self._rest = self._resting = 0
-        self._since: float | None = None
         self._begin(None)
 
     def delivered(self, size_bytes: int, began: float, now: float, cpu_s: float) -> None:
         """Note one worker's cycle, in seconds on one clock; not its first, which pays for the connection.
 
-        `cpu_s` is the processor time it took.
+        `cpu_s` is the processor time that the whole process has used until `now`.
         """
         with self._lock:
+            if not self._adapts:
+                return
             if self._since is None:
                 self._since = began
-            if not self._adapts or began < self._since:
+            if self._cpu_since is None:
+                self._cpu_since = (now, cpu_s)
+            if began < self._since:
                 return
             self._cycles += 1
             self._bytes += size_bytes
             self._busy_s += now - began
-            self._cpu_s += cpu_s
-            enough_s = FIRST_ROUND_S if self._doubling else ROUND_S
-            if self._cycles >= self.limit and now - self._since >= enough_s:
-                each_s = self._busy_s / self.limit
-                self._decide(Level(self.limit, self._bytes / each_s, self._cpu_s / each_s))
-                self._begin(now)
+            if self._cycles < self.limit or now - self._since < FIRST_ROUND_S:
+                return
+            measured = Level(
+                self.limit, self._bytes * self.limit / self._busy_s, self._cores_busy(now, cpu_s)
+            )
+            if self._doubling or now - self._since >= ROUND_S or self._fails(measured):
+                self._decide(measured)
+                self._begin(now, (now, cpu_s))
 
     def overloaded(self, began: float, now: float) -> None:
         """Note that a request begun at `began` met signs of overload: halve, once for all of a time."""
@@ -77,11 +84,19 @@ class Concurrency:
                 self._direction = +1
                 self._begin(now)
 
-    def _begin(self, now: float | None) -> None:
+    def _begin(self, now: float | None, cpu_since: tuple[float, float] | None = None) -> None:
         """Begin to measure, with the cycles that begin from now on, or with the very first one."""
-        self._since = now
+        self._since, self._cpu_since = now, cpu_since
         self._cycles = self._bytes = 0
-        self._busy_s = self._cpu_s = 0.0
+        self._busy_s = 0.0
+
+    def _cores_busy(self, now: float, cpu_s: float) -> float:
+        since, cpu_before_s = self._cpu_since or (now, cpu_s)
+        return (cpu_s - cpu_before_s) / (now - since) if now > since else 0.0
+
+    def _fails(self, measured: Level) -> bool:
+        """Say whether a try need not go on to its end."""
+        return measured.workers != self._best.workers and measured.rate < CLEARLY_WORSE * self._best.rate
 
     def _decide(self, measured: Level) -> None:
         """Choose the next number after a round."""
@@ -94,6 +109,7 @@ class Concurrency:
             else:
                 self._doubling = False
                 self.limit = best.workers
+            self._resting = FIRST_REST
         elif best.workers in (0, measured.workers):
             self._best = measured
             if not CHANGED * best.rate <= measured.rate <= best.rate / CHANGED:
@@ -110,7 +126,7 @@ class Concurrency:
         else:
             self.limit = best.workers
             self._direction = -self._direction
-            self._rest = self._resting = min(LONGEST_REST, 4 * self._rest + 3)
+            self._rest = self._resting = min(LONGEST_REST, 4 * self._rest + FIRST_REST)
 
     def _may_grow(self) -> bool:
         return self._best.workers < MOST and self._best.cores < self._cores / 2

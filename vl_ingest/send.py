@@ -79,7 +79,7 @@ class Sender:
 
         Returns whether the worker is warm: its connection is made, so that its next turn may be measured.
         """
-        began, cpu_s = clock.monotonic(), clock.thread_cpu()
+        began = clock.monotonic()
         probe = self.gate.enter()
         try:
             delivery = self._backlog.take(self._transaction_id, probe=probe)
@@ -93,8 +93,7 @@ class Sender:
             self._backlog.wait(IDLE_S)
             return warm
         if warm and not left:
-            size_bytes, cpu_s = delivery.batch.size_bytes, clock.thread_cpu() - cpu_s
-            self._concurrency.delivered(size_bytes, began, clock.monotonic(), cpu_s)
+            self._concurrency.delivered(delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu())
         return not left
 
     @property

@@ -53,7 +53,7 @@ def work(
         sent += BATCH_BYTES
         busy.discard(number)
         if number in warm:
-            concurrency.delivered(BATCH_BYTES, began, now, cpu_s=0.001)
+            concurrency.delivered(BATCH_BYTES, began, now, cpu_s=0.1 * now)
         warm.add(number)
         stood[concurrency.limit] += 1
         start()
@@ -85,7 +85,7 @@ def test_it_starts_small_and_never_leaves_its_bounds() -> None:
             concurrency.overloaded(began, now)
         else:
             concurrency.delivered(
-                chance.randrange(1, BATCH_BYTES), began, now, chance.uniform(0, now - began)
+                chance.randrange(1, BATCH_BYTES), began, now, now * chance.uniform(0.9, 1.1)
             )
         assert 1 <= concurrency.limit <= MOST
 
@@ -124,9 +124,20 @@ def test_a_fixed_number_stays() -> None:
 
 
 def test_it_does_not_grow_while_the_processor_is_busy() -> None:
-    """Workers that keep half of the cores busy are not joined by others, even if that seemed to pay."""
+    """A process that keeps half of the cores busy gets no more workers, even if that seemed to pay."""
     concurrency, now = Concurrency(cores=4), 0.0
     for turn in range(2_000):
         began, now = now, now + 0.05
-        concurrency.delivered(BATCH_BYTES * (turn + 1), began, now, cpu_s=0.05)
-    assert concurrency.limit <= 4
+        concurrency.delivered(BATCH_BYTES * (turn + 1), began, now, cpu_s=2.5 * now)
+        assert concurrency.limit <= START
+
+
+def test_a_try_that_does_badly_ends_early() -> None:
+    """One worker that does half of what two do is found out in a fraction of a round."""
+    concurrency = Concurrency(cores=2)
+    now, alone_s = 0.0, 0.0
+    for _ in range(4_000):
+        limit, began, now = concurrency.limit, now, now + 0.02 / concurrency.limit  # two do twice as much
+        alone_s += (now - began) * (limit == 1)
+        concurrency.delivered(BATCH_BYTES, now - 0.02, now, cpu_s=1.5 * now)
+    assert 0.0 < alone_s < 0.05 * now
