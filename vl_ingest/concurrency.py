@@ -45,6 +45,8 @@ class Concurrency:
         self._doubling = True
         self._direction = -1  # down first: doubling ends one step too high, if anything
         self._rest = self._resting = 0
+        self._since: float | None
+        self._cpu_since: tuple[float, float] | None  # a moment, and the processor time used until then
         self._begin(None)
 
     def delivered(self, size_bytes: int, began: float, now: float, cpu_s: float) -> None:

@@ -1,6 +1,7 @@
 """The seals: their canonical form is a promise to whoever checks them with other tools."""
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -33,8 +34,13 @@ def test_the_hash_of_an_event_is_that_of_its_documented_form() -> None:
 def test_a_digest_of_rows_is_that_of_its_documented_form() -> None:
     """A line a row, ended by a newline."""
     rows = [SealedRow("a\n.png", "a.png", 10, 20, "0" * 64), SealedRow("b.png", "b.png", 1, 2, None)]
+    odd = SealedRow('"\\\x00é\u2028🖼', "\x7f/", 0, -1, None)
     written = b'["a\\n.png","a.png",10,20,"' + b"0" * 64 + b'"]\n["b.png","b.png",1,2,null]\n'
     assert rows_digest(rows) == hashlib.sha256(written).hexdigest()
+    assert (
+        rows_digest([odd])
+        == hashlib.sha256(json.dumps(odd, separators=(",", ":")).encode() + b"\n").hexdigest()
+    )
 
 
 @pytest.mark.parametrize(
