@@ -1,8 +1,8 @@
 """How many requests go at once: a fixed number, or one that finds itself by measurement.
 
-What is measured is the cycle of a worker: from one receipt to the next, everything included. With n workers the
-throughput is n times the bytes of their cycles over the time of their cycles (Little's law), however the requests
-fall into step with each other. The number doubles from `START` while that pays; then it tries a quarter more or
+What is measured is the cycle of a worker: from one receipt to the next, everything included. The throughput is the
+sum of what each worker does in its own cycles, however they fall into step with each other, and from when the last of
+them is warm: before that the others have the link for themselves. The number doubles from `START` while that pays; then it tries a quarter more or
 less now and then, keeps what pays, and waits longer after each try in vain, until the throughput changes. It does
 not grow while this process, the scan included, keeps half of the processor busy: the other half is for what it causes.
 Signs of overload halve it.
@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 START, MOST = 2, 32
 
-FIRST_ROUND_S, ROUND_S = 0.25, 1.0  # one throughput is measured for so long at least, and a cycle a worker
+FIRST_ROUND_S, ROUND_S = (
+    0.25,
+    1.0,
+)  # one throughput is measured for so long at least, and a cycle of each worker
 DOUBLING_PAYS = 1.15  # times the throughput before
 GROWING_PAYS = 1.05
 SHRINKING_COSTS = 0.97  # fewer workers are kept where they do nearly as much
@@ -45,32 +48,33 @@ class Concurrency:
         self._doubling = True
         self._direction = -1  # down first: doubling ends one step too high, if anything
         self._rest = self._resting = 0
-        self._since: float | None
+        self._warm: set[int] = set()  # workers that have ever reported
+        self._since: float | None  # cycles count that begin from then on
         self._cpu_since: tuple[float, float] | None  # a moment, and the processor time used until then
+        self._cycles: dict[int, tuple[int, float]]  # worker -> bytes and seconds of its cycles in this round
         self._begin(None)
 
-    def delivered(self, size_bytes: int, began: float, now: float, cpu_s: float) -> None:
-        """Note one worker's cycle, in seconds on one clock; not its first, which pays for the connection.
+    def delivered(self, worker: int, size_bytes: int, began: float, now: float, cpu_s: float) -> None:
+        """Note a cycle of worker number `worker` (from 1), in seconds on one clock; not its first, which connects.
 
         `cpu_s` is the processor time that the whole process has used until `now`.
         """
         with self._lock:
-            if not self._adapts:
+            if not self._adapts or worker > self.limit:
                 return
-            if self._since is None:
-                self._since = began
+            if worker not in self._warm:
+                self._warm.add(worker)
+                self._begin(began)
             if self._cpu_since is None:
                 self._cpu_since = (now, cpu_s)
-            if began < self._since:
+            if self._since is None or began < self._since:
                 return
-            self._cycles += 1
-            self._bytes += size_bytes
-            self._busy_s += now - began
-            if self._cycles < self.limit or now - self._since < FIRST_ROUND_S:
+            done_bytes, busy_s = self._cycles.get(worker, (0, 0.0))
+            self._cycles[worker] = (done_bytes + size_bytes, busy_s + now - began)
+            if len(self._cycles) < self.limit or now - self._since < FIRST_ROUND_S:
                 return
-            measured = Level(
-                self.limit, self._bytes * self.limit / self._busy_s, self._cores_busy(now, cpu_s)
-            )
+            rate = sum(done_bytes / busy_s for done_bytes, busy_s in self._cycles.values())
+            measured = Level(self.limit, rate, self._cores_busy(now, cpu_s))
             if self._doubling or now - self._since >= ROUND_S or self._fails(measured):
                 self._decide(measured)
                 self._begin(now, (now, cpu_s))
@@ -87,10 +91,9 @@ class Concurrency:
                 self._begin(now)
 
     def _begin(self, now: float | None, cpu_since: tuple[float, float] | None = None) -> None:
-        """Begin to measure, with the cycles that begin from now on, or with the very first one."""
-        self._since, self._cpu_since = now, cpu_since
-        self._cycles = self._bytes = 0
-        self._busy_s = 0.0
+        """Begin to measure, with the cycles that begin from now on; a worker that comes back is a new one."""
+        self._warm = {worker for worker in self._warm if worker <= self.limit}
+        self._since, self._cpu_since, self._cycles = now, cpu_since, {}
 
     def _cores_busy(self, now: float, cpu_s: float) -> float:
         since, cpu_before_s = self._cpu_since or (now, cpu_s)
@@ -104,13 +107,10 @@ class Concurrency:
         """Choose the next number after a round."""
         best = self._best
         if self._doubling:
-            if measured.rate >= DOUBLING_PAYS * best.rate:
+            if measured.rate >= GROWING_PAYS * best.rate:
                 self._best = measured
-                self._doubling = self._may_grow()
-                self.limit = min(MOST, 2 * measured.workers) if self._doubling else measured.workers
-            else:
-                self._doubling = False
-                self.limit = best.workers
+            self._doubling = self._may_grow() and measured.rate >= DOUBLING_PAYS * best.rate
+            self.limit = min(MOST, 2 * measured.workers) if self._doubling else self._best.workers
             self._resting = FIRST_REST
         elif best.workers in (0, measured.workers):
             self._best = measured

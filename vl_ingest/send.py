@@ -68,13 +68,14 @@ class Sender:
         try:
             while not self._backlog.finished:
                 if number <= self._concurrency.limit:
-                    warm = self._turn(warm=warm)
+                    warm = self._turn(number, warm=warm)
                 else:
+                    warm = False
                     self._context.control.pause(IDLE_S)
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
             self._context.control.halt(exc)
 
-    def _turn(self, *, warm: bool) -> bool:
+    def _turn(self, number: int, *, warm: bool) -> bool:
         """Send one delivery, if there is one now.
 
         Returns whether the worker is warm: its connection is made, so that its next turn may be measured.
@@ -93,7 +94,9 @@ class Sender:
             self._backlog.wait(IDLE_S)
             return warm
         if warm and not left:
-            self._concurrency.delivered(delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu())
+            self._concurrency.delivered(
+                number, delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu()
+            )
         return not left
 
     @property

@@ -42,7 +42,7 @@ def work(
     now, sent = begin, 0
 
     def start() -> None:
-        for number in set(range(concurrency.limit)) - busy:
+        for number in set(range(1, concurrency.limit + 1)) - busy:
             busy.add(number)
             took = link(concurrency.limit) * chance.uniform(0.9, 1.1) + (0.3 if number not in warm else 0)
             heapq.heappush(turns, (now + took, number, now))
@@ -53,7 +53,7 @@ def work(
         sent += BATCH_BYTES
         busy.discard(number)
         if number in warm:
-            concurrency.delivered(BATCH_BYTES, began, now, cpu_s=0.1 * now)
+            concurrency.delivered(number, BATCH_BYTES, began, now, cpu_s=0.1 * now)
         warm.add(number)
         stood[concurrency.limit] += 1
         start()
@@ -84,9 +84,8 @@ def test_it_starts_small_and_never_leaves_its_bounds() -> None:
         if chance.random() < 0.02:
             concurrency.overloaded(began, now)
         else:
-            concurrency.delivered(
-                chance.randrange(1, BATCH_BYTES), began, now, now * chance.uniform(0.9, 1.1)
-            )
+            worker = chance.randrange(1, concurrency.limit + 1)
+            concurrency.delivered(worker, chance.randrange(1, BATCH_BYTES), began, now, cpu_s=0.1 * now)
         assert 1 <= concurrency.limit <= MOST
 
 
@@ -128,7 +127,9 @@ def test_it_does_not_grow_while_the_processor_is_busy() -> None:
     concurrency, now = Concurrency(cores=4), 0.0
     for turn in range(2_000):
         began, now = now, now + 0.05
-        concurrency.delivered(BATCH_BYTES * (turn + 1), began, now, cpu_s=2.5 * now)
+        concurrency.delivered(
+            turn % concurrency.limit + 1, BATCH_BYTES * (turn + 1), began, now, cpu_s=2.5 * now
+        )
         assert concurrency.limit <= START
 
 
@@ -136,8 +137,8 @@ def test_a_try_that_does_badly_ends_early() -> None:
     """One worker that does half of what two do is found out in a fraction of a round."""
     concurrency = Concurrency(cores=2)
     now, alone_s = 0.0, 0.0
-    for _ in range(4_000):
+    for turn in range(4_000):
         limit, began, now = concurrency.limit, now, now + 0.02 / concurrency.limit  # two do twice as much
         alone_s += (now - began) * (limit == 1)
-        concurrency.delivered(BATCH_BYTES, now - 0.02, now, cpu_s=1.5 * now)
+        concurrency.delivered(turn % limit + 1, BATCH_BYTES, now - 0.02, now, cpu_s=1.5 * now)
     assert 0.0 < alone_s < 0.05 * now
