@@ -20,7 +20,7 @@ FIRST_ROUND_S, ROUND_S = (
 )  # one throughput is measured for so long at least, and a cycle of each worker
 DOUBLING_PAYS = 1.15  # times the throughput before
 GROWING_PAYS = 1.05
-SHRINKING_COSTS = 0.97  # fewer workers are kept where they do nearly as much
+SHRINKING_COSTS = 0.99  # fewer workers are kept where they do as much
 CLEARLY_WORSE = 0.85  # a try that does so badly ends early
 FIRST_REST = 3  # rounds between doubling and the first try, or after the first one in vain
 LONGEST_REST = 60  # rounds between two tries
@@ -107,7 +107,7 @@ class Concurrency:
         """Choose the next number after a round."""
         best = self._best
         if self._doubling:
-            if measured.rate >= GROWING_PAYS * best.rate:
+            if measured.rate >= best.rate:
                 self._best = measured
             self._doubling = self._may_grow() and measured.rate >= DOUBLING_PAYS * best.rate
             self.limit = min(MOST, 2 * measured.workers) if self._doubling else self._best.workers
