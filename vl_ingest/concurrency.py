@@ -1,24 +1,27 @@
 """How many requests go at once: a fixed number, or one that finds itself by measurement.
 
 What is measured is the cycle of a worker: from one receipt to the next, everything included. The throughput is the
-sum of what each worker does in its own cycles, however they fall into step with each other, and from when the last of
-them is warm: before that the others have the link for themselves. The number doubles from `START` while that pays; then it tries a quarter more or
-less now and then, keeps what pays, and waits longer after each try in vain, until the throughput changes. It does
-not grow while this process, the scan included, keeps half of the processor busy: the other half is for what it causes.
-Signs of overload halve it.
+sum of what each worker does in its own cycles, however they fall into step with each other. A worker's first cycle is
+cold: it pays for the connection.
+
+The number doubles from `START` while that pays; cold cycles count, as there is no time to lose. Then cycles count only
+from when all workers are warm, and it tries a quarter more or less now and then, keeps what pays, and waits longer
+after each try in vain, until the throughput changes. It does not grow while this process, the scan included, keeps half
+of the processor busy: the other half is for what it causes. Signs of overload halve it.
 """
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 START, MOST = 2, 32
 
 FIRST_ROUND_S, ROUND_S = (
     0.25,
     1.0,
-)  # one throughput is measured for so long at least, and a cycle of each worker
+)  # a throughput is measured for so long at least, and a cycle of each worker
 DOUBLING_PAYS = 1.15  # times the throughput before
+PAID_IN_FULL = 0.9  # of what each worker did before
 GROWING_PAYS = 1.05
 SHRINKING_COSTS = 0.99  # fewer workers are kept where they do as much
 CLEARLY_WORSE = 0.85  # a try that does so badly ends early
@@ -36,6 +39,24 @@ class Level:
     cores: float = 0.0
 
 
+@dataclass
+class _Round:
+    """What one number of workers does, from the cycles that begin at `since` or later."""
+
+    since: float
+    cpu_since: tuple[float, float] | None = None  # a moment, and the processor time used until then
+    cycles: dict[int, tuple[int, float]] = field(default_factory=dict)  # worker -> bytes, seconds
+
+    def add(self, worker: int, size_bytes: int, seconds: float) -> None:
+        done_bytes, busy_s = self.cycles.get(worker, (0, 0.0))
+        self.cycles[worker] = (done_bytes + size_bytes, busy_s + seconds)
+
+    def level(self, now: float, cpu_s: float) -> Level:
+        rate = sum(done_bytes / max(busy_s, 1e-6) for done_bytes, busy_s in self.cycles.values())
+        since, cpu_before_s = self.cpu_since or (now, cpu_s)
+        return Level(len(self.cycles), rate, (cpu_s - cpu_before_s) / max(now - since, 1e-6))
+
+
 class Concurrency:
     """The number of workers that may send, for all of them. `fixed` None: it finds itself."""
 
@@ -48,41 +69,40 @@ class Concurrency:
         self._doubling = True
         self._direction = -1  # down first: doubling ends one step too high, if anything
         self._rest = self._resting = 0
-        self._warm: set[int] = set()  # workers that have ever reported
-        self._since: float | None  # cycles count that begin from then on
-        self._cpu_since: tuple[float, float] | None  # a moment, and the processor time used until then
-        self._cycles: dict[int, tuple[int, float]]  # worker -> bytes and seconds of its cycles in this round
-        self._begin(None)
+        self._warm: set[int] = set()  # workers that have reported since they began
+        self._round: _Round | None = None  # None: it begins with the first cycle of all
 
-    def delivered(self, worker: int, size_bytes: int, began: float, now: float, cpu_s: float) -> None:
-        """Note a cycle of worker number `worker` (from 1), in seconds on one clock; not its first, which connects.
+    def delivered(
+        self, worker: int, size_bytes: int, began: float, now: float, cpu_s: float, *, warm: bool
+    ) -> None:
+        """Note a cycle of worker number `worker` (from 1), in seconds on one clock; `warm`: it is not its first.
 
         `cpu_s` is the processor time that the whole process has used until `now`.
         """
         with self._lock:
-            if not self._adapts or worker > self.limit:
+            if not self._adapts or worker > self.limit or not (warm or self._doubling):
                 return
-            if worker not in self._warm:
+            if self._round is None or (warm and worker not in self._warm and not self._doubling):
+                self._round = _Round(began)
+            if warm:
                 self._warm.add(worker)
-                self._begin(began)
-            if self._cpu_since is None:
-                self._cpu_since = (now, cpu_s)
-            if self._since is None or began < self._since:
+            if self._round.cpu_since is None:
+                self._round.cpu_since = (now, cpu_s)
+            if began < self._round.since:
                 return
-            done_bytes, busy_s = self._cycles.get(worker, (0, 0.0))
-            self._cycles[worker] = (done_bytes + size_bytes, busy_s + now - began)
-            if len(self._cycles) < self.limit or now - self._since < FIRST_ROUND_S:
+            self._round.add(worker, size_bytes, now - began)
+            took_s = now - self._round.since
+            if len(self._round.cycles) < self.limit or took_s < FIRST_ROUND_S:
                 return
-            rate = sum(done_bytes / busy_s for done_bytes, busy_s in self._cycles.values())
-            measured = Level(self.limit, rate, self._cores_busy(now, cpu_s))
-            if self._doubling or now - self._since >= ROUND_S or self._fails(measured):
+            measured = self._round.level(now, cpu_s)
+            if self._doubling or took_s >= ROUND_S or self._fails(measured):
                 self._decide(measured)
-                self._begin(now, (now, cpu_s))
+                self._begin(now)
 
     def overloaded(self, began: float, now: float) -> None:
         """Note that a request begun at `began` met signs of overload: halve, once for all of a time."""
         with self._lock:
-            if self._adapts and (self._since is None or began >= self._since):
+            if self._adapts and (self._round is None or began >= self._round.since):
                 self.limit = max(1, self.limit // 2)
                 self._best = Level(0, 0.0)
                 self._doubling = False
@@ -90,14 +110,10 @@ class Concurrency:
                 self._direction = +1
                 self._begin(now)
 
-    def _begin(self, now: float | None, cpu_since: tuple[float, float] | None = None) -> None:
-        """Begin to measure, with the cycles that begin from now on; a worker that comes back is a new one."""
+    def _begin(self, now: float) -> None:
+        """Begin to measure; a worker that comes back later is a new one."""
         self._warm = {worker for worker in self._warm if worker <= self.limit}
-        self._since, self._cpu_since, self._cycles = now, cpu_since, {}
-
-    def _cores_busy(self, now: float, cpu_s: float) -> float:
-        since, cpu_before_s = self._cpu_since or (now, cpu_s)
-        return (cpu_s - cpu_before_s) / (now - since) if now > since else 0.0
+        self._round = _Round(now)
 
     def _fails(self, measured: Level) -> bool:
         """Say whether a try need not go on to its end."""
@@ -110,7 +126,7 @@ class Concurrency:
             if measured.rate >= best.rate:
                 self._best = measured
             self._doubling = self._may_grow() and measured.rate >= DOUBLING_PAYS * best.rate
-            self.limit = min(MOST, 2 * measured.workers) if self._doubling else self._best.workers
+            self.limit = min(MOST, _more(best, measured)) if self._doubling else self._best.workers
             self._resting = FIRST_REST
         elif best.workers in (0, measured.workers):
             self._best = measured
@@ -141,3 +157,9 @@ class Concurrency:
             self._direction = +1
         step = max(1, self._best.workers // 4) * self._direction
         return max(1, min(MOST, self._best.workers + step))
+
+
+def _more(before: Level, now: Level) -> int:
+    """Return the next number while doubling: four times as many where the last step has paid in full."""
+    in_full = before.workers and now.rate * before.workers >= PAID_IN_FULL * before.rate * now.workers
+    return now.workers * (4 if in_full else 2)

@@ -78,7 +78,7 @@ class Sender:
     def _turn(self, number: int, *, warm: bool) -> bool:
         """Send one delivery, if there is one now.
 
-        Returns whether the worker is warm: its connection is made, so that its next turn may be measured.
+        Returns whether the worker is warm: its connection is made.
         """
         began = clock.monotonic()
         probe = self.gate.enter()
@@ -93,9 +93,9 @@ class Sender:
         if delivery is None:
             self._backlog.wait(IDLE_S)
             return warm
-        if warm and not left:
+        if not left:
             self._concurrency.delivered(
-                number, delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu()
+                number, delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu(), warm=warm
             )
         return not left
 

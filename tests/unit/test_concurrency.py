@@ -52,8 +52,7 @@ def work(
         now, number, began = heapq.heappop(turns)
         sent += BATCH_BYTES
         busy.discard(number)
-        if number in warm:
-            concurrency.delivered(number, BATCH_BYTES, began, now, cpu_s=0.1 * now)
+        concurrency.delivered(number, BATCH_BYTES, began, now, cpu_s=0.1 * now, warm=number in warm)
         warm.add(number)
         stood[concurrency.limit] += 1
         start()
@@ -85,7 +84,9 @@ def test_it_starts_small_and_never_leaves_its_bounds() -> None:
             concurrency.overloaded(began, now)
         else:
             worker = chance.randrange(1, concurrency.limit + 1)
-            concurrency.delivered(worker, chance.randrange(1, BATCH_BYTES), began, now, cpu_s=0.1 * now)
+            concurrency.delivered(
+                worker, chance.randrange(1, BATCH_BYTES), began, now, cpu_s=0.1 * now, warm=True
+            )
         assert 1 <= concurrency.limit <= MOST
 
 
@@ -128,7 +129,7 @@ def test_it_does_not_grow_while_the_processor_is_busy() -> None:
     for turn in range(2_000):
         began, now = now, now + 0.05
         concurrency.delivered(
-            turn % concurrency.limit + 1, BATCH_BYTES * (turn + 1), began, now, cpu_s=2.5 * now
+            turn % concurrency.limit + 1, BATCH_BYTES * (turn + 1), began, now, cpu_s=2.5 * now, warm=True
         )
         assert concurrency.limit <= START
 
@@ -140,5 +141,5 @@ def test_a_try_that_does_badly_ends_early() -> None:
     for turn in range(4_000):
         limit, began, now = concurrency.limit, now, now + 0.02 / concurrency.limit  # two do twice as much
         alone_s += (now - began) * (limit == 1)
-        concurrency.delivered(turn % limit + 1, BATCH_BYTES, now - 0.02, now, cpu_s=1.5 * now)
+        concurrency.delivered(turn % limit + 1, BATCH_BYTES, now - 0.02, now, cpu_s=1.5 * now, warm=True)
     assert 0.0 < alone_s < 0.05 * now
