@@ -26,11 +26,12 @@ from vl_ingest.credentials import default_file as default_credentials
 from vl_ingest.db import default_path
 from vl_ingest.hooks import PREFIX
 from vl_ingest.model import FileState
+from vl_ingest.pace import Timetable
 from world import CLEAN, World
 
 TOP = Path(__file__).parents[2]
 README = (TOP / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def _block(language: str, holding: str = "") -> str:
@@ -113,6 +114,22 @@ def test_each_option_mentioned_exists() -> None:
     for span in re.findall(r"`([^`\n]+)`", README):
         if not span.startswith(("systemctl", "python")):
             assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span)) <= known, span
+
+
+def test_each_value_mentioned_is_one() -> None:
+    """What stands behind an option on the page is what it takes; so is each timetable."""
+    tried = 0
+    for span in re.findall(r"`([^`\n]+)`", README):
+        for name, value in re.findall(r"(?<!\S)(--[a-z-]+) ([^-A-Z\s]\S*)", span):
+            options = [option for option in EVERY_OPTION if name in option.opts and not option.is_flag]
+            for option in options:
+                option.type.convert(value.strip("'"), option, None)
+                tried += 1
+    assert tried > 10
+    tables = re.findall(r'`"([^`]+)"`', README)
+    assert len(tables) == 2
+    for table in tables:
+        assert not Timetable(table).unlimited
 
 
 def test_each_exit_code_is_listed() -> None:
@@ -314,7 +331,7 @@ def test_the_container_has_what_it_needs() -> None:
     assert all((TOP / path).exists() for path in copied)
     given = dict(steps[-4:])
     variable, ledger = given["ENV"].split("=")
-    assert variable in {option.envvar for option in EVERY_OPTION}
+    assert variable in [option.envvar for option in EVERY_OPTION]
     assert Path(ledger).parent == Path(given["VOLUME"])
     build, run = _block("sh", "docker run").replace("\\\n", " ").splitlines()
     image = shlex.split(build)[-2]
@@ -351,10 +368,10 @@ def test_a_job_moves_to_another_machine(world: World) -> None:
     world.box.clear_faults()
     elsewhere = world.place / "mnt" / "photos"
     exported = world.place / "holidays.db"
-    lines = [_block("sh", "vl-ingest export"), _block("sh", "--source /mnt/photos")]
     moved = [
         line.split(" #")[0].replace("/mnt/photos", str(elsewhere)).replace("holidays.db", str(exported))
-        for line in "".join(lines).splitlines()
+        for line in _block("sh", "vl-ingest export").splitlines()
+        if not line.startswith("#")
     ]
     assert [world.cli(*shlex.split(line)[1:]).code for line in moved[:2]] == [0, 0]
     elsewhere.parent.mkdir()
@@ -371,10 +388,7 @@ def test_the_example_for_python_runs(world: World) -> None:
     world.folder = world.place / "photos"
     world.pictures(3)
     text = _block("python").replace("https://vl.example.org", world.box.url)
-    for expected in (
-        r"3 files are in dataset [0-9a-f-]{36}, which is READY\.",
-        r"There is nothing|was cancelled|.*",
-    ):
+    for _again in range(2):
         done = subprocess.run(
             [sys.executable, "-c", text],
             cwd=world.place,
@@ -383,7 +397,8 @@ def test_the_example_for_python_runs(world: World) -> None:
             text=True,
             check=True,
         )
-        assert re.fullmatch(expected, done.stdout.splitlines()[-1]), done.stdout
+        last = done.stdout.splitlines()[-1]
+        assert re.fullmatch(r"3 files are in dataset [0-9a-f-]{36}, which is READY\.", last), done.stdout
     world.ledger_path = world.place / "holidays.db"
     world.check_promises("holidays")
 
