@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -52,6 +52,11 @@ class Settings:
             if key in values:
                 values[key] = kind(values[key])
         return cls(**values)
+
+    @classmethod
+    def of_job(cls, record: Mapping[str, Any]) -> "Settings":
+        """Return what a job goes on with: the settings it had, but for the time limit, which was one run's."""
+        return replace(cls.from_record(record), max_duration_s=None)
 
 
 def parse_size(text: str) -> int:

@@ -7,11 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 
-from vl_ingest.errors import UsageError, VlIngestError
+from vl_ingest.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.ledger import Ledger
 from vl_ingest.model import FileState, Job, Run
 from vl_ingest.naming import path_to_text
 from vl_ingest.observer import Observer, Progress
-from vl_ingest.summary import Summary
+from vl_ingest.summary import Summary, summarise
 
 LONGEST_S = 300.0
 PREFIX = "VL_INGEST_HOOK_"
@@ -27,7 +28,10 @@ class Hooks(Observer):
     meanwhile is not told again.
     """
 
-    def __init__(self, on_finish: str | None, on_trouble: str | None, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, on_finish: str | None, on_trouble: str | None, warn: Callable[[str], None]
+    ) -> None:
+        self._ledger = ledger
         self._on_finish = _words("--on-finish", on_finish)
         self._on_trouble = _words("--on-trouble", on_trouble)
         self._warn = warn
@@ -62,8 +66,11 @@ class Hooks(Observer):
         self._finish(0, "", summary)
 
     def ended(self, error: VlIngestError) -> None:
-        """Tell what went wrong."""
-        self._finish(error.exit_code, str(error), None)
+        """Tell what went wrong, and where the job stands, unless it is the ledger that can't be used."""
+        if self._job is None or error.exit_code == LedgerError.exit_code:
+            self._finish(error.exit_code, str(error), None)
+        else:
+            self._finish(error.exit_code, str(error), summarise(self._ledger, self._job.id))
 
     def _finish(self, exit_code: int, message: str, summary: Summary | None) -> None:
         if self._beside is not None:
@@ -81,7 +88,9 @@ class Hooks(Observer):
     def _trouble(self, kind: str, message: str) -> None:
         if not self._on_trouble or (self._beside is not None and self._beside.is_alive()):
             return
-        facts = {"EVENT": kind, "MESSAGE": message, **self._known(self._job)}
+        # Asked again, for its dataset is there by now.
+        job = None if self._job is None else self._ledger.jobs.get(self._job.id)
+        facts = {"EVENT": kind, "MESSAGE": message, **self._known(job)}
         self._beside = threading.Thread(
             target=self._call, args=("--on-trouble", self._on_trouble, facts), name="hook", daemon=True
         )

@@ -66,14 +66,14 @@ class Ingest:
         self, job: Job | str | None = None, settings: Settings | None = None, *,
         source: str | os.PathLike[str] | None = None,
     ) -> Summary:  # fmt: skip
-        """Continue a job, by default the only unfinished one, with the settings it had or those given.
+        """Continue a job, by default the only unfinished one, with those given or the settings it had (but for the time limit, which was one run's).
 
         `source` is where its folder lies now, if it has moved. Raises as `run` does.
         """
         known = job if isinstance(job, Job) else self.find(job)
         return self._told(
             lambda api, control: jobs.resume(
-                self.ledger, api, known, settings or Settings.from_record(known.settings),
+                self.ledger, api, known, settings or Settings.of_job(known.settings),
                 source=None if source is None else os.fspath(source), observer=self._observer, control=control,
             ),
             self._base_url or known.base_url,

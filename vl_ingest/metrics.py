@@ -1,17 +1,15 @@
 """Figures of a run as a Prometheus text file, for node_exporter's textfile collector."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from vl_ingest import clock
-from vl_ingest.errors import UsageError, VlIngestError
+from vl_ingest.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.ledger import Ledger
 from vl_ingest.model import Counts, FileState, Job, JobState, Run
 from vl_ingest.observer import Observer, Progress
-
-if TYPE_CHECKING:
-    from vl_ingest.summary import Summary
+from vl_ingest.summary import Summary, summarise
 
 WRITE_EVERY_S = 15.0
 LABELS = ("job", "name")
@@ -23,7 +21,8 @@ class Metrics(Observer):
     Raises `UsageError` where it can't be written at first; a later failure is told to `warn`, once.
     """
 
-    def __init__(self, path: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, ledger: Ledger, path: str, warn: Callable[[str], None]) -> None:
+        self._ledger = ledger
         self._path = path
         self._warn = warn
         self._warned = False
@@ -67,18 +66,20 @@ class Metrics(Observer):
         self._waiting.labels(*self._labels).set(int(progress.waiting is not None))
         self._write()
 
-    def finished(self, summary: "Summary") -> None:
+    def finished(self, summary: Summary) -> None:
         """Write how it ended."""
         self._labels = (summary.job.id, summary.job.name)
-        self._counts(summary.counts)
-        self._state(summary.job.state)
+        self._stands(summary)
         self._success.labels(*self._labels).set(clock.now().timestamp())
         self._end(0)
 
     def ended(self, error: VlIngestError) -> None:
         """Write how it ended."""
-        if self._labels is not None:
-            self._end(error.exit_code)
+        if self._labels is None:
+            return
+        if error.exit_code != LedgerError.exit_code:
+            self._stands(summarise(self._ledger, self._labels[0]))
+        self._end(error.exit_code)
 
     def _end(self, exit_code: int) -> None:
         assert self._labels is not None  # noqa: S101  # both callers have seen to that
@@ -94,6 +95,10 @@ class Metrics(Observer):
         for state in FileState:
             self._files.labels(*self._labels or (), state).set(counts[state])
             self._bytes.labels(*self._labels or (), state).set(counts.bytes.get(state, 0))
+
+    def _stands(self, summary: Summary) -> None:
+        self._counts(summary.counts)
+        self._state(summary.job.state)
 
     def _state(self, current: JobState) -> None:
         for state in JobState:

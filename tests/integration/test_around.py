@@ -69,6 +69,8 @@ def test_a_command_is_called_after_a_failure_and_a_signal(world: World) -> None:
     first, second = told(file)
     assert first["EXIT_CODE"] == "7"
     assert "403" in first["MESSAGE"]
+    assert (first["FILES_SENT"], first["STATE"]) == ("3", "uploaded"), "where it stands, though it failed"
+    assert first["DATASET_ID"] == world.job().dataset_id, "which was not there when the run began"
     assert second["EXIT_CODE"] == "143"
     assert "SIGTERM" in second["MESSAGE"]
 
@@ -82,6 +84,7 @@ def test_trouble_calls_its_command_once(world: World) -> None:
     assert world.run("--on-trouble", command).code == 3
     (facts,) = told(file)
     assert facts["EVENT"] == "rejected"
+    assert facts["DATASET_ID"] == world.job().dataset_id
     assert "HTTP 400" in facts["MESSAGE"]
 
 
@@ -132,6 +135,7 @@ def test_figures_for_prometheus(world: World) -> None:
     assert world.run("--metrics-file", str(path)).code == 3
     first = figures(path)
     assert first["vl_ingest_run_exit_code", ""] == 3
+    assert (first["vl_ingest_files", "sent"], first["vl_ingest_files", "rejected"]) == (4, 1)
     assert ("vl_ingest_last_success_timestamp_seconds", "") not in first
     assert world.cli("waive", "job", "--all").code == 0
     assert world.run("--metrics-file", str(path)).code == 0

@@ -98,7 +98,7 @@ def resume(
     """
     with open_ledger(ledger) as book:
         known = book.jobs.find(job_reference) if job_reference else book.jobs.only_unfinished()
-        settings = settings_from(values, Settings.from_record(known.settings))
+        settings = settings_from(values, Settings.of_job(known.settings))
         if settings.files_from == "-" and not values["files_from"]:
             raise UsageError("The job's list of files came from standard input: say --files-from again.")
         moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
@@ -144,23 +144,23 @@ def _observers(
                 stack.enter_context(log.log_file(log_file, log_size, warn))
             observers.append(log.LogObserver())
         if metrics_file is not None:
-            observers.append(_metrics(metrics_file, warn))
+            observers.append(_metrics(ledger, metrics_file, warn))
         if on_finish is not None or on_trouble is not None:
             from vl_ingest.hooks import Hooks
 
-            observers.append(Hooks(on_finish, on_trouble, warn))
+            observers.append(Hooks(ledger, on_finish, on_trouble, warn))
         stack.enter_context(display)
         yield observers
 
 
-def _metrics(path: str, warn: Callable[[str], None]) -> "Observer":
+def _metrics(ledger: "Ledger", path: str, warn: Callable[[str], None]) -> "Observer":
     try:
         from vl_ingest.metrics import Metrics
     except ImportError as exc:
         raise UsageError(
             f"--metrics-file needs another package: pip install 'vl-ingest[metrics]'. ({exc})"
         ) from exc
-    return Metrics(path, warn)
+    return Metrics(ledger, path, warn)
 
 
 @contextmanager
