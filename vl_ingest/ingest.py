@@ -66,9 +66,10 @@ class Ingest:
         self, job: Job | str | None = None, settings: Settings | None = None, *,
         source: str | os.PathLike[str] | None = None,
     ) -> Summary:  # fmt: skip
-        """Continue a job, by default the only unfinished one, with those given or the settings it had (but for the time limit, which was one run's).
+        """Continue a job, by default the only unfinished one, with `settings` or those it had.
 
-        `source` is where its folder lies now, if it has moved. Raises as `run` does.
+        Its time limit was that of one run, and is not taken over. `source` is where the folder lies now, if it has
+        moved. Raises as `run` does.
         """
         known = job if isinstance(job, Job) else self.find(job)
         return self._told(
