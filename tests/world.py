@@ -109,6 +109,13 @@ class World:
         """Return path -> state."""
         return {file.path: str(file.state) for file in self.files(name=name)}
 
+    def states_by_now(self) -> set[str]:
+        """Return the states of all files while a run works; none before it has made a ledger."""
+        if not self.ledger_path.exists():
+            return set()
+        with self.ledger() as ledger:
+            return {str(state) for job in ledger.jobs.all() for state in ledger.files.counts(job.id).files}
+
     def kinds(self, name: str = "job") -> list[str]:
         """Return the kinds of a job's events, in order."""
         job = self.job(name)

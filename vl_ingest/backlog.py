@@ -10,7 +10,8 @@ from vl_ingest.concurrency import Concurrency
 from vl_ingest.context import Context
 from vl_ingest.ledger.batches import Problem
 from vl_ingest.model import Batch, FileRow
-from vl_ingest.plan import bytes_limit, fits, tail_share
+from vl_ingest.pace import Timetable
+from vl_ingest.plan import bytes_limit, fits, paced_share, tail_share
 from vl_ingest.scan import Trouble, look
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
@@ -58,6 +59,7 @@ class Backlog:
         self._is_tail = False  # those ahead are the last ones
         self._scanned = False
         self._too_large_bytes = context.reload().too_large_bytes
+        self._timetable = Timetable(context.settings.bwlimit)
 
     def take(self, transaction_id: str, *, probe: bool) -> Delivery | None:
         """Return something to send now, or None; claims are for `transaction_id`.
@@ -146,10 +148,11 @@ class Backlog:
     def _choose(self, transaction_id: str) -> Batch | None:
         """Commit the intent for the next files that fit together."""
         context, settings = self._context, self._context.settings
-        limit = bytes_limit(settings.batch_bytes, self._too_large_bytes)
+        limit, workers = bytes_limit(settings.batch_bytes, self._too_large_bytes), self._concurrency.limit
+        if (rate := self._timetable.rate(clock.local())) is not None:
+            limit = min(limit, paced_share(rate, workers))
         if self._is_tail:
-            left_bytes = sum(row.facts.size_bytes for row in self._ahead)
-            limit = min(limit, tail_share(left_bytes, self._concurrency.limit))
+            limit = min(limit, tail_share(sum(row.facts.size_bytes for row in self._ahead), workers))
         chosen: list[FileRow] = []
         problems: list[Problem] = []
         size = 0

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from vl_ingest.model import FileRow
 
 TAIL_BYTES = 1024 * 1024
+PACED_S = 30.0
 
 
 def fits(count: int, size_bytes: int, file_bytes: int, *, batch_size: int, batch_bytes: int) -> bool:
@@ -28,6 +29,15 @@ def tail_share(left_bytes: int, workers: int) -> int:
     but none so small that the request costs more than its bytes.
     """
     return max(TAIL_BYTES, -(-left_bytes // workers))
+
+
+def paced_share(rate: float, workers: int) -> int:
+    """Return the most bytes to send together where all workers together may send `rate` bytes a second.
+
+    So much that a request takes about half a minute: what is lost with one, and what the end of a run has to wait
+    for, does not grow with the slowness that somebody has asked for.
+    """
+    return max(1, int(rate * PACED_S / workers))
 
 
 def halves(files: Sequence[FileRow]) -> list[Sequence[FileRow]]:

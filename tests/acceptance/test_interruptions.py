@@ -108,7 +108,7 @@ def test_a_signal_while_the_server_hangs_abandons_after_the_grace(make_world: Ma
     world.pictures(4)
     with world.start() as process:
         deadline = time.monotonic() + PATIENCE_S
-        while "in_flight" not in _states(world):
+        while "in_flight" not in world.states_by_now():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.terminate()
@@ -123,7 +123,7 @@ def test_a_second_signal_leaves_at_once(make_world: MakeWorld) -> None:
     world.pictures(4)
     with world.start() as process:
         deadline = time.monotonic() + PATIENCE_S
-        while "in_flight" not in _states(world):
+        while "in_flight" not in world.states_by_now():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.terminate()
@@ -255,11 +255,3 @@ def test_demo_takes_a_folder(world: World, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "30" in done.stdout
     assert len(os.listdir(world.folder)) == 30
-
-
-def _states(world: World) -> set[str]:
-    if not world.ledger_path.exists():
-        return set()
-    with world.ledger() as ledger:
-        jobs = ledger.jobs.all()
-        return {str(state) for job in jobs for state in ledger.files.counts(job.id).files}

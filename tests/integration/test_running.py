@@ -30,6 +30,18 @@ def test_no_more_than_the_limit_goes_out(world: World, workers: str) -> None:
     world.check_promises()
 
 
+def test_a_slow_run_sends_small_batches(world: World) -> None:
+    """What goes in half a minute, whatever --batch-size says: little is lost with a request, or awaited at the end."""
+    big(world, 6, 100 * 1024)
+    with world.start("--workers", "1", "--bwlimit", "10K", "--batch-size", "50") as process:
+        while "in_flight" not in world.states_by_now():
+            time.sleep(0.05)
+        process.kill()
+    with world.ledger() as ledger:
+        (batch,) = ledger.audit.batches(world.job().id)
+    assert batch.size_bytes == 3 * 100 * 1024
+
+
 def test_a_limit_can_be_lifted_on_resuming(world: World) -> None:
     """It belongs to the job's settings: kept by `resume`, until that says otherwise; a time limit is one run's."""
     big(world, 4, 64 * 1024)

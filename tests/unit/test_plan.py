@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vl_ingest.model import Facts, FileRow, FileState
-from vl_ingest.plan import TAIL_BYTES, bytes_limit, fits, halves, tail_share
+from vl_ingest.plan import TAIL_BYTES, bytes_limit, fits, halves, paced_share, tail_share
 
 
 @given(st.integers(0, 10**12), st.integers(1, 1000), st.integers(0, 10**12))
@@ -47,6 +47,15 @@ def test_the_tail_is_shared_and_ends(left_bytes: int, workers: int) -> None:
 def test_a_tail_for_one_worker_is_not_cut() -> None:
     """Nobody else would send the other part meanwhile."""
     assert tail_share(10 * TAIL_BYTES, 1) == 10 * TAIL_BYTES
+
+
+@given(st.floats(1024, 1e9), st.integers(1, 32))
+def test_a_request_under_a_limit_of_the_rate_takes_half_a_minute(rate: float, workers: int) -> None:
+    """However slow it is to be: all workers' requests together are what goes in that time."""
+    share = paced_share(rate, workers)
+    assert share >= 1
+    assert share * workers / rate <= 30.0 or share == 1
+    assert (share + 1) * workers / rate > 30.0
 
 
 @given(st.integers(2, 60))
