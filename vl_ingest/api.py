@@ -76,13 +76,14 @@ class Api:
         Raises `FileTrouble` too, from the body.
         """
         path = f"ingestion/{_segment(dataset_id)}/data_files/{_segment(transaction_id)}"
+        session = self._session()
         try:
-            self._send(self._session(), "POST", path, 202, body=body)
+            self._send(session, "POST", path, 202, body=body)
         except OutcomeUnknown as exc:
             if body.bytes_out == 0 and exc.http_status is None:
                 raise NotDelivered(exc.detail) from exc
             raise
-        if body.bytes_out < len(body):
+        if session.wire.cut or body.bytes_out < len(body):
             raise OutcomeUnknown("the receipt came before the files were sent", 202)
         return 202
 
@@ -133,7 +134,7 @@ class Api:
         body: MultipartBody | None = None,
     ) -> bytes:
         token = self.tokens.current()
-        session.wire.timeout_s = self._timeout[1]
+        session.wire.timeout_s, session.wire.cut = self._timeout[1], False
         url, began = f"{self.base_url}/api/v1/{path}", clock.monotonic()
         try:
             with session.request(
@@ -148,6 +149,7 @@ class Api:
                 stream=True,
             ) as response:
                 content, whole = _content(response)
+                content = _without(token, content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             lost = _lost(exc, session.wire.started)
             _log(method, url, lost, began, body, 0)
@@ -193,7 +195,7 @@ def classify(
     if status == receipt and whole and not html:
         return None
     if 300 <= status < 400:
-        to = response.headers.get("Location", "nowhere")
+        to = _without(token, response.headers.get("Location", "nowhere").encode()).decode()
         return Redirected(f"the server redirects to {to}; if that is right, name it with --base-url", status)
     if status == 429:
         return Throttled(detail, retry_after_s(response.headers.get("Retry-After")))
@@ -278,6 +280,14 @@ def _content(response: requests.Response) -> tuple[bytes, bool]:
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
         return bytes(content), False  # the status is known all the same; `classify` decides
     return bytes(content), True
+
+
+def _without(token: Token | None, content: bytes) -> bytes:
+    """Return what a server said without the token, which it may repeat: its words go on record."""
+    if token is not None:
+        for form in (token.value, token.value.replace("/", "\\/")):  # the second as some write JSON
+            content = content.replace(form.encode(), b"***")
+    return content
 
 
 def _is_html(response: requests.Response, content: bytes) -> bool:

@@ -37,6 +37,20 @@ class Settings:
     stall_after_s: float = 600.0  # 0: never
     wait: bool = True
 
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a number that can't be."""
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
+            raise UsageError(f"{self.workers} is no number of workers: from 1 to {MOST_WORKERS}, or None.")
+        for name, least in (
+            ("batch_size", 1),
+            ("batch_bytes", 1),
+            ("settle_s", 0),
+            ("give_up_after_s", 0),
+            ("stall_after_s", 0),
+        ):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}, and must be {least} at least.")
+
     def to_record(self) -> dict[str, Any]:
         """Return the settings as JSON's types."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}

@@ -37,10 +37,10 @@ def to_url(place: str | os.PathLike[str]) -> sa.URL:
     text = os.fspath(place)
     if "://" in text:
         try:
-            return sa.make_url(text)
+            return sqlite.one_spelling(sa.make_url(text))
         except SQLAlchemyError as exc:
             raise LedgerError(f"{text!r} is not a database URL: {exc}") from exc
-    return sa.URL.create("sqlite", database=os.path.realpath(os.path.expanduser(text)))
+    return sqlite.one_spelling(sa.URL.create("sqlite", database=os.path.expanduser(text)))
 
 
 class Database:
@@ -62,7 +62,7 @@ class Database:
         self._upgraded = upgraded
         self._snapshot = threading.local()
         self.url = to_url(place)
-        self.path = Path(self.url.database) if sqlite.is_file(self.url) and self.url.database else None
+        self.path = sqlite.path_of(self.url)
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
             if (readonly or not create) and not self.path.exists():

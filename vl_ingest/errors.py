@@ -2,6 +2,7 @@
 
 ```
 VlIngestError                    1   unexpected
+├── Unforeseen                   1   what observers of a run are told of a mistake
 ├── UsageError                   2   the caller asked for something that can't be
 ├── LedgerError                  4   the ledger can't be used
 ├── FilesHeld                    3   files are left unsent, so processing was not started
@@ -32,11 +33,17 @@ VlIngestError                    1   unexpected
 import signal
 from typing import ClassVar
 
+from vl_ingest.naming import path_to_text
+
 
 class VlIngestError(Exception):
     """Base of all errors that the package raises on purpose; its text is meant for the user."""
 
     exit_code: ClassVar[int] = 1
+
+
+class Unforeseen(VlIngestError):
+    """A mistake of this program, or of a program that uses it, ended a run; what it was is raised as it is."""
 
 
 class UsageError(VlIngestError):
@@ -118,7 +125,7 @@ class FileTrouble(VlIngestError):
     """A file can't be sent as promised. `state` is the state it belongs in, `path` its path in the job."""
 
     def __init__(self, path: str, state: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{path_to_text(path)}: {reason}")
         self.path = path
         self.state = state
         self.reason = reason

@@ -16,7 +16,9 @@ from vl_ingest.summary import Summary, summarise
 
 LONGEST_S = 300.0
 PREFIX = "VL_INGEST_HOOK_"
-SECRETS = ("VISUAL_LAYER_API_KEY", "VISUAL_LAYER_API_SECRET", "VISUAL_LAYER_TOKEN")
+LEFT_OUT = (  # secrets, and what would make a run that the command starts call the command again
+    "VISUAL_LAYER_API_KEY", "VISUAL_LAYER_API_SECRET", "VISUAL_LAYER_TOKEN", "VL_INGEST_ON_FINISH", "VL_INGEST_ON_TROUBLE",
+)  # fmt: skip
 
 
 class Hooks(Observer):
@@ -107,7 +109,7 @@ class Hooks(Observer):
     def _call(self, option: str, command: list[str], facts: Mapping[str, str]) -> None:
         if not command:
             return
-        environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
+        environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
         environment |= {PREFIX + key: value.replace("\0", "") for key, value in facts.items()}
         try:
             subprocess.run(  # noqa: S603  # the user's own command, split and without a shell

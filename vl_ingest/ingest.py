@@ -1,6 +1,7 @@
 """The library: what the command line does, for programs."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 
 from vl_ingest import job as jobs
@@ -10,7 +11,7 @@ from vl_ingest.config import CLOUD_URL, Settings, normalise_base_url
 from vl_ingest.context import Control
 from vl_ingest.credentials import find
 from vl_ingest.db import default_path
-from vl_ingest.errors import Stopped, VlIngestError
+from vl_ingest.errors import Stopped, Unforeseen, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import Job
 from vl_ingest.observer import Observer, Observers, Progress
@@ -44,6 +45,7 @@ class Ingest:
         calling = [] if on_progress is None else [_Calling(on_progress)]
         self._observer = Observers([*observers, *calling])
         self._control = Control()
+        self._busy = threading.Lock()
 
     def run(
         self, source: str | os.PathLike[str], name: str, settings: Settings | None = None, *, new: bool = False,
@@ -111,14 +113,20 @@ class Ingest:
 
     def _told(self, work: Callable[[Api, Control], Summary], base_url: str) -> Summary:
         """Do the work and tell the observers how it ended, also when it ended badly."""
+        if not self._busy.acquire(blocking=False):
+            raise UsageError("This `Ingest` is at work: another run at the same time wants one of its own.")
         try:
             tokens = self._tokens or find(base_url).tokens
             summary = work(Api(base_url, tokens), self._control)
         except VlIngestError as exc:
             self._observer.ended(exc)
             raise
+        except Exception as exc:
+            self._observer.ended(Unforeseen(f"A mistake ended the run: {type(exc).__name__}."))
+            raise
         finally:
             self._control = Control()
+            self._busy.release()
         self._observer.finished(summary)
         return summary
 

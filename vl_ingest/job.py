@@ -8,7 +8,7 @@ from vl_ingest import __version__, clock
 from vl_ingest.api import Api
 from vl_ingest.author import host
 from vl_ingest.config import Settings
-from vl_ingest.context import Context, Control
+from vl_ingest.context import Context, Control, Lease
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
@@ -124,12 +124,13 @@ def _running(
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
     this = ledger.jobs.take(job.id, host(), os.getpid(), __version__)
-    ledger.jobs.change_settings(this, settings.to_record())
-    observer.job_started(job, this)
     exit_code = 1
     try:
-        with listening(ledger, this, control):
-            yield Context(ledger, api, job, this, settings, control, observer, started_at)
+        ledger.jobs.change_settings(this, settings.to_record())
+        observer.job_started(job, this)
+        with listening(ledger, job, control):
+            lease = Lease(ledger, this)
+            yield Context(ledger, api, job, this, settings, control, observer, lease, started_at)
         exit_code = 0
     except VlIngestError as exc:
         exit_code = exc.exit_code

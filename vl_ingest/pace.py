@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
@@ -60,11 +61,12 @@ class Timetable:
 
 
 class Pace:
-    """Lets bytes go as fast as the timetable allows; for any number of threads together."""
+    """Lets bytes go as fast as the timetable allows, for any number of threads together: first come, first served."""
 
     def __init__(self, timetable: Timetable) -> None:
         self._timetable = timetable
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()  # a ticket for each thread that waits, so that none is starved
         self._rate = timetable.rate(clock.local())
         self._looked_at = self._filled_at = clock.monotonic()
         self._saved = 0.0  # bytes that may go at once
@@ -76,12 +78,18 @@ class Pace:
 
     def spend(self, count: int, stopped: Callable[[], bool]) -> None:
         """Wait until `count` bytes may go, or until `stopped`."""
-        while not stopped():
-            with self._lock:
-                wait_s = self._wait_s(count, clock.monotonic())
-            if wait_s <= 0.0:
-                return
-            threading.Event().wait(min(wait_s, LOOK_S))
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            while not stopped():
+                wait_s = LOOK_S
+                if self._queue[0] is ticket:
+                    wait_s = min(wait_s, self._wait_s(count, clock.monotonic()))
+                    if wait_s <= 0.0:
+                        break
+                self._changed.wait(wait_s)
+            self._queue.remove(ticket)
+            self._changed.notify_all()
 
     def _wait_s(self, count: int, now: float) -> float:
         """Take `count` bytes from what is saved; return how long to wait where that is not enough."""

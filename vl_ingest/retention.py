@@ -13,13 +13,13 @@ from vl_ingest.model import FINISHED, Job
 from vl_ingest.naming import path_to_text
 
 
-def export(ledger: Ledger, job: Job, target: Path) -> None:
+def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> None:
     """Write a job into a ledger of its own at `target`, one file, which every command reads with `--ledger`.
 
     It is written beside `target` and then given its name, so there is never half of it. Raises `UsageError` if
-    `target` exists, `LedgerError` if it can't be written.
+    `target` exists, unless it may be written `again`, and `LedgerError` if it can't be written.
     """
-    if target.exists():
+    if target.exists() and not again:
         raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
     part = target.with_name(f"{target.name}.part")
     try:
@@ -57,5 +57,7 @@ def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
             raise UsageError(f"Job {job.id} is {current.state}: only a job that is over can be taken out.")
         if keep_in is not None:
             keep_in.mkdir(parents=True, exist_ok=True)
-            export(ledger, current, keep_in / f"vl-ingest-{job.id}.db")
+            export(
+                ledger, current, keep_in / f"vl-ingest-{job.id}.db", again=True
+            )  # an earlier prune may have died
         ledger.retention.delete(job.id)

@@ -54,7 +54,6 @@ def persistently(
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         error = _error(state)
-        context.alive()
         if isinstance(error, CredentialsRefused):
             context.api.tokens.renew(error)
         else:
@@ -64,12 +63,17 @@ def persistently(
         retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
         wait=wait,
         stop=tenacity.stop_after_delay(context.settings.give_up_after_s),
-        sleep=context.control.pause,
+        sleep=context.pause,
         before_sleep=before_sleep,
         reraise=True,
     )
+
+    def allowed() -> T:
+        context.alive()
+        return request()
+
     try:
-        return retrying(request)
+        return retrying(allowed)
     except again_after as exc:
         raise gave_up(doing, exc) from exc
     except Answered as exc:

@@ -229,16 +229,13 @@ def read_list(path: str) -> Iterator[str]:
     """Yield the names in a list file (`-`: standard input): one a line, or separated by NUL bytes."""
     try:
         with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
-            first = file.read(65536)
-            separator = b"\0" if b"\0" in first else b"\n"
-            rest = first
-            while True:
-                *names, rest = rest.split(separator)
-                yield from (os.fsdecode(name.removesuffix(b"\r")) for name in names if name.strip())
-                more = file.read(65536)
-                if not more:
-                    break
+            rest, separator = b"", b""
+            while more := file.read1(65536):  # what is there, without waiting for the rest
                 rest += more
+                separator = separator or (b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b"")
+                if separator:
+                    *names, rest = rest.split(separator)
+                    yield from (os.fsdecode(name.removesuffix(b"\r")) for name in names if name.strip())
             if rest.strip():
                 yield os.fsdecode(rest.removesuffix(b"\r"))
     except OSError as exc:

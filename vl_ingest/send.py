@@ -61,6 +61,7 @@ class Sender:
         self._pace = None if timetable.unlimited else Pace(timetable)
         self._lock = threading.Lock()
         self._bodies: set[MultipartBody] = set()
+        self._cancelled = False
 
     def work(self, number: int) -> None:
         """Send until nothing is left; the body of worker thread `number`. A failure halts the whole run."""
@@ -110,9 +111,15 @@ class Sender:
         """How many requests may go at once now."""
         return self._concurrency.limit
 
+    @property
+    def delivered(self) -> int:
+        """Batches that this run has delivered."""
+        return self._delivered
+
     def cancel(self) -> None:
-        """Leave every open request incomplete."""
+        """Leave every open request incomplete, and let none begin."""
         with self._lock:
+            self._cancelled = True
             for body in self._bodies:
                 body.cancel()
 
@@ -131,6 +138,8 @@ class Sender:
             delivery.batch = batch = context.ledger.batches.begin_attempt(context.run, batch)
         delivery.begun = False
         with self._lock:
+            if self._cancelled:  # the run has waited no longer for this worker, and has ended
+                self._context.control.check()
             self._bodies.add(body)
         try:
             with body:

@@ -1,5 +1,6 @@
 """SQLite's peculiarities: how its files are opened, what each connection is told, and when it locks."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,24 @@ import sqlalchemy as sa
 BUSY_TIMEOUT_S = 30.0
 
 
-def is_file(url: sa.URL) -> bool:
-    """Say whether the URL names a file of SQLite."""
-    database = url.database or ":memory:"
-    return url.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:"))
+URI = "file:"  # how SQLite's own addresses begin, which SQLAlchemy passes on
+
+
+def path_of(url: sa.URL) -> Path | None:
+    """Return the file that the URL names; None for memory and for other databases."""
+    database = (url.database or ":memory:").removeprefix(URI)
+    if url.get_backend_name() != "sqlite" or database.startswith(":memory:"):
+        return None
+    return Path(database)
+
+
+def one_spelling(url: sa.URL) -> sa.URL:
+    """Return the URL with the real path of its file: what belongs to a ledger lies beside that."""
+    path = path_of(url)
+    if path is None:
+        return url
+    prefix = URI if (url.database or "").startswith(URI) else ""
+    return url.set(database=prefix + os.path.realpath(path))
 
 
 def readonly_url(path: Path) -> sa.URL:

@@ -23,9 +23,10 @@ def stop(ledger: Ledger, job: Job, patience_s: float) -> bool:
     """
     if _free(ledger, job):
         return False
+    run = ledger.jobs.last_run(job.id)
     ledger.jobs.note(job.id, None, ASKED, by=author())
     deadline = clock.monotonic() + patience_s
-    while not _over(ledger, job):
+    while not _over(ledger, job, run):
         if clock.monotonic() >= deadline:
             raise JobHeld(
                 f"The run on job {job.id} has been asked to stop and is still busy. Look again with "
@@ -36,15 +37,15 @@ def stop(ledger: Ledger, job: Job, patience_s: float) -> bool:
 
 
 @contextmanager
-def listening(ledger: Ledger, run: Run, control: Control) -> Iterator[None]:
-    """Halt the run with `Stopped` when somebody asks for it meanwhile."""
+def listening(ledger: Ledger, job: Job, control: Control) -> Iterator[None]:
+    """Halt the run with `Stopped` when somebody asks for it. `job` is as it was when the run got hold of it."""
     over = threading.Event()
 
     def listen(seen: int) -> None:
         try:
             while not over.wait(LOOK_EVERY_S):
-                upto = ledger.jobs.get(run.job_id).event_count
-                for event in ledger.events.history(run.job_id, ASKED, after=seen):
+                upto = ledger.jobs.get(job.id).event_count
+                for event in ledger.events.history(job.id, ASKED, after=seen):
                     control.halt(
                         Stopped(
                             f"Stopped by {event.facts.get('by')}, with `vl-ingest stop`. "
@@ -56,9 +57,7 @@ def listening(ledger: Ledger, run: Run, control: Control) -> Iterator[None]:
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
             control.halt(exc)
 
-    started = ledger.events.last(run.job_id, "run_started")
-    begun = 0 if started is None else started.number
-    thread = threading.Thread(target=listen, args=(begun,), name="listen", daemon=True)
+    thread = threading.Thread(target=listen, args=(job.event_count,), name="listen", daemon=True)
     thread.start()
     try:
         yield
@@ -67,10 +66,12 @@ def listening(ledger: Ledger, run: Run, control: Control) -> Iterator[None]:
         thread.join()
 
 
-def _over(ledger: Ledger, job: Job) -> bool:
-    """Return whether the run has ended or died; the lock of one that is starting is not disturbed."""
+def _over(ledger: Ledger, job: Job, asked: Run | None) -> bool:
+    """Return whether the run that was asked has ended, or died. `asked` may be the one before, if it was just starting."""
+    if asked is None or asked.ended_at is not None:
+        return _free(ledger, job)
     run = ledger.jobs.last_run(job.id)
-    return (run is not None and run.ended_at is not None) or _free(ledger, job)
+    return run is None or run.id != asked.id or run.ended_at is not None or _free(ledger, job)
 
 
 def _free(ledger: Ledger, job: Job) -> bool:

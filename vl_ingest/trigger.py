@@ -28,6 +28,7 @@ from vl_ingest.retry import backoff_s, gave_up, persistently, refused
 
 POLL_S = 5.0
 SHORTEST_SETTLE_S = 0.05  # a window has two ends, whatever --settle says
+UNPROCESSED = "sent_before_processing"  # an event
 BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
 
 
@@ -42,6 +43,7 @@ def trigger(context: Context) -> None:
         before = read_status(context)
         if adopted(context, before):
             return
+        context.alive()  # asked to stop meanwhile, or out of time: what is not intended yet is not begun
         context.ledger.jobs.intend_trigger(context.run, before.word, known(context.reload().transaction_id))
         try:
             if _request(context):
@@ -83,7 +85,7 @@ def adopted(context: Context, status: DatasetStatus) -> bool:
 
 
 def _delivered_in_time(context: Context) -> bool:
-    """Say whether all files are in one transaction, none of them sent by this run or after a trigger.
+    """Say whether all files are in one transaction, and nothing had begun when the last of them had arrived.
 
     A doubt on record stays: the next run has sent nothing, and knows no more.
     """
@@ -92,10 +94,23 @@ def _delivered_in_time(context: Context) -> bool:
         return False
     if context.ledger.files.counts(job_id).unsent:
         return False
-    sent, intended = events.last(job_id, "batch_sent"), events.last(job_id, "trigger_intended")
-    if sent is None or intended is None:
-        return sent is None or sent.run_id != context.run.id
-    return sent.id < intended.id
+    sent, seen = events.last(job_id, "batch_sent"), events.last(job_id, "trigger_intended", UNPROCESSED)
+    return sent is None or (seen is not None and sent.number < seen.number)
+
+
+def see_unprocessed(context: Context) -> None:
+    """Put on record that nothing has begun behind what was just sent, if the server says so when asked once.
+
+    That is what processing under way may later be adopted on.
+    """
+    try:
+        status = context.api.dataset_status(known(context.reload().dataset_id))
+    except RequestError as error:
+        context.observer.notice("warning", f"The dataset's status is not to be had now ({error}).")
+        return
+    context.ledger.jobs.see_status(context.run, context.job.id, status)
+    if status.status_class is StatusClass.NOT_BEGUN:
+        context.note(UNPROCESSED, status=status.word)
 
 
 def _request(context: Context) -> bool:
@@ -191,9 +206,10 @@ def wait_for_doubtful(context: Context) -> None:
         return
     window_s = context.settings.settle_s
     run_age = timedelta(seconds=clock.monotonic() - context.started_at)
-    # A clock that was set forward must not make an upload older, one that was set back not the wait longer.
-    now = min(clock.now(), context.run.started_at + run_age)
-    left_s = min(window_s, window_s - (now - since).total_seconds())
+    # A clock that was set forward must not make an upload older, not between two runs either; one that was set back
+    # must not make the wait longer.
+    age = min(clock.now() - since, run_age - max(timedelta(0), since - context.run.started_at))
+    left_s = min(window_s, window_s - age.total_seconds())
     if left_s > 0:
         context.observer.notice(
             "waiting", f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."

@@ -16,10 +16,10 @@ from vl_ingest.reconcile import reconcile
 from vl_ingest.scan import scan
 from vl_ingest.send import Sender
 from vl_ingest.stall import StallAlarm
+from vl_ingest.trigger import see_unprocessed
 
 TICK_S = 0.1
 PROGRESS_EVERY_S = 1.0
-HEARTBEAT_EVERY_S = 20.0
 GRACE_S = 8.0  # a halted run waits so long for answers that are on their way
 
 
@@ -68,13 +68,13 @@ def upload(context: Context) -> None:
                 context.control.check()
                 raise scanning.held or _nothing(context)
             scanning.some.wait(TICK_S)
-            context.control.check()
+            context.alive()
             alive = scanning.is_alive()
         job = prepare(context)
         _send(context, job, backlog, concurrency, scanning)
     except BaseException as exc:
         context.control.halt(exc)
-        scanning.join(GRACE_S)
+        scanning.join(context.control.grace_s(GRACE_S))
         raise
     if context.settings.on_rejected is OnRejected.SKIP:
         context.ledger.files.waive_rejected(context.run)
@@ -108,18 +108,19 @@ def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency
         busy = [thread for thread in threads if thread.is_alive()]
         if not busy:
             break
-        busy[0].join(TICK_S)
         try:
+            busy[0].join(TICK_S)
             ticks.tick()
         except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
             context.control.halt(exc)
-    deadline = clock.monotonic() + GRACE_S
     for thread in threads:
-        thread.join(max(0.0, deadline - clock.monotonic()))
+        thread.join(context.control.grace_s(GRACE_S))
     sender.cancel()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
     context.control.check()
     ticks.tick(last=True)
+    if sender.delivered:
+        see_unprocessed(context)
 
 
 class _Ticks:
@@ -131,14 +132,11 @@ class _Ticks:
         self._scanning = scanning
         self._stall = StallAlarm(context)
         self._next_progress = 0.0
-        self._next_heartbeat = clock.monotonic() + HEARTBEAT_EVERY_S
 
     def tick(self, *, last: bool = False) -> None:
-        """Renew the lease and tell the observer, when it is time."""
+        """See that the run may go on, and tell the observer when it is time."""
+        self._context.alive()
         now = clock.monotonic()
-        if now >= self._next_heartbeat or self._context.settings.max_duration_s is not None:
-            self._next_heartbeat = now + HEARTBEAT_EVERY_S
-            self._context.alive()
         if now >= self._next_progress or last:
             counts = self._context.ledger.files.counts(self._context.job.id)
             progress = Progress(

@@ -50,6 +50,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.started = True  # something of the request may have been written
+        self.cut = False  # not all of the request could be written
         self.timeout_s = 120.0
         self.used_at = 0.0  # when the last answer had come, on the monotonic clock
 
@@ -111,7 +112,11 @@ class Adapter(HTTPAdapter):
                     self.connect()
                 self.sock.settimeout(wire.timeout_s)  # else a slow link is cut by the connect time-out
                 wire.started = True
-                super().send(data)  # type: ignore[misc]  # mixed into urllib3's connections below
+                try:
+                    super().send(data)  # type: ignore[misc]  # mixed into urllib3's connections below
+                except OSError:
+                    wire.cut = True  # urllib3 does not tell if an answer came before
+                    raise
 
         class Plain(Watched, urllib3.connection.HTTPConnection):
             pass

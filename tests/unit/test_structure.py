@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[2] / "vl_ingest"
 
 # From the bottom up; a module imports only what stands before it. What stands together imports none of itself.
 LAYERS = [
-    {"clock", "errors", "author"},
-    {"model", "naming", "chain", "redact", "signatures"},
+    {"clock", "author", "naming"},
+    {"errors"},
+    {"model", "chain", "redact", "signatures"},
     {"words"},
     {"config", "tables", "sqlite"},
     {"db"},

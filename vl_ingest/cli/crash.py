@@ -43,7 +43,12 @@ def _write(text: str) -> str | None:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with open(
+            os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600),
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+        ) as file:
             file.write(f"{head}\n\n{text}")
     except OSError:
         return None

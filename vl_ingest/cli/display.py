@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock, words
-from vl_ingest.errors import VlIngestError
+from vl_ingest.errors import Unforeseen, VlIngestError
 from vl_ingest.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
 from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.observer import Observer, Progress
@@ -139,7 +139,8 @@ class Display(Observer):
             summary = summarise(self._ledger, self._job.id)
             facts = summary_facts(summary)
             self._line(_tally(summary.counts), matters=True)
-        self._line(f"vl-ingest: {error}", matters=True)
+        if not isinstance(error, Unforeseen):  # that, whoever catches the mistake itself says
+            self._line(f"vl-ingest: {error}", matters=True)
         self._json("summary", exit_code=error.exit_code, message=str(error), **facts)
 
     def _stop_live(self) -> None:

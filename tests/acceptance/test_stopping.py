@@ -1,0 +1,221 @@
+"""Stopping at awkward moments, from a program too: nothing begins that was not begun, and nothing is left open."""
+
+import _thread
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from vl_ingest import Ingest, Observer, Settings, decide, upload
+from vl_ingest.context import Control
+from vl_ingest.errors import JobHeld, Stopped, UsageError, VlIngestError
+from vl_ingest.lock import hold
+from vl_ingest.model import Batch, FileState, Job, Run
+from vl_ingest.stop import listening, stop
+from world import World
+
+SETTINGS = Settings(workers=2, batch_size=5, settle_s=0.3)
+
+
+class Calling(Observer):
+    """Calls a function at one kind of moment; `said` is what a notice must hold for that."""
+
+    def __init__(self, moment: str, function: Callable[[], object], said: str = "") -> None:
+        self._moment, self._function, self._said = moment, function, said
+        self.ends: list[VlIngestError] = []
+
+    def job_started(self, job: Job, run: Run) -> None:
+        """Perhaps call."""
+        self._perhaps("job_started")
+
+    def notice(self, kind: str, text: str, **facts: object) -> None:
+        """Perhaps call."""
+        self._perhaps("notice" if self._said in text else "")
+
+    def file_error(self, path: str, state: FileState, reason: str) -> None:
+        """Perhaps call."""
+        self._perhaps("file_error")
+
+    def batch_sent(self, batch: Batch, http_status: int, seconds: float) -> None:
+        """Perhaps call."""
+        self._perhaps("batch_sent")
+
+    def ended(self, error: VlIngestError) -> None:
+        """Keep it."""
+        self.ends.append(error)
+
+    def _perhaps(self, moment: str) -> None:
+        if moment and moment == self._moment:
+            self._moment = ""
+            self._function()
+
+
+def test_stopped_before_the_trigger_nothing_is_triggered(world: World) -> None:
+    """Between the last receipt and the intent, too, a stop is heard."""
+    world.pictures(6)
+
+    def stop_it() -> None:
+        ingest.stop()
+
+    stopping = Calling("notice", stop_it, said="delivered")
+    with Ingest(world.ledger_path, base_url=world.box.url, observers=[stopping]) as ingest:
+        with pytest.raises(Stopped):
+            ingest.run(world.folder, "job", SETTINGS)
+        assert world.box.record.requests("trigger") == []
+        assert ingest.run(world.folder, "job", SETTINGS).job.state == "ready"
+    world.check_promises()
+
+
+def test_stopped_before_it_began_nothing_is_made(world: World) -> None:
+    """A stop that came before the run ends it without a request."""
+    world.pictures(2)
+    world.box.add_fault("create:403:times=1")
+    assert world.run().code == 7
+    asked = len(world.box.record.requests())
+    with Ingest(world.ledger_path, base_url=world.box.url) as ingest:
+        ingest.stop()
+        with pytest.raises(Stopped):
+            ingest.run(world.folder, "job", SETTINGS)
+    assert len(world.box.record.requests()) == asked
+
+
+def test_a_worker_that_comes_too_late_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run has claimed and not begun to send when it gives its worker up is never sent."""
+    monkeypatch.setattr(upload, "GRACE_S", 0.5)
+    world.pictures(3)
+    (world.folder / "a.png").touch()
+    free, waiting = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        waiting.set()
+        assert free.wait(60)
+
+    def stop_it() -> None:
+        assert waiting.wait(60)
+        ingest.stop()
+
+    slow = Calling("file_error", wait)
+    with Ingest(world.ledger_path, base_url=world.box.url, observers=[slow]) as ingest:
+        threading.Thread(target=stop_it).start()
+        with pytest.raises(Stopped):
+            ingest.run(world.folder, "job", SETTINGS)
+        worker = next(thread for thread in threading.enumerate() if thread.name.startswith("worker-"))
+        decide.waive(ingest.ledger, world.job(), ["a.png"])
+        with Ingest(world.ledger_path, base_url=world.box.url) as another:
+            assert another.run(world.folder, "job", SETTINGS).job.state == "ready"
+        sent = len(world.box.record.requests("upload"))
+        free.set()
+        worker.join(60)
+    assert len(world.box.record.requests("upload")) == sent
+    world.check_promises()
+
+
+def test_an_interrupted_program_leaves_nothing_open(world: World) -> None:
+    """Ctrl-C where a program has no handler of its own ends the run as a stop does: what is on its way is awaited."""
+    world.box.add_fault("upload:slow:seconds=0.3")
+    world.pictures(100)
+    interrupting = Calling("batch_sent", _thread.interrupt_main)
+    with Ingest(world.ledger_path, base_url=world.box.url, observers=[interrupting]) as ingest:
+        with pytest.raises(KeyboardInterrupt):
+            ingest.run(world.folder, "job", SETTINGS)
+        assert set(world.states().values()) == {"sent", "pending"}
+        assert ingest.run(world.folder, "job", SETTINGS).job.state == "ready"
+    assert set(world.held().values()) == {1}
+    world.check_promises()
+
+
+def test_a_scan_that_hangs_does_not_keep_a_run_from_ending(world: World) -> None:
+    """A list on standard input that nobody writes: the end is on record within the promised time."""
+    world.pictures(6)
+    with world.start("--files-from", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write("p0000.png\n" * 60)
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not world.box.record.files():
+            assert time.monotonic() < deadline, "what is in the list so far is sent before the list is over"
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+        process.stdin.close()
+    assert "run_ended" in world.kinds()
+
+
+def test_a_time_limit_holds_while_waiting_for_the_server(world: World) -> None:
+    """Even where the server asks for a longer pause than the run may take."""
+    world.pictures(2)
+    world.box.add_fault("create:429:retry-after=3600")
+    assert world.run("--max-duration", "1s").code == 10
+    assert world.box.record.requests("trigger") == []
+
+
+def test_a_stop_reaches_a_run_that_is_just_starting(world: World) -> None:
+    """Asked between the lock and its first event, it is neither lost nor taken for done because of the run before."""
+    world.pictures(2)
+    world.box.add_fault("create:403:times=1")
+    assert world.run().code == 7
+    control = Control()
+    with world.ledger() as ledger, hold(ledger, world.job().id) as job:
+        with pytest.raises(JobHeld, match="has been asked to stop"):
+            stop(ledger, job, 0.3)
+        with listening(ledger, job, control):
+            deadline = time.monotonic() + 60
+            while not control.halted:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+    assert isinstance(control.reason, Stopped)
+
+
+def test_a_second_call_does_not_take_the_first_ones_stop_away(world: World) -> None:
+    """One `Ingest` does one thing at a time, and says so."""
+    world.box.add_fault("upload:slow:seconds=0.3")
+    world.pictures(40)
+    refused: list[UsageError] = []
+
+    def call_again() -> None:
+        with pytest.raises(UsageError, match="at work") as caught:
+            ingest.run(world.folder, "other", SETTINGS)
+        refused.append(caught.value)
+        ingest.stop()
+
+    with Ingest(
+        world.ledger_path, base_url=world.box.url, observers=[Calling("batch_sent", call_again)]
+    ) as ingest:
+        with pytest.raises(Stopped):
+            ingest.run(world.folder, "job", SETTINGS)
+        assert len(refused) == 1
+        world.box.clear_faults()
+        assert ingest.run(world.folder, "job", SETTINGS).job.state == "ready", "the stop was for the first"
+
+
+@pytest.mark.parametrize("moment", ["job_started", "batch_sent"])
+def test_a_callback_that_fails_ends_the_run_in_order(world: World, moment: str) -> None:
+    """Observers are told, the run is over on record, and the next one goes on."""
+    world.pictures(3)
+
+    def fail() -> None:
+        raise KeyError("mistake")
+
+    failing = Calling(moment, fail)
+    with Ingest(world.ledger_path, base_url=world.box.url, observers=[failing]) as ingest:
+        with pytest.raises(KeyError):
+            ingest.run(world.folder, "job", SETTINGS)
+        (error,) = failing.ends
+        assert "KeyError" in str(error)
+        assert error.exit_code == 1
+        run = ingest.ledger.jobs.last_run(world.job().id)
+        assert run is not None
+        assert isinstance(run.ended_at, datetime)
+        assert ingest.run(world.folder, "job", SETTINGS).job.state == "ready"
+    world.check_promises()
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"workers": 0}, {"workers": 65}, {"settle_s": -1.0}])
+def test_settings_that_can_not_be_are_refused(wrong: dict[str, float]) -> None:
+    """Where they are made, not in an endless loop."""
+    with pytest.raises(UsageError):
+        Settings(**wrong)  # type: ignore[arg-type]  # a table
