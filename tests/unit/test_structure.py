@@ -36,6 +36,7 @@ LAYERS = [
     {"send", "trigger"},
     {"upload", "watch"},
     {"verify", "report.table"},
+    {"report.timeline"},
     {"report.story"},
     {"report.text", "report.page"},
     {"report.against"},
