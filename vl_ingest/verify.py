@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vl_ingest.chain import event_hash, rows_digest
+from vl_ingest.crosscheck import Expected
 from vl_ingest.errors import Denied
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import TRIGGERED, Event, FileState, Job, JobState
@@ -45,10 +46,12 @@ class _Story:
     transaction_id: str | None = None
     begun: int = 0  # times that processing began
     intended: int = 0
+    rows: Expected = field(default_factory=Expected)
 
     def tell(self, event: Event) -> None:
         """Take up one event."""
         facts = event.facts
+        self.rows.tell(event)
         match event.kind:
             case "batch_sent":
                 self.receipts[facts["batch"]] = event
@@ -83,6 +86,8 @@ def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Itera
         yield _receipts(ledger, job, story)
         yield _totals(ledger, job, story)
         yield _processing(job, story)
+        yield _agreed("job", story.rows.job_differs(ledger, job), "The job, its options and its runs")
+        yield _agreed("requests", story.rows.requests_differ(ledger, job.id), "Batches, attempts and reasons")
 
 
 def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterator[Check]:
@@ -216,6 +221,14 @@ def _processing(job: Job, story: _Story) -> Check:
     )  # fmt: skip
 
 
+def _agreed(name: str, wrong: list[str], what: str) -> Check:
+    if wrong:
+        return Check(
+            name, False, f"{what} are not what the events say: {_named(wrong, '; ')}.", {"wrong": wrong}
+        )
+    return Check(name, True, f"{what} are as the events say.")
+
+
 def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     """Return what the server says of the dataset now; what it counts is an observation, not a check.
 
@@ -241,7 +254,7 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     return Check("server", True, text, facts)
 
 
-def _named(items: list[str]) -> str:
+def _named(items: list[str], between: str = ", ") -> str:
     """Return the first few of many."""
     rest = len(items) - MENTIONED
-    return ", ".join(items[:MENTIONED]) + (f" and {rest:,} more" if rest > 0 else "")
+    return between.join(items[:MENTIONED]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -24,7 +24,7 @@ LAYERS = [
     {"ledger.batches"},
     {"ledger"},
     {"pace"},
-    {"auth", "concurrency", "multipart", "plan", "lock", "summary"},
+    {"auth", "crosscheck", "concurrency", "multipart", "plan", "lock", "summary"},
     {"wire", "observer", "credentials"},
     {"api", "log"},
     {"context"},
