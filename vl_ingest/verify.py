@@ -161,7 +161,8 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
             f"The rows of files are not what was recorded: {_named(wrong)}.",
             {"wrong": wrong},
         )
-    text = f"{len(story.receipts)} receipts cover {files_text(counted)}, and agree with their rows."
+    count = len(story.receipts)
+    text = f"{count:,} receipt{'s' * (count != 1)} for {files_text(counted)}, in agreement with the rows."
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:
@@ -242,10 +243,12 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
         return Check("server", False, f"The server has no dataset {job.dataset_id} for you: {error}.")
     sent = ledger.files.counts(job.id)[FileState.SENT]
     text = f"Dataset {job.dataset_id} is {status.word}."
+    if job.status not in (None, status.word):
+        text += f" When it was last looked at, it was {job.status}."
     facts = {"status": status.word, "n_images": status.n_images, "n_videos": status.n_videos, "sent": sent}
     if status.n_images is not None or status.n_videos is not None:
         counted = (status.n_images or 0) + (status.n_videos or 0)
-        text += f" It counts {counted:,} images and videos; {files_text(sent)} were sent."
+        text += f" It counts {counted:,} images and videos; sent: {files_text(sent)}."
         if counted != sent:
             text += (
                 " How the server counts is not public: it may still be counting, leave out duplicates or what it "
