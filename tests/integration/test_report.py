@@ -102,6 +102,19 @@ def test_the_text_fits_one_screen(lived: World) -> None:
     assert len(lines) <= 40
 
 
+def test_the_picture_shows_when_nothing_could_be_sent(lived: World) -> None:
+    """An outage, however short, and the time between two runs lie behind the bars; what is outside is not drawn."""
+    from vl_ingest.report.page import chart
+
+    facts = json.loads(lived.cli("report", "job", "--format", "json").out)
+    begin = facts["runs"][1]["started_at"]
+    drawn = chart({**facts, "outages": [{"begin": begin, "end": begin}]})
+    assert drawn.count('class="away"') == 1
+    assert 'class="idle"' in drawn, "between the run that was killed and the next one"
+    before = "2020-01-01T00:00:00.000000Z"
+    assert 'class="away"' not in chart({**facts, "outages": [{"begin": before, "end": before}]})
+
+
 def test_the_page_asks_nobody_and_escapes_everything(lived: World) -> None:
     """No address but the texts shown, no name that becomes markup."""
     page = lived.cli("report", "job", "--format", "html").out
@@ -156,6 +169,13 @@ def test_a_report_is_held_against_the_ledger(reported: World, name: str) -> None
     assert (code, "DIFFERS" in answer) == (3, True), answer
 
 
+def test_a_line_added_to_a_page_is_found(reported: World) -> None:
+    """Behind its end, too."""
+    report = reported.place / "r.html"
+    report.write_text(report.read_text(encoding="utf-8") + "\n<p>And one more.</p>\n", encoding="utf-8")
+    assert against(reported, report)[0] == 3
+
+
 @pytest.mark.parametrize("name", ["r.json", "r.html"])
 def test_a_report_of_another_record_is_found(reported: World, name: str) -> None:
     """Its head is in the ledger's chain, or it is of something else."""
@@ -175,7 +195,9 @@ def test_rows_of_a_table_can_be_neither_moved_nor_added(reported: World) -> None
         ([lines[0], lines[2], lines[1], *lines[3:]], "is out of its order", 3),
         ([lines[0], "a" + lines[1], *lines[1:]], "is not a file of this job", 3),
         (lines[:-1], "1 are not in it", 0),
-        ([*lines[:3], lines[3].replace(",sent,", ",pending,"), *lines[4:]], "1 rows have moved on", 0),
+        ([*lines[:3], lines[3].replace(",sent,", ",pending,"), *lines[4:]], "does not say so", 3),
+        ([*lines[:3], *lines[4:]], "does not say so", 3),
+        ([*lines[:3], lines[3].split(",")[0] + "\n", *lines[4:]], "does not say so", 3),
         ([*lines[:3], lines[3].replace(",sent,", ",waived,"), *lines[4:]], "state is 'waived'", 3),
     ):
         report.write_text("".join(made), encoding="utf-8")

@@ -122,7 +122,7 @@ def _finish(root: Element, bands: Iterable[tuple[str, float, float]]) -> Element
     margin = Box.margin
     for kind, start, end in bands:
         x, wide = width * (start + margin) / (1 + 2 * margin), width * (end - start) / (1 + 2 * margin)
-        shape = {"class": kind, "x": f"{x:.1f}", "y": "0", "width": f"{max(wide, 1):.1f}", "height": height}
+        shape = {"class": kind, "x": f"{x:.1f}", "y": "0", "width": f"{max(wide, 2):.1f}", "height": height}
         plot.insert(1, Element("rect", shape))
     root.set("role", "img")
     root.set("aria-labelledby", "picture-says")
