@@ -59,7 +59,7 @@ def verify_files(
             f"{ended.differing:,} of {files_text(ended.compared)} on disk differ from what was sent ({how})."
         )
         return Check("files", False, text, facts)
-    return Check("files", True, f"{files_text(ended.compared)} on disk as they were sent ({how}).", facts)
+    return Check("files", True, f"{files_text(ended.compared)} on disk, unchanged since sent ({how}).", facts)
 
 
 def compare(

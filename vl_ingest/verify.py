@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vl_ingest.chain import event_hash, rows_digest
+from vl_ingest.crosscheck import Expected
 from vl_ingest.errors import Denied
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import TRIGGERED, Event, FileState, Job, JobState
@@ -45,10 +46,12 @@ class _Story:
     transaction_id: str | None = None
     begun: int = 0  # times that processing began
     intended: int = 0
+    rows: Expected = field(default_factory=Expected)
 
     def tell(self, event: Event) -> None:
         """Take up one event."""
         facts = event.facts
+        self.rows.tell(event)
         match event.kind:
             case "batch_sent":
                 self.receipts[facts["batch"]] = event
@@ -83,6 +86,8 @@ def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Itera
         yield _receipts(ledger, job, story)
         yield _totals(ledger, job, story)
         yield _processing(job, story)
+        yield _agreed("job", story.rows.job_differs(ledger, job), "The job, its options and its runs")
+        yield _agreed("requests", story.rows.requests_differ(ledger, job.id), "Batches, attempts and reasons")
 
 
 def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterator[Check]:
@@ -156,7 +161,8 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
             f"The rows of files are not what was recorded: {_named(wrong)}.",
             {"wrong": wrong},
         )
-    text = f"{len(story.receipts)} receipts cover {files_text(counted)}, and agree with their rows."
+    count = len(story.receipts)
+    text = f"{count:,} receipt{'s' * (count != 1)} for {files_text(counted)}, in agreement with the rows."
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:
@@ -216,6 +222,14 @@ def _processing(job: Job, story: _Story) -> Check:
     )  # fmt: skip
 
 
+def _agreed(name: str, wrong: list[str], what: str) -> Check:
+    if wrong:
+        return Check(
+            name, False, f"{what} are not what the events say: {_named(wrong, '; ')}.", {"wrong": wrong}
+        )
+    return Check(name, True, f"{what} are as the events say.")
+
+
 def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     """Return what the server says of the dataset now; what it counts is an observation, not a check.
 
@@ -229,10 +243,12 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
         return Check("server", False, f"The server has no dataset {job.dataset_id} for you: {error}.")
     sent = ledger.files.counts(job.id)[FileState.SENT]
     text = f"Dataset {job.dataset_id} is {status.word}."
+    if job.status not in (None, status.word):
+        text += f" When it was last looked at, it was {job.status}."
     facts = {"status": status.word, "n_images": status.n_images, "n_videos": status.n_videos, "sent": sent}
     if status.n_images is not None or status.n_videos is not None:
         counted = (status.n_images or 0) + (status.n_videos or 0)
-        text += f" It counts {counted:,} images and videos; {files_text(sent)} were sent."
+        text += f" It counts {counted:,} images and videos; sent: {files_text(sent)}."
         if counted != sent:
             text += (
                 " How the server counts is not public: it may still be counting, leave out duplicates or what it "
@@ -241,7 +257,7 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     return Check("server", True, text, facts)
 
 
-def _named(items: list[str]) -> str:
+def _named(items: list[str], between: str = ", ") -> str:
     """Return the first few of many."""
     rest = len(items) - MENTIONED
-    return ", ".join(items[:MENTIONED]) + (f" and {rest:,} more" if rest > 0 else "")
+    return between.join(items[:MENTIONED]) + (f" and {rest:,} more" if rest > 0 else "")

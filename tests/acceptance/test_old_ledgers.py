@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vl_ingest.db import HEAD, migration_config
+from vl_ingest.verify import verify_record
 from world import World
 
 DUMPS = Path(__file__).parents[1] / "ledgers"
@@ -47,3 +48,5 @@ def test_a_half_done_job_is_upgraded_and_finishes(world: World, revision: str) -
     assert received == {path for path, state in before.items() if state != "sent"}
     assert world.box.record.triggers_accepted() == 1
     assert world.job().state == "ready"
+    with world.ledger() as ledger:
+        assert [check for check in verify_record(ledger, job.id) if check.held is False] == []

@@ -16,6 +16,7 @@ from forker import ANY
 from soak import FAULTS, soak
 from vl_ingest.model import SETTLED
 from vl_ingest.sandbox import Sandbox
+from vl_ingest.verify import verify_record
 from world import CLEAN, World
 
 FORKER = Path(__file__).parents[1] / "forker.py"
@@ -101,6 +102,9 @@ class Job(RuleBasedStateMachine):
         self.world.check_promises(done=False)
         if self.box.record.triggers_accepted(self.world.job().dataset_id or "none"):
             assert all(file.state in SETTLED for file in self.world.files()), "processed too early"
+        with self.world.ledger() as ledger:
+            differing = [check for check in verify_record(ledger, self.world.job().id) if check.held is False]
+        assert not differing, "an honest record is called false"
 
     def teardown(self) -> None:
         """Let the server behave, and finish the job as a user would."""

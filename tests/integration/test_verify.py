@@ -11,11 +11,18 @@ import pytest
 
 from world import World
 
-RECORD = {"events": True, "receipts": True, "totals": True, "processing": True}
+RECORD = {"events": True, "receipts": True, "totals": True, "processing": True, "job": True, "requests": True}
 
 ADDED = """
     INSERT INTO events (job_id, number, at, kind, facts, hash)
     SELECT id, event_count + 1, finished_at, 'file_waived', '{"path": "p0001.png"}', event_head FROM jobs
+"""
+ONE_MORE_RUN = """
+    INSERT INTO runs SELECT id + 9, job_id, host, pid, version, started_at, heartbeat_at, ended_at, exit_code FROM runs
+"""
+MORE_ATTEMPTS = """
+    INSERT INTO attempts SELECT id + 99, batch_id, number + 9, started_at, ended_at, outcome, http_status, detail
+    FROM attempts
 """
 SWAPPED = """
     UPDATE events SET number = -1 WHERE number = 4;
@@ -30,23 +37,25 @@ def tamper(world: World, *statements: str) -> None:
         connection.executescript(";".join(statements))
 
 
-def answers(world: World, *options: str) -> dict[str, bool | None]:
+def answers(world: World, *options: str, job: str = "job") -> dict[str, bool | None]:
     """Return name -> held of what `verify` checks; the exit code says the same."""
-    ended = world.cli("verify", "job", "--json", *options)
+    ended = world.cli("verify", job, "--json", *options)
     told = {line["name"]: line["held"] for line in ended.lines if line["type"] == "check"}
     assert ended.code == (3 if False in told.values() else 0), ended.err
     return told
 
 
-def wrong(world: World, *options: str) -> set[str]:
+def wrong(world: World, *options: str, job: str = "job") -> set[str]:
     """Return the names of the checks that do not hold."""
-    return {name for name, held in answers(world, "--offline", *options).items() if held is False}
+    return {name for name, held in answers(world, "--offline", *options, job=job).items() if held is False}
 
 
 @pytest.fixture
 def done(world: World) -> World:
-    """Return a world whose job is done: twelve files sent, one waived."""
+    """Return a world whose job is done: twelve files sent, one answer lost, one file waived, one left out."""
     world.pictures(12)
+    (world.folder / "notes.txt").write_text("no picture either")
+    world.box.add_fault("upload:503:times=1")
     (world.folder / "torn.png").write_bytes(b"no picture")
     assert world.run().code == 3
     assert world.cli("waive", "job", "--all").code == 0
@@ -115,12 +124,39 @@ def test_a_tail_cut_off_together_with_the_head_needs_a_head_kept_elsewhere(done:
         ("DELETE FROM files WHERE path = 'torn.png'", "totals"),
         ("UPDATE jobs SET dataset_id = 'other'", "processing"),
         ("UPDATE jobs SET state = 'uploaded'", "processing"),
+        ("UPDATE jobs SET state = 'errored'", "job"),
+        ("UPDATE jobs SET name = 'other'", "job"),
+        ("UPDATE jobs SET source = '/other'", "job"),
+        ("UPDATE jobs SET base_url = 'http://other'", "job"),
+        ("UPDATE jobs SET status = 'DRAFT'", "job"),
+        ("UPDATE jobs SET left_out = '{}'", "job"),
+        ("UPDATE jobs SET settings = json_set(settings, '$.batch_size', 7)", "job"),
+        ("UPDATE jobs SET created_at = datetime(created_at, '-1 day')", "job"),
+        ("UPDATE jobs SET triggered_at = datetime(triggered_at, '+1 day')", "job"),
+        ("UPDATE jobs SET finished_at = NULL", "job"),
+        ("UPDATE runs SET exit_code = 0", "job"),
+        ("UPDATE runs SET host = 'other'", "job"),
+        ("UPDATE runs SET ended_at = NULL", "job"),
+        (ONE_MORE_RUN, "job"),
+        ("UPDATE batches SET size_bytes = size_bytes + 1", "requests"),
+        ("UPDATE batches SET ended_at = datetime(ended_at, '+1 day')", "requests"),
+        ("UPDATE batches SET state = 'failed' WHERE state = 'sent'", "requests"),
+        ("UPDATE batches SET state = 'sent'", "requests"),
+        ("UPDATE attempts SET http_status = 200 WHERE outcome = 'sent'", "requests"),
+        ("UPDATE attempts SET outcome = 'refused' WHERE outcome = 'unknown'", "requests"),
+        ("DELETE FROM attempts WHERE outcome = 'unknown'", "requests"),
+        ("UPDATE attempts SET detail = 'sunshine' WHERE outcome != 'sent'", "requests"),
+        (MORE_ATTEMPTS, "requests"),
+        ("UPDATE files SET unknown_attempts = 0", "requests"),
+        ("UPDATE files SET reason = 'nobody liked it' WHERE path = 'torn.png'", "requests"),
+        ("UPDATE files SET reason = 'changed after it was sent' WHERE path = 'p0003.png'", "requests"),
     ],
 )  # fmt: skip
 def test_a_row_that_was_touched_is_found(done: World, statement: str, name: str) -> None:
     """What receipts and decisions say of files and job can't be changed unseen."""
+    job = done.job().id
     tamper(done, statement)
-    assert name in wrong(done, "--no-files")
+    assert name in wrong(done, "--no-files", job=job)
 
 
 def test_one_changed_byte_on_disk_is_found(done: World) -> None:

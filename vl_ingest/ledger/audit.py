@@ -67,7 +67,7 @@ class Audit:
     def attempts(self, job_id: str) -> Iterator[sa.Row[Any]]:
         """Yield every attempt that has ended, with the size of its batch."""
         query = (
-            sa.select(attempts.c.started_at, attempts.c.ended_at, attempts.c.outcome, batches.c.size_bytes)
+            sa.select(attempts, batches.c.size_bytes)
             .select_from(attempts.join(batches))
             .where(batches.c.job_id == job_id, attempts.c.ended_at.is_not(None))
         )

@@ -95,7 +95,10 @@ class Jobs:
                     settings=dict(settings), left_out={}, created_at=clock.now(),
                 )
             )  # fmt: skip
-            append(connection, job_id, None, "job_created", source=source, name=name, base_url=base_url)
+            append(
+                connection, job_id, None, "job_created",
+                source=source, name=name, base_url=base_url, settings=dict(settings),
+            )  # fmt: skip
             return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
 
     def entered(self, source: str, name: str, base_url: str, *, new: bool = False) -> Job | None:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
 
     A JSON report or a page holds the head of the chain: where that is the ledger's, all of it must be what would be
     written today; where the record has grown since, only the head can be compared. A table holds no head: what it
-    calls sent or waived must be so, and what was neither may have moved on. Raises `UsageError` for what is no report.
+    calls sent or waived must be so, and what was neither, or is not in it, may only have been sent later. Raises `UsageError` for what is no report.
     """
     try:
         with report.open(encoding="utf-8", newline="") as file, ledger.db.snapshot():
@@ -47,15 +48,23 @@ def _table(ledger: Ledger, job_id: str, file: Iterator[str]) -> Check:
     """Compare row by row, in the order of paths, which both have."""
     ours = (written(row) for row in rows(ledger, job_id))
     mine = next(ours, None)
-    compared = moved = later = 0
+    compared = moved = absent = 0
+    newest = ""  # of the receipts that the table knows
+    oldest = ("9999", "")  # of those that it does not: sent_at, path
     before: bytes | None = None
+
+    def lacks(row: dict[str, str]) -> None:
+        nonlocal oldest
+        oldest = min(oldest, (row["sent_at"] or "9999", row["path"]))
+
     for row in csv.DictReader(file, COLUMNS, strict=True):
         place = _order(row["path"])
         if before is not None and place <= before:
             return _differs(f"{row['path']} is out of its order")
         before = place
         while mine is not None and _order(mine["path"]) < place:
-            mine, later = next(ours, None), later + 1
+            lacks(mine)
+            mine, absent = next(ours, None), absent + 1
         if mine is None or mine["path"] != row["path"]:
             return _differs(f"{row['path']} is not a file of this job")
         if row != mine:
@@ -64,15 +73,23 @@ def _table(ledger: Ledger, job_id: str, file: Iterator[str]) -> Check:
                 return _differs(
                     f"{row['path']}: {column} is {row.get(column)!r}, and {mine.get(column)!r} on record"
                 )
+            lacks(mine)
             moved += 1
+        newest = max(newest, row["sent_at"] or "")
         compared += 1
         mine = next(ours, None)
-    later += (mine is not None) + sum(1 for _ in ours)
-    if moved or later:
-        text = (
-            f"It is older than the record: {moved:,} rows have moved on since, and {later:,} are not in it."
+    while mine is not None:
+        lacks(mine)
+        mine, absent = next(ours, None), absent + 1
+    if oldest[0] <= newest:
+        return _differs(
+            f"{oldest[1]} was sent at {oldest[0]}, and the table, which knows of {newest}, does not say so"
         )
-        return Check(NAME, None, text, {"rows": compared, "moved_on": moved, "absent": later})
+    if moved or absent:
+        text = (
+            f"It is older than the record: {moved:,} rows have moved on since, and {absent:,} are not in it."
+        )
+        return Check(NAME, None, text, {"rows": compared, "moved_on": moved, "absent": absent})
     return Check(NAME, True, f"Its {compared:,} rows are those of the ledger.", {"rows": compared})
 
 
@@ -102,8 +119,8 @@ def _page(ledger: Ledger, job_id: str, text: str) -> Check:
     theirs, ours = (_MADE.sub("Made from", page) for page in (text, to_html(ledger, build(ledger, job_id))))
     if theirs == ours:
         return _same(heads[0])
-    pairs = zip(io.StringIO(theirs), io.StringIO(ours), strict=False)
-    number = next((n for n, (line, wanted) in enumerate(pairs, 1) if line != wanted), 0)
+    pairs = zip_longest(io.StringIO(theirs), io.StringIO(ours))
+    number = next(n for n, (line, wanted) in enumerate(pairs, 1) if line != wanted)
     return _differs(f"line {number} of the page is not what this version writes of the record")
 
 

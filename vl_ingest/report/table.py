@@ -20,10 +20,16 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
 
     Times are ISO 8601 in UTC; `batch`, `attempt` and `http_status` are those of the receipt, None without one.
     """
+    waived = {
+        event.facts["path"]: f"waived by {event.facts['by']}, {event.at:%Y-%m-%d %H:%M:%S} UTC"
+        for event in ledger.events.history(job_id, "file_waived")
+    }
     for row in ledger.audit.files(job_id, exceptional=exceptional):
         sent = row.state == FileState.SENT and row.number is not None
+        path = path_to_text(row.path)
+        decided = waived.get(path) if row.state == FileState.WAIVED else None
         yield {
-            "path": path_to_text(row.path),
+            "path": path,
             "sent_as": row.sent_as,
             "size_bytes": row.size_bytes,
             "sha256": row.sha256,
@@ -35,7 +41,7 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "http_status": row.http_status if sent else None,
             "attempts": row.attempts,
             "possibly_twice": row.state == FileState.SENT and row.unknown_attempts > 0,
-            "reason": row.reason,
+            "reason": "; ".join(filter(None, (row.reason, decided))) or None,
         }
 
 
