@@ -13,7 +13,10 @@ from vl_ingest.cli.options import ledger_options, server_options, setting_option
 
 @click.group()
 def config() -> None:
-    """See which settings are in force."""
+    """See which settings are in force.
+
+    Example:  vl-ingest config show
+    """
 
 
 @config.command()

@@ -18,6 +18,7 @@ from vl_ingest.config import (
     Settings,
     normalise_base_url,
     parse_duration,
+    parse_name,
     parse_size,
     parse_workers,
 )
@@ -57,6 +58,7 @@ RATE = Parsed("rate", parse_rate)
 DURATION = Parsed("duration", parse_duration)
 BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)
+NAME = Parsed("text", parse_name)
 WORKERS = Parsed("auto|N", parse_workers)
 
 
@@ -83,8 +85,10 @@ def together(name: str, **options: Callable[[F], F]) -> Callable[[F], F]:
     return add_all
 
 
-job_argument = click.argument("job_reference", metavar="JOB", shell_complete=jobs)
-optional_job_argument = click.argument("job_reference", metavar="[JOB]", required=False, shell_complete=jobs)
+job_argument = click.argument("job_reference", metavar="JOB", type=NAME, shell_complete=jobs)
+optional_job_argument = click.argument(
+    "job_reference", metavar="[JOB]", type=NAME, required=False, shell_complete=jobs
+)
 
 
 def verbosity_options(command: F) -> F:
@@ -168,7 +172,7 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     option("--workers", type=WORKERS, default="auto", show_default=True, help="Requests at once; 'auto' finds the best number as it goes."),
     option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
     option("--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
-    option("--files-from", type=click.Path(), help="Only the files named in this list ('-': standard input)."),
+    option("--files-from", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="Only the files named in this list ('-': standard input)."),
     option("--recursive/--no-recursive", default=True, help="Go into folders.  [default: recursive]"),
     option("--on-rejected", type=click.Choice([choice.value for choice in OnRejected]), default="hold", show_default=True, help="What to do about files that the server rejects."),
     option("--on-unknown", type=click.Choice([choice.value for choice in OnUnknown]), default="resend", show_default=True, help="What to do about files that may have been delivered."),

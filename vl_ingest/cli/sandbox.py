@@ -74,6 +74,10 @@ def sandbox(
         )  # fmt: skip
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
+    except OSError as exc:
+        raise UsageError(
+            f"Can't keep a record in {root}: {exc.strerror}. Name a folder with `--root`."
+        ) from exc
 
     def listening(url: str) -> None:
         if as_json:
