@@ -71,9 +71,9 @@ class Database:
                     "another one."
                 )
             if not readonly:
-                with self._told("open", OSError):
+                with self._told("open", (DBAPIError, OSError)):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._told("open", OSError):
+        with self._told("open", (DBAPIError, OSError)):
             self._engine = _engine(sqlite.readonly_url(self.path) if readonly and self.path else self.url)
             if readonly:
                 self._assert_head()
@@ -155,10 +155,10 @@ class Database:
                 sqlite.driver_of(connection).execute(f"PRAGMA journal_mode = {mode}").close()
 
     @contextmanager
-    def _told(self, doing: str, *more: type[Exception]) -> Iterator[None]:
+    def _told(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, *more) as exc:
+        except kinds as exc:
             raise LedgerError(_explain(exc, doing, str(self))) from exc
 
     def _upgrade(self) -> None:

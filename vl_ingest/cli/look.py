@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vl_ingest import clock, words
 from vl_ingest.cli.display import Rate, summary_facts
@@ -162,6 +163,8 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
     Example:  vl-ingest jobs --json
     """
     if context.invoked_subcommand is not None:
+        if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
+            raise UsageError(f"Write the options behind `{context.invoked_subcommand}`, which has its own.")
         return
     from vl_ingest.summary import summarise
 
