@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vl_ingest import clock
+from vl_ingest import clock, words
 from vl_ingest.config import Settings
 from vl_ingest.errors import DurationReached
 from vl_ingest.ledger import Ledger
@@ -98,5 +98,5 @@ class Context:
         limit_s = self.settings.max_duration_s
         if limit_s is not None and clock.monotonic() - self.started_at >= limit_s:
             raise DurationReached(
-                f"--max-duration is used up ({limit_s:.0f} s). The same command goes on where this run stopped."
+                f"--max-duration is used up ({words.duration(limit_s)}). The same command goes on where this run stopped."
             )

@@ -65,7 +65,9 @@ class Database:
         self.path = Path(self.url.database) if sqlite.is_file(self.url) and self.url.database else None
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
-            if (readonly or not create) and not self.path.exists():
+            with self._told("open", (DBAPIError, OSError)):
+                known = self.path.exists()
+            if (readonly or not create) and not known:
                 raise LedgerError(
                     f"There is no ledger at {self.path}. The first `vl-ingest run` makes it; `--ledger PATH` names "
                     "another one."

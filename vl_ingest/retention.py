@@ -19,7 +19,7 @@ def export(ledger: Ledger, job: Job, target: Path) -> None:
     It is written beside `target` and then given its name, so there is never half of it. Raises `UsageError` if
     `target` exists, `LedgerError` if it can't be written.
     """
-    if target.exists():
+    if os.path.exists(target):
         raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
     part = target.with_name(f"{target.name}.part")
     try:

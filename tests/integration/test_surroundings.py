@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -221,3 +222,24 @@ def test_a_terminal_that_cannot_go_back_up_gets_lines(world: World) -> None:
     lines = on_a_terminal(world, 80, "--workers", "1", "--stats", "0.5s", term="dumb")
     assert any(re.match(r"\d+ of 20 files, ", line) for line in lines)
     assert not any("━" in line for line in lines)
+
+
+@POSIX
+def test_what_a_hook_says_does_not_tear_the_display(world: World) -> None:
+    """It stands above, in lines of its own."""
+    world.pictures(12)
+    world.box.add_fault("upload:slow:seconds=1.5")
+    told = shlex.join([sys.executable, "-c", "print('a hook begins'); print('a hook ends', end='')"])
+    lines = on_a_terminal(world, 80, "--workers", "1", "--stall-after", "0.5s", "--on-trouble", told)
+    assert "a hook begins" in lines
+    assert any(line.startswith("a hook ends") for line in lines)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may go everywhere")
+@pytest.mark.parametrize("command", ["status", "doctor --offline", "run . --name x --no-auth"])
+def test_a_folder_that_one_may_not_enter(world: World, command: str) -> None:
+    """A ledger there can't be used (4); the platform's configuration there is as if there were none."""
+    closed = world.place / "closed"
+    closed.mkdir(mode=0)
+    code, said = shell(world, f"{COMMAND} {command} --ledger closed/ledger.db", XDG_CONFIG_HOME=str(closed))
+    assert (code, "closed" in said) == (4, True)

@@ -39,7 +39,7 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
         context.meta[LOOKED] = True
         _check_environment(context)
     path = Path(named).expanduser() if named is not None else default_file()
-    if named is None and not path.is_file():
+    if named is None and not os.path.isfile(path):
         return
     values = _read(path)
     known = {key for command in _commands(context.find_root().command) for key in _options(command)}
