@@ -11,6 +11,7 @@ import click
 
 from vl_ingest import clock, words
 from vl_ingest.errors import FilesHeld, UsageError
+from vl_ingest.model import JobState
 from vl_ingest.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def dry_run(
     else:
         for line in _lines(plan, settings, rate):
             click.echo(line)
-    if not plan.found and not plan.gone and plan.job is None:
+    if not plan.found and not plan.gone and (plan.job is None or plan.job.state is JobState.CREATED):
         raise UsageError(
             f"There is nothing to send in {path_to_text(folder)}. "
             "Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
