@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vl_ingest import words
 from vl_ingest.chain import event_hash, rows_digest
 from vl_ingest.errors import Denied
 from vl_ingest.ledger import Ledger
@@ -156,7 +157,7 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
             f"The rows of files are not what was recorded: {_named(wrong)}.",
             {"wrong": wrong},
         )
-    text = f"{len(story.receipts)} receipts cover {files_text(counted)}, and agree with their rows."
+    text = f"{words.several(len(story.receipts), 'receipt')} for {files_text(counted)}: they agree with their rows."
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:

@@ -269,7 +269,7 @@ def _describe(progress: Progress, rate: float) -> str:
     if progress.workers > 1:
         text += f", {progress.workers} at once"
     if progress.attempts_failed:
-        text += f", {progress.attempts_failed:,} attempt{'s' * (progress.attempts_failed > 1)} failed"
+        text += f", {words.several(progress.attempts_failed, 'attempt')} failed"
     return text + (f"; {progress.waiting}" if progress.waiting else "")
 
 

@@ -133,8 +133,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  done already  {files_text(plan.settled)}"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
     if plan.files:
-        requests = "1 request" if plan.batches == 1 else f"{plan.batches:,} requests"
-        yield f"  batches       {requests} or a few more (the last ones are cut smaller)"
+        yield f"  batches       {words.several(plan.batches, 'request')} or a few more (the last ones are cut smaller)"
         speed, whose = _rate(plan, settings, rate)
         origin = {
             "given": "",

@@ -67,7 +67,7 @@ def _ledger(place: str | os.PathLike[str]) -> Finding:
             ),
         )
     return ok(
-        "ledger", f"{where}: {jobs:,} jobs, schema {HEAD}, undamaged, synchronous {sync}.",
+        "ledger", f"{where}: {words.several(jobs, 'job')}, schema {HEAD}, undamaged, synchronous {sync}.",
         path=where, jobs=jobs, schema=HEAD, synchronous=sync,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The report for a terminal: what fits one screen."""
 
 from vl_ingest.report.story import Report
+from vl_ingest.words import several
 
 MOMENTS, EXCEPTIONS = 8, 6
 
@@ -21,7 +22,7 @@ def to_text(report: Report) -> str:
         f"  status       {remote['status'] or '-'}",
         f"  files        {totals['files']:,}: {states or 'none'}",
         f"  twice?       {totals['possibly_twice']:,} possibly; {totals['changed_after']:,} changed after being sent",
-        f"  batches      {len(facts['batches']):,}, {failed:,} attempts failed, {len(facts['runs'])} runs",
+        f"  batches      {len(facts['batches']):,}, {several(failed, 'attempt')} failed, {several(len(facts['runs']), 'run')}",
         f"  record       {chain['events']} events, head {chain['head']}",
         "",
         *_some(
