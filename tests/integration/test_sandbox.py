@@ -144,9 +144,11 @@ def test_the_command_serves_as_its_options_say(world: World, tmp_path: Path) -> 
 
 
 def test_the_command_lets_processing_fail(world: World) -> None:
-    """With the words that it was given: exit code 12, and `status` repeats them."""
+    """With the words that it was given, here in a file: exit code 12, and `status` repeats them."""
     world.pictures(1)
-    with served("--processing-error", "no luck today", "--indexing", "0s") as url:
+    file = world.place / "sandbox.toml"
+    file.write_text('processing-error = "no luck today"\nindexing = 0\n', encoding="utf-8")
+    with served("--config", str(file)) as url:
         ended = world.run("--base-url", url)
     assert (ended.code, "no luck today" in ended.err) == (12, True)
     assert "no luck today" in world.cli("status", "job").out

@@ -91,8 +91,8 @@ optional_job_argument = click.argument(
 )
 
 
-def verbosity_options(command: F) -> F:
-    """Add `-q` and `-v`; what they come to, `verbosity` tells the command."""
+def general_options(command: F) -> F:
+    """Add what every command takes: `--config`, `-q` and `-v`; what these come to, `verbosity` tells the command."""
 
     @functools.wraps(command)
     def told(*args: Any, verbose: int, quiet: bool, **values: Any) -> Any:
@@ -108,6 +108,14 @@ def verbosity_options(command: F) -> F:
     for add in (
         option("-v", "--verbose", count=True, help="Show each receipt; -vv: each request."),
         option("-q", "--quiet", is_flag=True, help="Show warnings and how it ended, nothing else."),
+        option(
+            "--config",
+            metavar="FILE",
+            is_eager=True,
+            expose_value=False,
+            callback=configure,
+            help="The configuration file. [default: in the platform's configuration folder]",
+        ),
     ):
         added = add(added)
     return cast("F", added)
@@ -120,17 +128,9 @@ def verbosity(context: click.Context | None = None) -> int:
 
 
 def ledger_options(command: F) -> F:
-    """Add what every command takes."""
-    command = verbosity_options(command)
+    """Add what every command takes that has to do with a ledger."""
+    command = general_options(command)
     for add in (
-        option(
-            "--config",
-            metavar="FILE",
-            is_eager=True,
-            expose_value=False,
-            callback=configure,
-            help="The configuration file. [default: in the platform's configuration folder]",
-        ),
         option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
         option("--ledger", metavar="PATH|URL", help="The ledger. [default: in the platform's state folder]"),
     ):
