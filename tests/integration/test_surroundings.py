@@ -243,3 +243,16 @@ def test_a_folder_that_one_may_not_enter(world: World, command: str) -> None:
     closed.mkdir(mode=0)
     code, said = shell(world, f"{COMMAND} {command} --ledger closed/ledger.db", XDG_CONFIG_HOME=str(closed))
     assert (code, "closed" in said) == (4, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may write everywhere")
+def test_a_ledger_that_cannot_be_written_to_can_be_looked_at(done: World) -> None:
+    """As on a backup's medium; a run says that it can't."""
+    place = done.place / "medium"
+    place.mkdir()
+    done.ledger_path.rename(place / "ledger.db").chmod(0o444)
+    place.chmod(0o555)
+    for command in ("status jöb", "jobs", "files jöb", "events jöb", "report jöb"):
+        assert shell(done, f"{COMMAND} {command} --ledger medium/ledger.db")[0] == 0
+    assert shell(done, f"{COMMAND} resume jöb --ledger medium/ledger.db")[0] == 4
+    place.chmod(0o755)

@@ -46,7 +46,7 @@ def status(
 
     Example:  vl-ingest status holidays --watch
     """
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         job = _found(book, job_reference)
         if watch:
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
@@ -168,7 +168,7 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
         return
     from vl_ingest.summary import summarise
 
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]
     if as_json:
         for facts in listed:
@@ -194,7 +194,7 @@ def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_js
     """
     from vl_ingest.naming import path_to_text
 
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         job = book.jobs.find(job_reference)
         for row in book.files.rows(job.id, *map(FileState, states)):
             if as_json:

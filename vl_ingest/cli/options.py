@@ -207,12 +207,16 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     return Settings.from_record({**base.to_record(), **given})
 
 
-def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
-    """Open the ledger that was named, or the default one."""
-    from vl_ingest.db import default_path
+def open_ledger(place: str | None, *, create: bool = False, look: bool = False) -> "Ledger":
+    """Open the ledger that was named, or the default one; only to `look`, also where it can't be written to."""
+    from vl_ingest.db import default_path, to_url
     from vl_ingest.ledger import Ledger
 
-    return Ledger(place or default_path(), create=create)
+    where = place or default_path()
+    path = to_url(where).database or ""
+    folder = os.path.dirname(path)
+    closed = look and os.path.isfile(path) and not (os.access(path, os.W_OK) and os.access(folder, os.W_OK))
+    return Ledger(where, create=create, readonly=closed)
 
 
 def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
