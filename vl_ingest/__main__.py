@@ -1,6 +1,9 @@
 """The command: parse, do, and turn whatever happens into an exit code."""
 
+import io
+import os
 import sys
+from typing import Literal, TextIO
 
 from vl_ingest.cli import cli, command_line
 from vl_ingest.cli.completion import complete_here
@@ -8,8 +11,22 @@ from vl_ingest.cli.completion import complete_here
 
 def main() -> None:
     """Run the command line with this process's arguments, or answer a shell that completes one; and exit."""
+    sys.stdin = _usable(sys.stdin, "r")
+    sys.stdout, sys.stderr = _usable(sys.stdout, "w"), _usable(sys.stderr, "w")
     asked = complete_here(cli)
     sys.exit(command_line(sys.argv[1:]) if asked is None else asked)
+
+
+def _usable(stream: TextIO | None, mode: Literal["r", "w"]) -> TextIO:
+    """Return a stream that takes every name there is, whatever its encoding; a closed one goes nowhere.
+
+    Opened in the order of their numbers, none of them becomes the ledger's.
+    """
+    if stream is None:
+        return open(os.devnull, mode, encoding="utf-8")  # for as long as the process lives
+    if mode == "w" and isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 if __name__ == "__main__":

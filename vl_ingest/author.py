@@ -16,7 +16,7 @@ def user() -> str:
     """Return the name of the user that this process runs as; a container's user may have none."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):  # the last where there is no user database
         return "unknown"
 
 

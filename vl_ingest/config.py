@@ -10,6 +10,7 @@ from vl_ingest.errors import UsageError
 from vl_ingest.model import OnRejected, OnUnknown
 
 MOST_WORKERS = 64
+LONGEST_S = 100 * 365 * 86400.0  # more is a slip, and beyond what calendars and waits can take
 CLOUD_URL = "https://app.visual-layer.com"
 
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
@@ -86,12 +87,24 @@ def parse_size(text: str) -> int:
     return int(float(number) * thousand ** "kmgt".index(prefix) * thousand) if prefix else int(float(number))
 
 
+def parse_name(text: str) -> str:
+    """Return the name of a dataset, if it is one line of text. Raises `UsageError` for anything else."""
+    if not text.strip() or any(
+        ord(char) < 32 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in text
+    ):
+        raise UsageError(f"{text!r} is not a name. Write one line of text, valid as UTF-8.")
+    return text
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds that `90`, `90s`, `15m`, `6h` or `2d` mean. Raises `UsageError` for anything else."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a duration. Write for example 90, 90s, 15m, 6h or 2d.")
-    return float(match[1]) * _SECONDS[match[2].lower()]
+    seconds = float(match[1]) * _SECONDS[match[2].lower()]
+    if seconds > LONGEST_S:
+        raise UsageError(f"{text!r} is more than a hundred years. Write for example 6h or 2d.")
+    return seconds
 
 
 def parse_workers(text: str) -> int | None:

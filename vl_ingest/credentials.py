@@ -121,7 +121,7 @@ def _of_environment(environ: Mapping[str, str]) -> Credentials | None:
 
 def _of_default_file(warn: Callable[[str], None]) -> Credentials | None:
     path = default_file()
-    return _of_file(path, warn) if path.is_file() else None
+    return _of_file(path, warn) if os.path.isfile(path) else None
 
 
 def _of_file(path: Path, warn: Callable[[str], None]) -> Credentials:

@@ -39,7 +39,7 @@ def to_url(place: str | os.PathLike[str]) -> sa.URL:
         try:
             return sqlite.one_spelling(sa.make_url(text))
         except SQLAlchemyError as exc:
-            raise LedgerError(f"{text!r} is not a database URL: {exc}") from exc
+            raise LedgerError(f"{text!r} is no database URL: {exc}. `--ledger PATH` names a file.") from exc
     return sqlite.one_spelling(sa.URL.create("sqlite", database=os.path.expanduser(text)))
 
 
@@ -65,12 +65,17 @@ class Database:
         self.path = sqlite.path_of(self.url)
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
-            if (readonly or not create) and not self.path.exists():
-                raise LedgerError(f"There is no ledger at {self.path}. `--ledger PATH` names another one.")
+            with self._told("open", (DBAPIError, OSError)):
+                known = self.path.exists()
+            if (readonly or not create) and not known:
+                raise LedgerError(
+                    f"There is no ledger at {self.path}. The first `vl-ingest run` makes it; `--ledger PATH` names "
+                    "another one."
+                )
             if not readonly:
-                with self._told("open"):
+                with self._told("open", (DBAPIError, OSError)):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._told("open"):
+        with self._told("open", (DBAPIError, OSError)):
             self._engine = _engine(sqlite.readonly_url(self.path) if readonly and self.path else self.url)
             if readonly:
                 self._assert_head()
@@ -152,10 +157,10 @@ class Database:
                 sqlite.driver_of(connection).execute(f"PRAGMA journal_mode = {mode}").close()
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
+    def _told(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, OSError) as exc:
+        except kinds as exc:
             raise LedgerError(_explain(exc, doing, str(self))) from exc
 
     def _upgrade(self) -> None:
@@ -279,7 +284,8 @@ def _engine(url: sa.URL) -> sa.Engine:
         engine = sa.create_engine(url)
     except (SQLAlchemyError, ImportError) as exc:
         raise LedgerError(
-            f"No database driver for {url.render_as_string(hide_password=True)}: {exc}"
+            f"No database driver for {url.render_as_string(hide_password=True)}: {exc}. Install that driver, or name "
+            "a file with `--ledger PATH`."
         ) from exc
     if url.get_backend_name() == "sqlite":
         sa.event.listen(engine, "connect", sqlite.configure)
@@ -299,6 +305,9 @@ def _explain(exc: Exception, doing: str, ledger: str) -> str:
         "read-only": "Make the file and its folder writable, or name another ledger with `--ledger`.",
         "permission denied": "Make the file and its folder writable, or name another ledger with `--ledger`.",
         "unable to open": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
+        "exists": "What stands there is no folder: name another ledger with `--ledger`.",
+        "not a directory": "What stands there is no folder: name another ledger with `--ledger`.",
+        "no such file": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
         "not a database": "Name a ledger, or a file that does not exist yet, with `--ledger`.",
         "malformed": "Restore it from a copy; nothing was sent that it could not record.",
         "locked": "Another program holds it; close that and run the same command again.",

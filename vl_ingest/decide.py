@@ -48,12 +48,11 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
     after, by = (FileState.SENT, "delivered") if delivered else (FileState.PENDING, "not-delivered")
     with hold(ledger, job.id):
         unknown = list(ledger.files.rows(job.id, FileState.UNKNOWN))
+        if not unknown:
+            raise UsageError(f"Job {job.id} has no file of unknown delivery: nothing is to be settled.")
         for file in unknown:
             ledger.files.settle_unknown(job.id, None, file, after, by)
-        if unknown:
-            ledger.jobs.note(
-                job.id, None, "files_settled_by_hand", by=author(), state=after, files=len(unknown)
-            )
+        ledger.jobs.note(job.id, None, "files_settled_by_hand", by=author(), state=after, files=len(unknown))
     return len(unknown)
 
 

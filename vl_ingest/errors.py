@@ -139,7 +139,8 @@ class RequestError(VlIngestError):
     """
 
     def __init__(self, detail: str, http_status: int | None = None) -> None:
-        super().__init__(detail if http_status is None else f"HTTP {http_status}: {detail}")
+        said = detail.removesuffix(".")  # it becomes part of a sentence
+        super().__init__(said if http_status is None else f"HTTP {http_status}: {said}")
         self.detail = detail
         self.http_status = http_status
 

@@ -4,8 +4,11 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO
 
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
@@ -15,6 +18,7 @@ from vl_ingest.observer import Observer, Progress
 from vl_ingest.summary import Summary, summarise
 
 LONGEST_S = 300.0
+SHOWN_BYTES = 65536
 PREFIX = "VL_INGEST_HOOK_"
 LEFT_OUT = (  # secrets, and what would make a run that the command starts call the command again
     "VISUAL_LAYER_API_KEY", "VISUAL_LAYER_API_SECRET", "VISUAL_LAYER_TOKEN", "VL_INGEST_ON_FINISH", "VL_INGEST_ON_TROUBLE",
@@ -25,9 +29,10 @@ class Hooks(Observer):
     """Calls `on_finish` when a run has ended, however, and `on_trouble` when it begins to wait, stalls, or holds a file.
 
     A command is split like a shell's line, and run without a shell, for at most five minutes. What it is told stands in
-    its environment as `VL_INGEST_HOOK_...`; credentials do not. Its output goes to standard error. Its failure is told
-    to `warn`, and changes nothing. After a signal it has what is left of the ten seconds in which a run ends. The command of a trouble runs beside the upload, one at a time: what happens
-    meanwhile is not told again.
+    its environment as `VL_INGEST_HOOK_...`; credentials do not. Its output goes to standard error when it has ended.
+    Its failure is told to `warn`, and changes nothing. After a signal it has what is left of the ten seconds in which
+    a run ends. The command of a trouble runs beside the upload, one at a time: what happens meanwhile is not told
+    again.
     """
 
     def __init__(
@@ -112,16 +117,27 @@ class Hooks(Observer):
         environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
         environment |= {PREFIX + key: value.replace("\0", "") for key, value in facts.items()}
         try:
-            subprocess.run(  # noqa: S603  # the user's own command, split and without a shell
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=sys.__stderr__,
-                check=True,
-                timeout=LONGEST_S,
-            )
+            with _shown() as output:
+                subprocess.run(  # noqa: S603  # the user's own command, split and without a shell
+                    command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                    check=True, timeout=LONGEST_S,
+                )  # fmt: skip
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             self._warn(f"The command of {option} failed: {exc}. The upload is not touched by that.")
+
+
+@contextmanager
+def _shown() -> Iterator[IO[bytes]]:
+    """Give a file whose content goes to standard error: whole lines, which a live display can make room for.
+
+    No pipe: what a command leaves running may hold that for ever.
+    """
+    with tempfile.TemporaryFile() as output:
+        try:
+            yield output
+        finally:
+            output.seek(0)
+            sys.stderr.write(output.read(SHOWN_BYTES).decode(errors="replace"))
 
 
 def _words(option: str, command: str | None) -> list[str]:

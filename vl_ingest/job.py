@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from vl_ingest import __version__, clock
 from vl_ingest.api import Api
 from vl_ingest.author import host
-from vl_ingest.config import Settings
+from vl_ingest.config import Settings, parse_name
 from vl_ingest.context import Context, Control, Lease
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
@@ -45,7 +45,7 @@ def run(
     The same call again continues, or says that it is done. Raises a `VlIngestError` that says what stopped
     it; the ledger then holds everything that was done.
     """
-    folder = real_folder(source)
+    folder, name = real_folder(source), parse_name(name)
     job = ledger.jobs.enter(folder, name, api.base_url, settings.to_record(), new=new)
     return work(
         ledger, api, job, settings, new_transaction=new_transaction, observer=observer, control=control
@@ -107,12 +107,17 @@ def work(
 
 def real_folder(source: str) -> str:
     """Return the real path of a folder, which makes all its spellings one. Raises `UsageError`."""
+    if not source:  # an unset variable of a script, not the current folder
+        raise UsageError("The name of the folder is empty. Write `.` for the current one.")
     folder = os.path.realpath(os.path.expanduser(source))
-    if not os.path.isdir(folder):
-        what = "is not a folder" if os.path.exists(folder) else "does not exist"
+    if os.path.isfile(folder):
         raise UsageError(
-            f"The folder {path_to_text(source)} {what}. If it has moved, name the new place: "
-            "`vl-ingest resume JOB --source PATH`."
+            f"{path_to_text(source)} is a file. Name the folder that it is in; `--include NAME` picks it out of that."
+        )
+    if not os.path.isdir(folder):
+        raise UsageError(
+            f"There is no folder {path_to_text(source)}. Check its name, and whether its disk is mounted; the new "
+            "place of one that has moved is named by `vl-ingest resume JOB --source PATH`."
         )
     return folder
 

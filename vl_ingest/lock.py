@@ -30,7 +30,8 @@ def hold(ledger: Ledger, job_id: str, patience_s: float = 0.0) -> Iterator[Job]:
             else f"run {run.id} (pid {run.pid} on {run.host})"
         )
         raise JobHeld(
-            f"Job {job_id} is held by {who}. Wait for it to end, or watch it with `vl-ingest status {job_id}`."
+            f"Job {job_id} is held by {who}. Wait for its end (`vl-ingest status {job_id} --watch`), or stop it: "
+            f"`vl-ingest stop {job_id}`."
         ) from exc
     except OSError as exc:
         raise LedgerError(f"Can't lock job {job_id} in {folder}: {exc}. Make that folder writable.") from exc

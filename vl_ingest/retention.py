@@ -19,7 +19,7 @@ def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> No
     It is written beside `target` and then given its name, so there is never half of it. Raises `UsageError` if
     `target` exists, unless it may be written `again`, and `LedgerError` if it can't be written.
     """
-    if target.exists() and not again:
+    if os.path.exists(target) and not again:
         raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
     part = target.with_name(f"{target.name}.part")
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from vl_ingest import clock
+from vl_ingest import clock, words
 from vl_ingest.config import Settings
 from vl_ingest.context import Context
 from vl_ingest.errors import FilesHeld, UsageError
@@ -209,7 +209,7 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
     if scanner.unread:
         context.note("scan_incomplete", unread=scanner.unread[:100])
         raise FilesHeld(
-            f"{len(scanner.unread)} folders can't be read, so processing was not started: "
+            f"{words.several(len(scanner.unread), 'folder')} can't be read, so processing was not started: "
             f"{', '.join(scanner.unread[:5])}. Make them readable, or leave them out with --exclude; then run "
             "the same command again."
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vl_ingest import words
 from vl_ingest.chain import event_hash, rows_digest
 from vl_ingest.crosscheck import Expected
 from vl_ingest.errors import Denied
@@ -161,8 +162,7 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
             f"The rows of files are not what was recorded: {_named(wrong)}.",
             {"wrong": wrong},
         )
-    count = len(story.receipts)
-    text = f"{count:,} receipt{'s' * (count != 1)} for {files_text(counted)}, in agreement with the rows."
+    text = f"{words.several(len(story.receipts), 'receipt')} for {files_text(counted)}: they agree with their rows."
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:

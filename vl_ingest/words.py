@@ -26,6 +26,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def several(count: int, thing: str) -> str:
+    """Return `1 run`, `2,000 runs`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def counted(reasons: Mapping[str, int]) -> str:
     """Return `3 hidden, 1 excluded`."""
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -204,3 +205,26 @@ def test_auth_check_says_whose_credentials_and_whether_they_work(
     ended = guarded.cli("auth", "check", "--base-url", guarded.box.url, "--json")
     assert (ended.summary["exit_code"], ended.summary["grade"]) == (0, "ok")
     assert guarded.cli("auth", "check", "--base-url", "http://127.0.0.1:9").code == 5
+
+
+def test_a_token_from_a_file_or_a_command(guarded: World) -> None:
+    """One that is right is taken; it is told of others who may read the file, and shown nowhere."""
+    token = find("", {"VISUAL_LAYER_API_KEY": KEY, "VISUAL_LAYER_API_SECRET": SECRET}).tokens.current()
+    assert token is not None
+    file = guarded.place / "token"
+    file.write_text(token.value + "\n", encoding="utf-8")
+    file.chmod(0o600)
+    command = shlex.join([sys.executable, "-c", f"print(open({str(file)!r}).read())"])
+    for name, option in (("a", ("--token-file", str(file))), ("b", ("--token-command", command))):
+        ended = guarded.run(*option, name=name)
+        assert ended.code == 0, ended.err
+        assert token.value not in ended.out + ended.err
+    failing = shlex.join([sys.executable, "-c", "raise SystemExit(3)"])
+    assert guarded.run("--token-command", failing, name="c").code == 7
+
+
+def test_login_wants_two_lines(memory: Memory, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no terminal to ask, their end is said."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(KEY))
+    ended = world.cli("auth", "login")
+    assert (ended.code, "two lines are wanted" in ended.err, memory.kept) == (2, True, {})

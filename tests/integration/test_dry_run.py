@@ -187,7 +187,9 @@ def test_another_folder_under_the_same_name_is_refused_as_in_a_run(world: World)
 
 
 def test_an_empty_folder_is_said(world: World) -> None:
-    """As in a run: exit code 2."""
+    """As in a run: exit code 2, also where a run has been tried."""
+    assert world.run("--dry-run").code == 2
+    assert world.run().code == 2
     assert world.run("--dry-run").code == 2
 
 

@@ -153,7 +153,7 @@ def test_requests_without_an_answer_are_shown_too(world: World) -> None:
 def test_verbose_shows_each_receipt_and_no_request(world: World) -> None:
     """`-v` is for people who want to see it move."""
     world.pictures(7)
-    ended = world.cli(*_human(world, "-v", "--batch-size", "7"))
+    ended = world.cli(*_human(world, "--verbose", "--batch-size", "7"))
     assert "7 files" in ended.err
     assert "HTTP 202 after" in ended.err
     assert "/api/v1/" not in ended.err
@@ -173,7 +173,7 @@ def test_quiet_says_warnings_and_how_it_ended(world: World) -> None:
     assert "is created" not in ended.err
     assert any(line.startswith("torn.png: rejected") for line in rest)
     assert "vl-ingest waive" in rest[-1]
-    assert world.run("-q").lines[0]["type"] == "job_started"
+    assert world.run("--quiet").lines[0]["type"] == "job_started"
 
 
 @pytest.mark.parametrize("command", ["status", "jobs", "files", "events", "report", "verify"])

@@ -275,15 +275,15 @@ def test_nothing_to_send_makes_no_dataset(world: World) -> None:
     assert world.run().code == 0
 
 
-@pytest.mark.parametrize("source", ["missing", "file"])
-def test_a_source_that_is_no_folder_is_a_usage_error(world: World, source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "said"), [("missing", "resume JOB --source"), ("one.png", "--include NAME")]
+)
+def test_a_source_that_is_no_folder_is_a_usage_error(world: World, source: str, said: str) -> None:
     """Bad input gets a message that says what to do."""
-    if source == "file":
-        world.picture("one.png")
-        source = "one.png"
+    world.picture("one.png")
     ended = world.cli("run", str(world.folder / source), "--name", "x", "--base-url", world.box.url)
     assert ended.code == 2
-    assert "resume JOB --source" in ended.err
+    assert said in ended.err
 
 
 def test_another_source_under_the_same_name_is_refused(world: World, tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ def big(world: World, count: int, size_bytes: int) -> None:
             file.truncate(size_bytes)
 
 
-@pytest.mark.parametrize("workers", ["1", "8"])
-def test_no_more_than_the_limit_goes_out(world: World, workers: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "limit"), [("1", "256K"), ("8", "256K"), ("auto", "00:00,256K 12:00,256K")]
+)
+def test_no_more_than_the_limit_goes_out(world: World, workers: str, limit: str) -> None:
     """All workers together: 1 MiB at 256 KiB/s takes four seconds, less what may be saved up at first."""
     big(world, 8, 128 * 1024)
-    assert world.run("--workers", workers, "--batch-size", "2", "--bwlimit", "256K").code == 0
+    assert world.run("--workers", workers, "--batch-size", "2", "--bwlimit", limit).code == 0
     assert sent_s(world) >= 3.5
     world.check_promises()
 

@@ -1,6 +1,10 @@
 """The stand-in server follows the public facts, so that what is proven against it means something."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jwt
@@ -8,7 +12,7 @@ import pytest
 import requests
 
 from vl_ingest.sandbox import Sandbox, parse_fault
-from world import World
+from world import CLEAN, World
 
 PICTURE = ("files", ("one.png", b"\x89PNG", "image/png"))
 
@@ -105,3 +109,46 @@ def test_a_mistyped_fault_is_a_usage_error_of_the_command(world: World) -> None:
     from vl_ingest.cli import command_line
 
     assert command_line(["sandbox", "--port", "0", "--fault", "nowhere:503"]) == 2
+
+
+@contextmanager
+def served(*options: str) -> Iterator[str]:
+    """Serve with the real command; give the address."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "vl_ingest", "sandbox", "--port", "0", "--json", *options],
+        env=CLEAN, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+
+
+def test_the_command_serves_as_its_options_say(world: World, tmp_path: Path) -> None:
+    """Old words, a late status, a largest request, and what arrives is kept."""
+    pictures = {path.read_bytes() for path in world.pictures(8)}
+    root = tmp_path / "kept"
+    limit = 4 * (max(map(len, pictures)) + 200)
+    with served(
+        "--root", str(root), "--keep-files", "--max-request", str(limit), "--draft", "0.5s", "--indexing", "1s",
+        "--old-statuses",
+    ) as url:  # fmt: skip
+        ended = world.run("--base-url", url, "--batch-size", "8", "--workers", "1", "--settle", "5s")
+        assert ended.code == 0, ended.err
+    assert "batch_split" in world.kinds()
+    assert {path.read_bytes() for path in root.rglob("*") if path.is_file()} >= pictures
+    with world.ledger() as ledger:
+        told = [event.facts["status"] for event in ledger.events.history(world.job().id, "status_changed")]
+    assert told[-1] == "READY"
+
+
+def test_the_command_lets_processing_fail(world: World) -> None:
+    """With the words that it was given, here in a file: exit code 12, and `status` repeats them."""
+    world.pictures(1)
+    file = world.place / "sandbox.toml"
+    file.write_text('processing-error = "no luck today"\nindexing = 0\n', encoding="utf-8")
+    with served("--config", str(file)) as url:
+        ended = world.run("--base-url", url)
+    assert (ended.code, "no luck today" in ended.err) == (12, True)
+    assert "no luck today" in world.cli("status", "job").out

@@ -108,6 +108,45 @@ def test_mistyped_words_are_met_with_a_suggestion(world: World) -> None:
         assert said in ended.err, ended.err
 
 
+def test_a_switch_goes_both_ways(world: World) -> None:
+    """What the file turns off, a flag turns on again."""
+    file = written(world, "wait = false\nrecursive = false\n")
+    values = shown(world, "--config", file, "--wait", "--recursive")
+    assert (values["wait"], values["recursive"]) == ((True, "flag"), (True, "flag"))
+
+
+def test_a_variable_that_is_no_setting_is_warned_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with the one that was perhaps meant; what a hook is told is another thing."""
+    monkeypatch.setenv("VL_INGEST_NO_WAIT", "1")
+    monkeypatch.setenv("VL_INGEST_HOOK_JOB", "x")
+    world.pictures(1)
+    ended = world.run()
+    assert ended.code == 0
+    assert ended.err.count("is no setting") == 1
+    assert "VL_INGEST_NO_WAIT in the environment is no setting. Did you mean VL_INGEST_WAIT?" in ended.err
+    pruned = world.cli("jobs", "prune", "--older-than", "1d", "--dry-run")
+    assert (pruned.code, pruned.err.count("is no setting")) == (0, 1)
+
+
+def test_an_option_before_a_command_of_jobs_is_not_lost(world: World) -> None:
+    """It would go to the list of jobs, and `prune` work on another ledger."""
+    ended = world.cli("jobs", "--ledger", "elsewhere", "prune", "--older-than", "1d")
+    assert (ended.code, "Write the options behind `prune`" in ended.err) == (2, True)
+
+
+def test_people_are_shown_values_as_people_write_them(world: World) -> None:
+    """Sizes and durations with their units."""
+    said = world.cli("config", "show", "--include", "*.jpg", "--include", "*.png").out
+    for line in (
+        "batch-bytes 64.0 MiB",
+        "workers auto",
+        "settle 30 s",
+        "include *.jpg, *.png",
+        "no-auth false",
+    ):
+        assert line in " ".join(said.split())
+
+
 def test_what_config_show_prints_is_a_file(world: World, tmp_path: Path) -> None:
     """Every option it names may stand in a file."""
     keys = shown(world)

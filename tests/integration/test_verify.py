@@ -227,6 +227,15 @@ def test_an_interrupted_rehash_goes_on(done: World, monkeypatch: pytest.MonkeyPa
     assert compared == [3, 6, 9, 12]
     told, _ = go_on()
     assert told == ["p0000.png", "p0001.png"], "the next one begins from the start"
+    compared.clear()
+    with pytest.raises(KeyboardInterrupt):
+        go_on()
+    (done.folder / "p0002.png").write_bytes(b"changed behind its back")
+    ended_afresh = done.cli("verify", "job", "--rehash", "--afresh", "--offline", "--json")
+    assert ended_afresh.code == 3
+    assert [line["path"] for line in ended_afresh.lines if line["type"] == "difference"] == [
+        f"p000{number}.png" for number in range(3)
+    ]
 
 
 def test_what_the_server_says_is_checked_and_what_it_counts_observed(done: World) -> None:

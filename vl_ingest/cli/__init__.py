@@ -4,6 +4,7 @@
 what costs time (SQLAlchemy, requests, the sandbox) inside the commands, so that `--help` is quick.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from vl_ingest.cli import (
     sandbox,
 )
 from vl_ingest.cli.options import verbosity
-from vl_ingest.errors import VlIngestError
+from vl_ingest.errors import GaveUp, UsageError, VlIngestError
 
 INTERRUPTED = 130
 LOUD = 2  # -vv
@@ -37,6 +38,8 @@ def cli() -> None:
     """Upload a folder of images and videos to a Visual Layer dataset, once and completely.
 
     `vl-ingest run FOLDER --name NAME` does everything, and is what you run again after any interruption.
+
+    Example:  vl-ingest run photos --name holidays
     """
 
 
@@ -52,9 +55,7 @@ look.jobs.add_command(proof.prune)
 def command_line(arguments: Sequence[str]) -> int:
     """Carry out one command line and return its exit code; the only place that knows both."""
     try:
-        # Not `cli.main`: that takes a closed pipe for a failure.
-        with cli.make_context("vl-ingest", list(arguments)) as context:
-            result = _invoke(context)
+        result = _invoke(arguments)
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:
@@ -66,22 +67,50 @@ def command_line(arguments: Sequence[str]) -> int:
         _say(str(exc))
         return exc.exit_code
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing is left to tell, and Python must not try at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()  # whoever read our output has gone; nothing is left to tell
         return 0
     return result if isinstance(result, int) else 0
 
 
-def _invoke(context: click.Context) -> object:
+def _invoke(arguments: Sequence[str]) -> object:
     """Carry out the command; what nobody has foreseen becomes a `Crashed`, with the details in a file."""
+    context = None
     try:
-        return cli.invoke(context)
+        # Not `cli.main`: that takes a closed pipe for a failure.
+        try:
+            with cli.make_context("vl-ingest", list(arguments)) as context:
+                return cli.invoke(context)
+        finally:
+            sys.stdout.flush()
     except (VlIngestError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
     except Exception as exc:
+        _assert_surroundings(exc)
         from vl_ingest.cli.crash import Crashed
 
-        raise Crashed(exc, loud=verbosity(context) >= LOUD) from exc
+        raise Crashed(exc, loud=context is not None and verbosity(context) >= LOUD) from exc
+
+
+def _assert_surroundings(exc: Exception) -> None:
+    """Raise what it means where what the command was started in, not this program, is at fault."""
+    if isinstance(exc, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
+        raise UsageError(
+            "This locale has no words for all file names. Set PYTHONUTF8=1 and try again."
+        ) from exc
+    if not isinstance(exc, OSError):
+        return
+    if exc.errno == errno.ENOSPC:
+        _silence()
+        raise GaveUp("The output can't be written: its disk is full. Free some space and try again.") from exc
+    try:
+        os.getcwd()
+    except OSError:
+        raise UsageError("The current folder does not exist any more. Go to another one (`cd`).") from exc
+
+
+def _silence() -> None:
+    """Let what is still to be written go nowhere, so that Python does not try in vain at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

@@ -7,11 +7,15 @@ from typing import Any
 import click
 
 from vl_ingest.cli.options import ledger_options, server_options, warn
+from vl_ingest.errors import UsageError
 
 
 @click.group()
 def auth() -> None:
-    """Try credentials, and keep them in the system's keyring."""
+    """Try credentials, and keep them in the system's keyring.
+
+    Example:  vl-ingest auth check
+    """
 
 
 @auth.command()
@@ -49,8 +53,14 @@ def login(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every c
     """
     from vl_ingest.credentials import store
 
-    key = click.prompt("API key", type=str, err=True)
-    secret = click.prompt("API secret", type=str, hide_input=sys.stdin.isatty(), err=True)
+    asked = sys.stdin.isatty()
+    try:
+        key = click.prompt("API key", type=str, err=True)
+        secret = click.prompt("API secret", type=str, hide_input=asked, err=True)
+    except click.Abort as exc:
+        if asked:
+            raise
+        raise UsageError("Nothing is kept: two lines are wanted, the API key and its secret.") from exc
     store(key.strip(), secret.strip())
     click.echo("Both are in the system's keyring. `vl-ingest auth check` tries them.", err=True)
 

@@ -16,6 +16,8 @@ PROGRAM, VARIABLE = "vl-ingest", "_VL_INGEST_COMPLETE"
 def completion(context: click.Context, /, shell: str) -> None:
     """Print the script that completes `vl-ingest` in a shell.
 
+    In zsh it belongs behind `compinit`.
+
     \b
     bash:  echo 'eval "$(vl-ingest completion bash)"' >> ~/.bashrc
     zsh:   echo 'eval "$(vl-ingest completion zsh)"' >> ~/.zshrc

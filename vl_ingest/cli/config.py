@@ -7,13 +7,25 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from vl_ingest import words
 from vl_ingest.cli.configfile import FILE, default_file
-from vl_ingest.cli.options import ledger_options, server_options, setting_options, telling_options
+from vl_ingest.cli.options import (
+    DURATION,
+    SIZE,
+    WORKERS,
+    ledger_options,
+    server_options,
+    setting_options,
+    telling_options,
+)
 
 
 @click.group()
 def config() -> None:
-    """See which settings are in force."""
+    """See which settings are in force.
+
+    Example:  vl-ingest config show
+    """
 
 
 @config.command()
@@ -23,26 +35,39 @@ def config() -> None:
 @ledger_options
 @click.pass_context
 def show(context: click.Context, /, as_json: bool, **_values: Any) -> None:
-    """Show each option of `run`, its value, and where that comes from.
+    """Show each setting, its value, and where that comes from.
 
     A flag stands over the environment, that over the configuration file, and that over the default.
 
     Example:  vl-ingest config show
     """
     file = context.meta.get(FILE)
-    shown = [
-        _shown(context, option, file)
-        for option in context.command.params
-        if option.name in context.params and option.name != "as_json"
-    ]
-    if as_json:
-        for line in shown:
+    if not as_json:
+        click.echo(f"Configuration file: {file or f'none ({default_file()} is not there)'}")
+    for option in context.command.params:
+        if option.name not in context.params or option.name == "as_json":
+            continue
+        line = _shown(context, option, file)
+        if as_json:
             click.echo(json.dumps(line))
-        return
-    click.echo(f"Configuration file: {file or f'none ({default_file()} is not there)'}")
-    for line in shown:
-        value = "-" if line["value"] is None else json.dumps(line["value"]).strip('"')
-        click.echo(f"  {line['option']:<16} {value:<32} {line['source']}")
+        else:
+            click.echo(f"  {line['option']:<16} {_for_people(option, line['value']):<32} {line['source']}")
+
+
+def _for_people(option: click.Parameter, value: Any) -> str:
+    if value is None:
+        return "auto" if option.type is WORKERS else "-"
+    if option.type is SIZE:
+        return words.size(value)
+    if option.type is DURATION:
+        return words.duration(value)
+    return (
+        ", ".join(value) or "-"
+        if isinstance(value, list)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _shown(context: click.Context, option: click.Parameter, file: str | None) -> dict[str, Any]:

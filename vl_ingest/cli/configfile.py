@@ -5,6 +5,7 @@ without it the one in the platform's configuration folder counts, if there is on
 """
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import click
 from vl_ingest.errors import UsageError
 
 FILE = "vl_ingest.config"  # in a context's `meta`: the file that was read
+LOOKED = "vl_ingest.looked"  # there too: the environment has been looked at
 SECRETS = {"api-key", "api-secret", "key", "secret", "token", "password"}
+PREFIX, HOOK_PREFIX = "VL_INGEST_", "VL_INGEST_HOOK_"  # the latter are what a hook is told
 NOT_IN_A_FILE = {"config", "help", "version"}
 
 
@@ -30,8 +33,13 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
 
     Raises `UsageError` for a named file that is not there, for what is no option, and for a value that can't be one.
     """
+    if context.resilient_parsing:
+        return
+    if not context.meta.get(LOOKED):  # `jobs prune` comes here twice
+        context.meta[LOOKED] = True
+        _check_environment(context)
     path = Path(named).expanduser() if named is not None else default_file()
-    if context.resilient_parsing or (named is None and not path.is_file()):
+    if named is None and not os.path.isfile(path):
         return
     values = _read(path)
     known = {key for command in _commands(context.find_root().command) for key in _options(command)}
@@ -53,6 +61,21 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
         if key in values
     }
     context.meta[FILE] = str(path)
+
+
+def _check_environment(context: click.Context) -> None:
+    """Warn of variables that look like settings and are none, as `VL_INGEST_NO_WAIT`."""
+    every = [option for command in _commands(context.find_root().command) for option in command.params]
+    known = {
+        name
+        for option in every
+        for name in ([option.envvar] if isinstance(option.envvar, str) else option.envvar or ())
+    }
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and not name.startswith(HOOK_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            click.echo(f"warning: {name} in the environment is no setting.{meant}", err=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

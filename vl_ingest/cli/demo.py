@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vl_ingest.cli.options import verbosity_options
+from vl_ingest.cli.options import general_options
 from vl_ingest.cli.sandbox import NEEDS
 from vl_ingest.errors import UsageError, VlIngestError
 
@@ -32,7 +32,7 @@ class DemoFailed(VlIngestError):
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
-@verbosity_options
+@general_options
 def demo(folder: str | None) -> None:
     """Watch a killed upload end complete.
 
@@ -149,4 +149,5 @@ def _until(progress: Callable[[], int], process: "subprocess.Popen[bytes]") -> i
 
 def _environment() -> dict[str, str]:
     """Return the environment without settings of the user's own, which the demo must not use."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
+    return {**plain, "VL_INGEST_CONFIG": os.devnull}

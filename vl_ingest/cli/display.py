@@ -14,6 +14,7 @@ from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.observer import Observer, Progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.live import Live
 
     from vl_ingest.ledger import Ledger
@@ -50,6 +51,7 @@ class Display(Observer):
         self._as_json = as_json
         self._lock = threading.Lock()
         self._job: Job | None = None
+        self._console: Console | None = None
         self._live: Live | None = None
         self._next_line = 0.0
         self._line_every_s = line_every_s
@@ -62,8 +64,10 @@ class Display(Observer):
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live("", console=Console(stderr=True), refresh_per_second=4, transient=True)
-            self._live.start()
+            self._console = Console(stderr=True, highlight=False)
+            if self._console.is_interactive:  # else it can't go back up a line
+                self._live = Live("", console=self._console, refresh_per_second=4, transient=True)
+                self._live.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -154,10 +158,10 @@ class Display(Observer):
             return
         with self._lock:
             try:
-                if self._live is not None:
+                if self._console is not None:  # which breaks lines between words
                     from rich.text import Text
 
-                    self._live.console.print(Text(text))
+                    self._console.print(Text(text))
                 else:
                     click.echo(text, err=True)
             except OSError:
@@ -266,7 +270,7 @@ def _describe(progress: Progress, rate: float) -> str:
     if progress.workers > 1:
         text += f", {progress.workers} at once"
     if progress.attempts_failed:
-        text += f", {progress.attempts_failed} attempts failed"
+        text += f", {words.several(progress.attempts_failed, 'attempt')} failed"
     return text + (f"; {progress.waiting}" if progress.waiting else "")
 
 

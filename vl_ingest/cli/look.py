@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vl_ingest import clock, words
 from vl_ingest.cli.display import Rate, summary_facts
@@ -20,7 +21,7 @@ from vl_ingest.cli.options import (
     optional_job_argument,
 )
 from vl_ingest.errors import UsageError
-from vl_ingest.model import FileState
+from vl_ingest.model import FINISHED, WAIVABLE, FileState
 
 if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
@@ -45,7 +46,7 @@ def status(
 
     Example:  vl-ingest status holidays --watch
     """
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         job = _found(book, job_reference)
         if watch:
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
@@ -70,7 +71,7 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
         while True:
             over = not _at_work(book, job_id)  # before the last look
             facts = _facts(book, job_id)
-            speed = rate.now(facts["sent_bytes"])
+            speed = 0.0 if over else rate.now(facts["sent_bytes"])
             if as_json:
                 text = json.dumps({**facts, "bytes_per_s": round(speed)})
             else:
@@ -123,7 +124,7 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
         f"  state         {job.state}",
         f"  dataset       {job.dataset_id or 'not created yet'}",
         f"  transaction   {job.transaction_id or 'not open yet'}",
-        f"  server says   {job.status or 'not asked yet'}",
+        f"  server says   {job.status or 'not asked yet'}{f': {job.message}' if job.message else ''}",
         f"  files         {facts['total_files']:,} ({words.size(facts['total_bytes'])})",
         *(f"    {state:<12}{count:>10,}" for state, count in facts["files"].items() if count),
     ]
@@ -132,17 +133,25 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     if facts["possibly_twice"]:
         lines.append(f"  perhaps twice {facts['possibly_twice']:,}")
     if run is not None:
-        lines.append(f"  last run      {run.id}, pid {run.pid} on {run.host}, {_run_stands(run)}")
+        lines.append(f"  last run      {run.id}, pid {run.pid} on {run.host}, {_run_stands(book, run)}")
+    if job.state not in FINISHED and not _at_work(book, job_id):
+        held = sum(facts["files"][state] for state in WAIVABLE)
+        lines.append(
+            f"  next          `vl-ingest resume {job.id}` goes on"
+            if not held
+            else f"  next          `vl-ingest retry {job.id}` (or `waive`) what can't be sent, then `vl-ingest resume {job.id}`"
+        )
     return lines
 
 
-def _run_stands(run: "Run") -> str:
-    from vl_ingest.ledger.jobs import LEASE
-
+def _run_stands(book: "Ledger", run: "Run") -> str:
     if run.ended_at is not None:
-        return f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC"
-    silent = clock.now() - run.heartbeat_at
-    return "at work" if silent < LEASE else f"no sign of life for {words.duration(silent.total_seconds())}"
+        end = book.events.last(run.job_id, "run_ended")
+        how = "" if end is None or end.run_id != run.id else f" with exit code {end.facts.get('exit_code')}"
+        return f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC{how}"
+    if _at_work(book, run.job_id):
+        return "at work"
+    return f"no sign of life for {words.duration((clock.now() - run.heartbeat_at).total_seconds())}"
 
 
 @click.group(invoke_without_command=True)
@@ -154,10 +163,12 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
     Example:  vl-ingest jobs --json
     """
     if context.invoked_subcommand is not None:
+        if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
+            raise UsageError(f"Write the options behind `{context.invoked_subcommand}`, which has its own.")
         return
     from vl_ingest.summary import summarise
 
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]
     if as_json:
         for facts in listed:
@@ -167,7 +178,9 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
         click.echo("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
     for facts in listed:
         sent = f"{facts['files']['sent']:,} of {facts['total_files']:,} sent"
-        click.echo(f"{facts['job']}  {facts['state']:<17} {sent:<24} {facts['name']}  <- {facts['source']}")
+        click.echo(
+            f"{facts['job']}  {facts['state']:<17} {sent:<24} {words.path(facts['name'])}  <- {facts['source']}"
+        )
 
 
 @click.command()
@@ -181,7 +194,7 @@ def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_js
     """
     from vl_ingest.naming import path_to_text
 
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         job = book.jobs.find(job_reference)
         for row in book.files.rows(job.id, *map(FileState, states)):
             if as_json:

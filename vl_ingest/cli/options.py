@@ -18,6 +18,7 @@ from vl_ingest.config import (
     Settings,
     normalise_base_url,
     parse_duration,
+    parse_name,
     parse_size,
     parse_workers,
 )
@@ -57,6 +58,7 @@ RATE = Parsed("rate", parse_rate)
 DURATION = Parsed("duration", parse_duration)
 BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)
+NAME = Parsed("text", parse_name)
 WORKERS = Parsed("auto|N", parse_workers)
 
 
@@ -83,12 +85,14 @@ def together(name: str, **options: Callable[[F], F]) -> Callable[[F], F]:
     return add_all
 
 
-job_argument = click.argument("job_reference", metavar="JOB", shell_complete=jobs)
-optional_job_argument = click.argument("job_reference", metavar="[JOB]", required=False, shell_complete=jobs)
+job_argument = click.argument("job_reference", metavar="JOB", type=NAME, shell_complete=jobs)
+optional_job_argument = click.argument(
+    "job_reference", metavar="[JOB]", type=NAME, required=False, shell_complete=jobs
+)
 
 
-def verbosity_options(command: F) -> F:
-    """Add `-q` and `-v`; what they come to, `verbosity` tells the command."""
+def general_options(command: F) -> F:
+    """Add what every command takes: `--config`, `-q` and `-v`; what these come to, `verbosity` tells the command."""
 
     @functools.wraps(command)
     def told(*args: Any, verbose: int, quiet: bool, **values: Any) -> Any:
@@ -104,6 +108,14 @@ def verbosity_options(command: F) -> F:
     for add in (
         option("-v", "--verbose", count=True, help="Show each receipt; -vv: each request."),
         option("-q", "--quiet", is_flag=True, help="Show warnings and how it ended, nothing else."),
+        option(
+            "--config",
+            metavar="FILE",
+            is_eager=True,
+            expose_value=False,
+            callback=configure,
+            help="The configuration file. [default: in the platform's configuration folder]",
+        ),
     ):
         added = add(added)
     return cast("F", added)
@@ -116,17 +128,9 @@ def verbosity(context: click.Context | None = None) -> int:
 
 
 def ledger_options(command: F) -> F:
-    """Add what every command takes."""
-    command = verbosity_options(command)
+    """Add what every command takes that has to do with a ledger."""
+    command = general_options(command)
     for add in (
-        option(
-            "--config",
-            metavar="FILE",
-            is_eager=True,
-            expose_value=False,
-            callback=configure,
-            help="The configuration file. [default: in the platform's configuration folder]",
-        ),
         option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
         option("--ledger", metavar="PATH|URL", help="The ledger. [default: in the platform's state folder]"),
     ):
@@ -168,7 +172,7 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     option("--workers", type=WORKERS, default="auto", show_default=True, help="Requests at once; 'auto' finds the best number as it goes."),
     option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
     option("--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
-    option("--files-from", type=click.Path(), help="Only the files named in this list ('-': standard input)."),
+    option("--files-from", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="Only the files named in this list ('-': standard input)."),
     option("--recursive/--no-recursive", default=True, help="Go into folders.  [default: recursive]"),
     option("--on-rejected", type=click.Choice([choice.value for choice in OnRejected]), default="hold", show_default=True, help="What to do about files that the server rejects."),
     option("--on-unknown", type=click.Choice([choice.value for choice in OnUnknown]), default="resend", show_default=True, help="What to do about files that may have been delivered."),
@@ -203,12 +207,16 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     return Settings.from_record({**base.to_record(), **given})
 
 
-def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
-    """Open the ledger that was named, or the default one."""
-    from vl_ingest.db import default_path
+def open_ledger(place: str | None, *, create: bool = False, look: bool = False) -> "Ledger":
+    """Open the ledger that was named, or the default one; only to `look`, also where it can't be written to."""
+    from vl_ingest.db import default_path, to_url
     from vl_ingest.ledger import Ledger
 
-    return Ledger(place or default_path(), create=create)
+    where = place or default_path()
+    path = to_url(where).database or ""
+    folder = os.path.dirname(path)
+    closed = look and os.path.isfile(path) and not (os.access(path, os.W_OK) and os.access(folder, os.W_OK))
+    return Ledger(where, create=create, readonly=closed)
 
 
 def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":

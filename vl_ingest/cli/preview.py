@@ -11,6 +11,7 @@ import click
 
 from vl_ingest import clock, words
 from vl_ingest.errors import FilesHeld, UsageError
+from vl_ingest.model import JobState
 from vl_ingest.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def dry_run(
     else:
         for line in _lines(plan, settings, rate):
             click.echo(line)
-    if not plan.found and not plan.gone and plan.job is None:
+    if not plan.found and not plan.gone and (plan.job is None or plan.job.state is JobState.CREATED):
         raise UsageError(
             f"There is nothing to send in {path_to_text(folder)}. "
             "Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
@@ -132,8 +133,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  done already  {files_text(plan.settled)}"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
     if plan.files:
-        requests = "1 request" if plan.batches == 1 else f"{plan.batches:,} requests"
-        yield f"  batches       {requests} or a few more (the last ones are cut smaller)"
+        yield f"  batches       {words.several(plan.batches, 'request')} or a few more (the last ones are cut smaller)"
         speed, whose = _rate(plan, settings, rate)
         origin = {
             "given": "",

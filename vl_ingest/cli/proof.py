@@ -158,7 +158,7 @@ def events(
     from vl_ingest.model import FINISHED
 
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         job = book.jobs.find(job_reference)
         seen, over = 0, False
         while True:

@@ -37,7 +37,7 @@ def report(
     """
     by_name = output.suffix.lower().removeprefix(".") if output is not None else ""
     chosen = form or ("json" if as_json else by_name if by_name in FORMATS else "text")
-    with open_ledger(ledger) as book:
+    with open_ledger(ledger, look=True) as book:
         job_id = book.jobs.find(job_reference).id
         if output is None:
             _write(book, job_id, chosen, sys.stdout)

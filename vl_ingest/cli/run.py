@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from vl_ingest.cli.options import (
+    NAME,
     RATE,
     ledger_options,
     open_ledger,
@@ -36,7 +37,7 @@ LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 
 @click.command()
 @click.argument("source", type=click.Path())
-@option("--name", required=True, help="Name of the dataset.")
+@option("--name", type=NAME, required=True, help="Name of the dataset.")
 @option("--new", is_flag=True, help="Start another dataset if the last one is finished.")
 @option("--new-transaction", is_flag=True, help="Give up the open transaction and send everything again.")
 @option("--dry-run", is_flag=True, help="Only say what would be sent, and open every file; asks no server.")
@@ -55,8 +56,6 @@ def run(
 
     Example:  vl-ingest run photos --name holidays
     """
-    if not name.strip():
-        raise UsageError("A dataset needs a name: --name NAME.")
     settings = settings_from(values)
     if dry_run:
         from vl_ingest.cli import preview

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vl_ingest.cli.options import DURATION, SIZE, option, verbosity_options
+from vl_ingest.cli.options import DURATION, SIZE, general_options, option
 from vl_ingest.errors import UsageError
 
 NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
@@ -47,7 +47,7 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 @option("--processing-error", metavar="TEXT", help="Let processing fail with this message.")
 @option("--keep-files", is_flag=True, help="Keep what arrives, below --root.")
 @option("--json", "as_json", is_flag=True, help="Say where the server listens as JSON.")
-@verbosity_options
+@general_options
 def sandbox(
     port: int, root: Path | None, faults: tuple[str, ...], max_request_bytes: int | None, draft_s: float,
     indexing_s: float, old_statuses: bool, processing_error: str | None, keep_files: bool, as_json: bool,
@@ -74,6 +74,10 @@ def sandbox(
         )  # fmt: skip
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
+    except OSError as exc:
+        raise UsageError(
+            f"Can't keep a record in {root}: {exc.strerror}. Name a folder with `--root`."
+        ) from exc
 
     def listening(url: str) -> None:
         if as_json:

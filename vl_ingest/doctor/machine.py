@@ -67,19 +67,19 @@ def _ledger(place: str | os.PathLike[str]) -> Finding:
             ),
         )
     return ok(
-        "ledger", f"{where}: {jobs:,} jobs, schema {HEAD}, undamaged, synchronous {sync}.",
+        "ledger", f"{where}: {words.several(jobs, 'job')}, schema {HEAD}, undamaged, synchronous {sync}.",
         path=where, jobs=jobs, schema=HEAD, synchronous=sync,
     )  # fmt: skip
 
 
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest above it that exists: a run makes those between."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
 def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageError]) -> Finding:
     # Asked, not tried: a doctor leaves nothing behind, not even for a moment.
-    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+    if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
         return ok(name, f"{folder} can be written to.", path=str(folder))
     return failed(
         name, error(f"{folder} can't be written to. Have that changed, or name another place."), path=str(folder)
@@ -100,13 +100,13 @@ def _space(folder: Path) -> Finding:
 
 def _log(path: Path) -> Finding:
     """Say whether the log can be written: as a file that is there, or as one in its folder."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return failed(
             "log",
             UsageError(f"The folder of {path} does not exist. Make it: a run does not."),
             path=str(path),
         )
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         return failed(
             "log", UsageError(f"{path} can't be written to. Have that changed, or name another file."), path=str(path)
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """The report for a terminal: what fits one screen."""
 
 from vl_ingest.report.story import Report
+from vl_ingest.words import several
 
 MOMENTS, EXCEPTIONS = 8, 6
 
@@ -11,7 +12,6 @@ def to_text(report: Report) -> str:
     job, totals, remote, chain = facts["job"], facts["totals"], facts["remote"], facts["chain"]
     states = ", ".join(f"{count:,} {state}" for state, count in totals["by_state"].items())
     failed = sum(facts["throughput"]["failed_attempts"])
-    runs = len(facts["runs"])
     lines = [
         facts["verdict"],
         "",
@@ -22,7 +22,7 @@ def to_text(report: Report) -> str:
         f"  status       {remote['status'] or '-'}",
         f"  files        {totals['files']:,}: {states or 'none'}",
         f"  twice?       {totals['possibly_twice']:,} possibly; {totals['changed_after']:,} changed after being sent",
-        f"  batches      {len(facts['batches']):,}, {failed:,} attempts failed, {runs} run{'s' * (runs != 1)}",
+        f"  batches      {len(facts['batches']):,}, {several(failed, 'attempt')} failed, {several(len(facts['runs']), 'run')}",
         f"  record       {chain['events']} events, head {chain['head']}",
         "",
         *_some(
