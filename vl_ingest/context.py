@@ -68,7 +68,7 @@ class Lease:
     def keep(self) -> None:
         """Renew it, if it is time. Raises `JobHeld` if it is lost."""
         if clock.monotonic() >= self._next:
-            self._ledger.jobs.beat(self._run)
+            self._ledger.runs.beat(self._run)
             self._next = clock.monotonic() + HEARTBEAT_EVERY_S
 
 

@@ -128,7 +128,7 @@ def _running(
 ) -> Iterator[Context]:
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
-    this = ledger.jobs.take(job.id, host(), os.getpid(), __version__)
+    this = ledger.runs.take(job.id, host(), os.getpid(), __version__)
     exit_code = 1
     try:
         ledger.jobs.change_settings(this, settings.to_record())
@@ -142,7 +142,7 @@ def _running(
         raise
     finally:
         try:
-            ledger.jobs.end(this, exit_code)
+            ledger.runs.end(this, exit_code)
         except LedgerError as exc:
             if exit_code == 0:
                 raise

@@ -23,7 +23,7 @@ def hold(ledger: Ledger, job_id: str, patience_s: float = 0.0) -> Iterator[Job]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as exc:
-        run = ledger.jobs.last_run(job_id)
+        run = ledger.runs.last(job_id)
         who = (
             "another command"
             if run is None or run.ended_at
@@ -36,7 +36,7 @@ def hold(ledger: Ledger, job_id: str, patience_s: float = 0.0) -> Iterator[Job]:
     except OSError as exc:
         raise LedgerError(f"Can't lock job {job_id} in {folder}: {exc}. Make that folder writable.") from exc
     try:
-        ledger.jobs.assert_free(job_id, host())
+        ledger.runs.assert_free(job_id, host())
         yield ledger.jobs.get(job_id)
     finally:
         lock.release()

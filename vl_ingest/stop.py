@@ -23,7 +23,7 @@ def stop(ledger: Ledger, job: Job, patience_s: float) -> bool:
     """
     if _free(ledger, job):
         return False
-    run = ledger.jobs.last_run(job.id)
+    run = ledger.runs.last(job.id)
     ledger.jobs.note(job.id, None, ASKED, by=author())
     deadline = clock.monotonic() + patience_s
     while not _over(ledger, job, run):
@@ -70,7 +70,7 @@ def _over(ledger: Ledger, job: Job, asked: Run | None) -> bool:
     """Return whether the run that was asked has ended, or died. `asked` may be the one before, if it was just starting."""
     if asked is None or asked.ended_at is not None:
         return _free(ledger, job)
-    run = ledger.jobs.last_run(job.id)
+    run = ledger.runs.last(job.id)
     return run is None or run.id != asked.id or run.ended_at is not None or _free(ledger, job)
 
 

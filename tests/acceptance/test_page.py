@@ -94,7 +94,7 @@ def test_a_hundred_thousand_files_are_all_in_the_page(tmp_path: Path, browser: w
 
     with Ledger(tmp_path / "ledger.db") as ledger:
         job = ledger.jobs.enter("/source", "name", "http://server", {})
-        run = ledger.jobs.take(job.id, "host", 1, "test")
+        run = ledger.runs.take(job.id, "host", 1, "test")
         files: Files = ledger.files
         for start in range(0, 100_000, 1000):
             files.add(run, [Found(f"folder/{n:06}.png", Facts(10, n)) for n in range(start, start + 1000)])

@@ -207,7 +207,7 @@ def test_a_callback_that_fails_ends_the_run_in_order(world: World, moment: str) 
         (error,) = failing.ends
         assert "KeyError" in str(error)
         assert error.exit_code == 1
-        run = ingest.ledger.jobs.last_run(world.job().id)
+        run = ingest.ledger.runs.last(world.job().id)
         assert run is not None
         assert isinstance(run.ended_at, datetime)
         assert ingest.run(world.folder, "job", SETTINGS).job.state == "ready"

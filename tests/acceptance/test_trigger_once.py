@@ -223,11 +223,11 @@ def _die_in_triggering(world: World, *, carried_out: bool) -> None:
     assert world.cli("waive", "job", "--all").code == 0
     job = world.job()
     with world.ledger() as ledger:
-        run = ledger.jobs.take(job.id, "here", 1, "test")
+        run = ledger.runs.take(job.id, "here", 1, "test")
         ledger.jobs.mark_scanned(run, {})
         ledger.jobs.finish_upload(run)
         ledger.jobs.intend_trigger(run, _word(world), job.transaction_id or "")
-        ledger.jobs.end(run, 1)
+        ledger.runs.end(run, 1)
         assert ledger.jobs.get(job.id).state is JobState.TRIGGERING
     if carried_out:
         _start_processing(world)

@@ -31,7 +31,7 @@ def main(files: int, result: Path) -> None:
 
     with tempfile.TemporaryDirectory() as place, closing(Ledger(Path(place) / "ledger.db")) as ledger:
         job = ledger.jobs.enter("/source", "name", "http://server", {})
-        this = ledger.jobs.take(job.id, "host", 1, "benchmark")
+        this = ledger.runs.take(job.id, "host", 1, "benchmark")
         created, opened = JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN
         ledger.jobs.step(job.id, this, JobState.CREATED, created, "dataset_created", dataset_id="d")
         ledger.jobs.step(job.id, this, created, opened, "transaction_opened", transaction_id="1")

@@ -38,7 +38,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def run(ledger: Ledger) -> Run:
     """Return a run on a job with an open transaction and five pending files."""
     job = ledger.jobs.enter("/source", "name", "http://server", {})
-    run = ledger.jobs.take(job.id, "host", 1, "test")
+    run = ledger.runs.take(job.id, "host", 1, "test")
     ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(5)])
     ledger.jobs.step(
         job.id, run, JobState.CREATED, JobState.DATASET_CREATED, "dataset_created", dataset_id="d"
@@ -76,7 +76,7 @@ def test_trigger_is_not_intended_before_this_runs_scan_is_complete(ledger: Ledge
         ledger.jobs.finish_upload(run)
     ledger.jobs.mark_scanned(run, {})
     ledger.jobs.finish_upload(run)
-    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    later = ledger.runs.take(run.job_id, "host", 2, "test")
     with pytest.raises(TransitionRefused):
         ledger.jobs.intend_trigger(later, "DRAFT", "1")
     assert ledger.jobs.get(run.job_id).state is JobState.UPLOADED
@@ -104,11 +104,11 @@ def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run, lost: str) ->
     """Once another run has the job, or this one has ended, nothing more is intended in its name."""
     batch = _claim(ledger, run, 2)
     if lost == "ended":
-        ledger.jobs.end(run, 0)
+        ledger.runs.end(run, 0)
     else:
-        ledger.jobs.take(run.job_id, "host", 2, "test")
+        ledger.runs.take(run.job_id, "host", 2, "test")
     for effect in (
-        lambda: ledger.jobs.beat(run),
+        lambda: ledger.runs.beat(run),
         lambda: ledger.jobs.intend(run, "create_intended"),
         lambda: ledger.batches.claim(run, "1", ledger.files.pending(run.job_id, 0, 1), []),
         lambda: ledger.batches.begin_attempt(run, batch),
@@ -126,7 +126,7 @@ def test_a_late_no_of_a_run_that_lost_the_job_changes_nothing(ledger: Ledger, ru
     ledger.jobs.mark_scanned(run, {})
     ledger.jobs.finish_upload(run)
     ledger.jobs.intend_trigger(run, "DRAFT", "1")
-    ledger.jobs.take(run.job_id, "host", 2, "test")
+    ledger.runs.take(run.job_id, "host", 2, "test")
     with pytest.raises(JobHeld):
         ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.UPLOADED, "trigger_refused")
     assert ledger.jobs.get(run.job_id).state is JobState.TRIGGERING
@@ -137,10 +137,10 @@ def test_a_late_no_of_a_run_that_lost_the_job_changes_nothing(ledger: Ledger, ru
 def test_a_run_on_another_host_is_respected_until_its_lease_is_over(ledger: Ledger, run: Run) -> None:
     """A heartbeat from elsewhere holds the job; an old one does not."""
     with pytest.raises(JobHeld, match="host"):
-        ledger.jobs.take(run.job_id, "another", 1, "test")
+        ledger.runs.take(run.job_id, "another", 1, "test")
     with ledger.db.write() as connection:
         connection.execute(sa.text("UPDATE runs SET heartbeat_at = '2020-01-01 00:00:00.000000'"))
-    assert ledger.jobs.take(run.job_id, "another", 1, "test").host == "another"
+    assert ledger.runs.take(run.job_id, "another", 1, "test").host == "another"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_decision_is_about_the_job_as_it_is_now(ledger: Ledger, run: Run) -> N
     ledger.jobs.intend_trigger(run, "DRAFT", "1")
     stale = ledger.jobs.get(run.job_id)
     ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.PROCESSING, "trigger_acknowledged")
-    ledger.jobs.end(run, 0)
+    ledger.runs.end(run, 0)
     with pytest.raises(UsageError, match="is processing"):
         decide.settle_trigger(ledger, stale, began=False)
     decide.cancel(ledger, stale)
@@ -236,7 +236,7 @@ def test_two_claims_never_share_a_file(ledger: Ledger, run: Run) -> None:
 def test_an_intent_without_receipt_becomes_unknown(ledger: Ledger, run: Run) -> None:
     """Whatever was being sent when its run died may have arrived: batch, attempt and files say so."""
     _claim(ledger, run, 3)
-    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    later = ledger.runs.take(run.job_id, "host", 2, "test")
     assert ledger.batches.abandon_in_flight(later, died=True) == 3
     unknown = list(ledger.files.rows(run.job_id, FileState.UNKNOWN))
     assert [file.unknown_attempts for file in unknown] == [1, 1, 1]
@@ -249,7 +249,7 @@ def test_a_batch_that_was_never_attempted_is_not_in_doubt(ledger: Ledger, run: R
     refused = ledger.batches.record_failure(run, batch, AttemptOutcome.REFUSED, 400, "bad")
     halves = ledger.batches.split(run, refused, [refused.files[:2], refused.files[2:]], "400")
     ledger.batches.begin_attempt(run, halves[0])
-    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    later = ledger.runs.take(run.job_id, "host", 2, "test")
     assert ledger.batches.abandon_in_flight(later, died=True) == 2
     assert {file.path for file in ledger.files.rows(run.job_id, FileState.UNKNOWN)} == {"0.png", "1.png"}
     assert {file.path for file in ledger.files.rows(run.job_id, FileState.PENDING)} == {
@@ -267,7 +267,7 @@ def test_doubt_outlives_the_batch_in_which_it_arose(ledger: Ledger, run: Run, cu
         ledger.batches.split(run, batch, [batch.files[:2], batch.files[2:]], "503")
     else:
         ledger.batches.supersede(run, batch, batch.files[0], FileState.MISSING, "gone", None)
-    later = ledger.jobs.take(run.job_id, "host", 2, "test")
+    later = ledger.runs.take(run.job_id, "host", 2, "test")
     unknown = ledger.batches.abandon_in_flight(later, died=True)
     assert unknown == len(list(ledger.files.rows(run.job_id, FileState.UNKNOWN)))
     assert unknown == (5 if cut == "split" else 4)

@@ -21,7 +21,7 @@ LAYERS = [
     {"config", "tables", "sqlite"},
     {"db"},
     {"ledger.events", "ledger.guard", "ledger.seal", "ledger.names"},
-    {"ledger.files", "ledger.jobs", "ledger.retention", "ledger.audit"},
+    {"ledger.files", "ledger.jobs", "ledger.runs", "ledger.retention", "ledger.audit"},
     {"ledger.batches"},
     {"ledger"},
     {"pace"},

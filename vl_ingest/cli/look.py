@@ -85,9 +85,9 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
 
 
 def _at_work(book: "Ledger", job_id: str) -> bool:
-    from vl_ingest.ledger.jobs import LEASE
+    from vl_ingest.ledger.runs import LEASE
 
-    run = book.jobs.last_run(job_id)
+    run = book.runs.last(job_id)
     return run is not None and run.ended_at is None and clock.now() - run.heartbeat_at < LEASE
 
 
@@ -118,7 +118,7 @@ def _facts(book: "Ledger", job_id: str) -> dict[str, Any]:
 
 def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     """Return what people are shown of a job."""
-    job, run = book.jobs.get(job_id), book.jobs.last_run(job_id)
+    job, run = book.jobs.get(job_id), book.runs.last(job_id)
     lines = [
         f"Job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}",
         f"  state         {job.state}",

@@ -2,7 +2,8 @@
 
 `Ledger` is the way in; its parts share one database:
 
-- `jobs`     jobs and runs, leases, the steps before and after the files
+- `jobs`     jobs, the steps before and after the files
+- `runs`     runs and their leases
 - `files`    what the scan found and what became of it
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
@@ -21,6 +22,7 @@ from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
 from vl_ingest.ledger.jobs import Jobs
 from vl_ingest.ledger.retention import Retention
+from vl_ingest.ledger.runs import Runs
 from vl_ingest.ledger.seal import Seals
 
 __all__ = ["Ledger", "TransitionRefused"]
@@ -37,6 +39,7 @@ class Ledger:
     def __init__(self, place: str | os.PathLike[str], *, create: bool = True, readonly: bool = False) -> None:
         self.db = Database(place, create=create, readonly=readonly, upgraded=record_upgrade)
         self.jobs = Jobs(self.db)
+        self.runs = Runs(self.db)
         self.files = Files(self.db)
         self.batches = Batches(self.db)
         self.events = Events(self.db)
