@@ -98,21 +98,21 @@ def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency
     )  # fmt: skip
     threads: list[threading.Thread] = [scanning]
     ticks = _Ticks(context, sender, scanning)
-    while not context.control.halted:
-        while len(threads) <= concurrency.limit:
-            number = len(threads)
-            threads.append(
-                threading.Thread(target=sender.work, args=(number,), name=f"worker-{number}", daemon=True)
-            )
-            threads[-1].start()
-        busy = [thread for thread in threads if thread.is_alive()]
-        if not busy:
-            break
-        try:
+    try:
+        while not context.control.halted:
+            while len(threads) <= concurrency.limit:
+                number = len(threads)
+                threads.append(
+                    threading.Thread(target=sender.work, args=(number,), name=f"worker-{number}", daemon=True)
+                )
+                threads[-1].start()
+            busy = [thread for thread in threads if thread.is_alive()]
+            if not busy:
+                break
             busy[0].join(TICK_S)
             ticks.tick()
-        except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
-            context.control.halt(exc)
+    except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
+        context.control.halt(exc)
     for thread in threads:
         thread.join(context.control.grace_s(GRACE_S))
     sender.cancel()

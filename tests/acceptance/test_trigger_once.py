@@ -1,5 +1,6 @@
 """Every way a trigger can be lost, with every way a status can tell: processing is accepted once."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,23 @@ def test_a_late_trigger_takes_nothing_along_that_came_after_it(tmp_path: Path) -
         assert ended.summary["not_in_dataset"] == 1
         assert "trigger_adopted" in world.kinds()
         assert len(world.held()) == 2
+
+
+def test_processing_that_began_before_the_last_file_is_not_adopted_by_the_next_run(world: World) -> None:
+    """Somebody starts it in the middle, and the server goes on taking files: a run that sends nothing knows no better."""
+    world.pictures(30)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    world.box._store.check_upload = lambda *_where: None  # type: ignore[method-assign]  # a server that takes files at any time
+    world.box.add_fault("upload:slow:seconds=0.2")
+    with world.start("--workers", "1") as process:
+        while not world.box.record.files():
+            assert process.poll() is None
+            time.sleep(0.02)
+        _start_processing(world)
+        assert process.wait(60) == 3
+    assert world.cli("waive", "job", "--all").code == 0
+    assert world.run().code == 13
+    assert world.job().state == "uploaded"
 
 
 @pytest.mark.parametrize("word", ["--began", "cancel"])

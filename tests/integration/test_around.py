@@ -91,9 +91,15 @@ def test_trouble_calls_its_command_once(world: World) -> None:
 def test_waiting_calls_the_command_of_trouble(world: World) -> None:
     """An outage is told when it begins."""
     world.pictures(3)
-    world.box.add_fault("upload:503:times=6")
+    world.box.add_fault("upload:503")
     command, file = noting(world)
-    assert world.run("--on-trouble", command, "--workers", "1").code == 0
+    with world.start("--on-trouble", command, "--workers", "1") as process:
+        while not file.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        world.box.clear_faults()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
     assert told(file)[0]["EVENT"] == "waiting"
 
 

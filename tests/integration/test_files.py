@@ -75,6 +75,20 @@ def test_a_file_that_always_changes_while_it_is_read_is_held(
     world.check_promises(done=False)
 
 
+def test_a_name_that_is_no_text_may_be_in_trouble_too(
+    world: World, between: Callable[[str, Callable[[Path], None]], None]
+) -> None:
+    """What is recorded of it is its escaped path."""
+    world.pictures(2)
+    world.picture("odd.png", 7).rename(world.folder / "odd\udcff.png")
+    between("odd\udcff.png", _grow)
+    ended = world.run()
+    assert ended.code == 3
+    assert world.states()["odd\udcff.png"] == "changed"
+    assert "odd\\xff.png" in ended.err
+    world.check_promises(done=False)
+
+
 def test_a_file_that_changes_once_while_it_is_read_is_sent_whole_in_the_end(
     world: World, between: Callable[[str, Callable[[Path], None]], None]
 ) -> None:

@@ -326,3 +326,17 @@ def test_pending_files_come_page_by_page(ledger: Ledger, run: Run) -> None:
     while page := ledger.files.pending(run.job_id, after, 400):
         seen, after = seen + len(page), page[-1].id
     assert seen == 2505
+
+
+def test_two_spellings_of_a_place_are_one_ledger(tmp_path: Path) -> None:
+    """Path, URL and SQLite's own address, through a link or not: what belongs to it lies in one place."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    places: list[str | Path] = [
+        tmp_path / "real" / "l.db", tmp_path / "link" / "l.db", f"sqlite:///{tmp_path}/link/l.db",
+        f"sqlite:///file:{tmp_path}/link/l.db?uri=true",
+    ]  # fmt: skip
+    opened = [Ledger(place) for place in places]
+    assert len({ledger.db.locks for ledger in opened}) == 1
+    for ledger in opened:
+        ledger.close()

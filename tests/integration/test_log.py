@@ -247,3 +247,33 @@ def test_a_mistake_of_ours_is_shown_where_it_can_not_be_kept(
     assert ended.code == 1
     assert "Traceback" in ended.err
     assert SECRET not in ended.err
+
+
+def test_a_token_that_the_server_repeats_is_kept_nowhere(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words go on record and to people, but not the token among them, of whatever kind."""
+    from vl_ingest.sandbox import app, store
+
+    token, real = "opaque/4711-of-the-tests", app.App._upload
+    asked: list[int] = []
+
+    def repeat(self: app.App, request: Any, number: int, body: Any) -> Any:
+        asked.append(number)
+        if len(asked) == 1:
+            raise store.Refusal(503, "x" * 290 + request.headers["authorization"])
+        return real(self, request, number, body)
+
+    monkeypatch.setattr(app.App, "_upload", repeat)
+    world = make_world()
+    place = world.place / "token"
+    place.write_text(token, encoding="utf-8")
+    place.chmod(0o600)
+    world.pictures(2)
+    ended = world.run("-vv", "--token-file", str(place), "--log-file", str(world.place / "log"))
+    assert ended.code == 0
+    assert len(asked) > 1
+    kept = b"".join(path.read_bytes() for path in world.place.glob("l*") if path.is_file())
+    for text in (ended.out, ended.err, kept.decode("utf-8", "replace")):
+        assert "xxx" in text
+        assert token[:6] not in text

@@ -1,5 +1,6 @@
 """Certificates, proxies and clocks: what lies between the command and the server."""
 
+import http.client
 import http.server
 import ssl
 import threading
@@ -52,6 +53,26 @@ def secure_url(authority: trustme.CA) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_a_receipt_for_what_could_not_be_written_is_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks at the last byte, and a receipt had come before: perhaps delivered, so sent again."""
+    send, broken = http.client.HTTPConnection.send, list[object]()
+
+    def break_once(connection: http.client.HTTPConnection, data: bytes) -> None:
+        send(connection, data)
+        if not broken and bytes(data[-4:]) == b"--\r\n":
+            broken.append(connection)
+            raise BrokenPipeError
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", break_once)
+    world.pictures(3)
+    assert world.run().code == 0
+    assert broken
+    assert {file.unknown_attempts for file in world.files()} == {1}
+    world.check_promises()
 
 
 def test_no_cache_on_the_way_may_answer() -> None:
@@ -133,6 +154,27 @@ def test_a_clock_that_is_set_forward_shortens_no_wait(world: World, monkeypatch:
         for endpoint in ("upload", "trigger")
     )
     assert trigger - doubtful > timedelta(seconds=1.4)
+
+
+def test_a_clock_that_was_set_forward_between_two_runs_shortens_no_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an upload of an earlier run the window begins with this one, whatever the wall clock says."""
+    world.pictures(1)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    world.box.add_fault("upload:lost-answer:times=1")
+    assert world.run("--batch-size", "1").code == 3
+    assert world.cli("waive", "job", "--all").code == 0
+    real_now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: real_now() + timedelta(hours=1))
+    assert world.run("--settle", "1.5s").code == 0
+    with world.ledger() as ledger:
+        started, intended = (
+            ledger.events.last(world.job().id, kind) for kind in ("run_started", "trigger_intended")
+        )
+    assert started is not None
+    assert intended is not None
+    assert intended.at - started.at > timedelta(seconds=1.4)
 
 
 def test_a_clock_that_was_set_back_makes_nobody_wait(world: World) -> None:

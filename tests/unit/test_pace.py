@@ -1,11 +1,13 @@
 """Rates and timetables of `--bwlimit`."""
 
+import threading
+from collections import Counter
 from datetime import datetime
 
 import pytest
 
 from vl_ingest.errors import UsageError
-from vl_ingest.pace import Timetable, parse_rate
+from vl_ingest.pace import Pace, Timetable, parse_rate
 
 MIB = 1024.0**2
 
@@ -53,3 +55,23 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
     """Also one of a few bytes a second, which can only be a slip."""
     with pytest.raises(UsageError, match=r"Write for example|For KiB write"):
         parse_rate(text)
+
+
+def test_nobody_is_starved() -> None:
+    """Whoever waits is served in turn, so that no connection is silent for longer than the others."""
+    pace, served = Pace(Timetable("100K")), Counter[int]()
+    over = threading.Event()
+
+    def send(number: int) -> None:
+        while not over.is_set():
+            pace.spend(pace.piece(10_000), over.is_set)
+            served[number] += 1
+            if served.total() >= 80:
+                over.set()
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(served.values()) - min(served.values()) <= 2

@@ -223,7 +223,8 @@ def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) 
 def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | None, as_json: bool) -> None:
     """Take finished jobs out of the ledger.
 
-    Datasets on the server stay as they are. Without --keep-in the proof of what was sent is gone.
+    Datasets on the server stay as they are. Without --keep-in the proof of what was sent is gone. The ledger forgets
+    these jobs: the same `run` again would send the folder to a new dataset.
 
     Example:  vl-ingest jobs prune --older-than 90d --keep-in archive
     """
@@ -243,5 +244,7 @@ def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | 
                 click.echo(f"{'Would take' if dry_run else 'Took'} out job {job.id} ({job.name}{over}).")
         if chosen and not dry_run:
             book.retention.compact()
+            if not as_json:
+                click.echo("The same `vl-ingest run` as for these would send their folders to new datasets.")
     if not chosen and not as_json:
         click.echo("No job has been over for that long.")
