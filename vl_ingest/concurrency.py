@@ -129,7 +129,10 @@ class Concurrency:
             self.limit = min(MOST, _more(best, measured)) if self._doubling else self._best.workers
             self._resting = FIRST_REST
         elif best.workers in (0, measured.workers):
-            self._best = measured
+            was_busy, self._best = self._busy(best), measured
+            if was_busy and not self._busy(measured):  # the scan is over, say
+                self._doubling, self.limit = True, min(MOST, 2 * measured.workers)
+                return
             if not CHANGED * best.rate <= measured.rate <= best.rate / CHANGED:
                 self._rest = self._resting = 0
             self._resting -= 1
@@ -147,7 +150,10 @@ class Concurrency:
             self._rest = self._resting = min(LONGEST_REST, 4 * self._rest + FIRST_REST)
 
     def _may_grow(self) -> bool:
-        return self._best.workers < MOST and self._best.cores < self._cores / 2
+        return self._best.workers < MOST and not self._busy(self._best)
+
+    def _busy(self, level: Level) -> bool:
+        return level.cores >= self._cores / 2
 
     def _next(self) -> int:
         """Return the number to try: a quarter up or down, turning round where there is no way on."""

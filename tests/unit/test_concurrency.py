@@ -134,6 +134,19 @@ def test_it_does_not_grow_while_the_processor_is_busy() -> None:
         assert concurrency.limit <= START
 
 
+def test_it_grows_once_the_processor_is_free() -> None:
+    """A long scan keeps the number small; behind it the number doubles as at the beginning."""
+    concurrency, now, cpu_s = Concurrency(cores=2), 0.0, 0.0
+    while now < 20.0:
+        cpu_s += 0.01 * (1.5 if now < 10.0 else 0.1)
+        now += 0.01
+        if round(now * 100) % 20 == 0:  # a cycle of each worker
+            for worker in range(1, concurrency.limit + 1):
+                concurrency.delivered(worker, BATCH_BYTES, now - 0.2, now, cpu_s, warm=True)
+        assert now > 10.0 or concurrency.limit <= START
+    assert concurrency.limit >= 16
+
+
 def test_a_try_that_does_badly_ends_early() -> None:
     """One worker that does half of what two do is found out in a fraction of a round."""
     concurrency = Concurrency(cores=2)
