@@ -33,6 +33,7 @@ from vl_ingest.errors import (
 )
 from vl_ingest.model import DatasetStatus
 from vl_ingest.multipart import MultipartBody
+from vl_ingest.redact import HIDDEN, redact
 from vl_ingest.wire import Bearer, Session
 
 ANSWER_BYTES = 1024 * 1024  # more of an answer is not read
@@ -102,9 +103,9 @@ class Api:
             raise OutcomeUnknown("the answer names no status", 200)
         message = content.get("fatal_error_msg")
         return DatasetStatus(
-            word=_text(word),
+            word=redact(_text(word)),
             progress=_number(content.get("progress")),
-            message=None if message is None else _text(message),
+            message=None if message is None else redact(_text(message)),
             n_images=_count(content.get("n_images")),
             n_videos=_count(content.get("n_videos")),
         )
@@ -148,8 +149,7 @@ class Api:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content, whole = _content(response)
-                content = _without(token, content)
+                content, whole = _content(response, self._timeout[1])
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             lost = _lost(exc, session.wire.started)
             _log(method, url, lost, began, body, 0)
@@ -157,6 +157,8 @@ class Api:
         session.wire.used_at = clock.monotonic()
         self.tokens.observe_date(response.headers.get("Date"))
         error = classify(response, content, receipt, whole=whole, token=token)
+        if error is not None:
+            session.close()  # more may come, as behind a 1xx, and be taken for the answer to the next request
         if not isinstance(error, CredentialsRefused):
             self.tokens.accepted(token)
         _log(method, url, response.status_code, began, body, len(content))
@@ -190,12 +192,12 @@ def classify(
     nothing about a file. (A 413 does: it is mostly proxies that limit the size.)
     """
     status = response.status_code
-    detail = words(response, content)
+    detail = words(response, content, token)
     html = _is_html(response, content)
     if status == receipt and whole and not html:
         return None
     if 300 <= status < 400:
-        to = _without(token, response.headers.get("Location", "nowhere").encode()).decode()
+        to = _clean(response.headers.get("Location", "nowhere"), token)
         return Redirected(f"the server redirects to {to}; if that is right, name it with --base-url", status)
     if status == 429:
         return Throttled(detail, retry_after_s(response.headers.get("Retry-After")))
@@ -213,8 +215,8 @@ def classify(
     return OutcomeUnknown(detail, status)
 
 
-def words(response: requests.Response, content: bytes) -> str:
-    """Return the server's `detail` as one line, or the first words of whatever else it sent."""
+def words(response: requests.Response, content: bytes, token: Token | None = None) -> str:
+    """Return the server's `detail` as one line, or the first words of whatever else it sent; without credentials."""
     text = content.decode("utf-8", "replace")  # as JSON is; the charset that a proxy names may be no charset
     try:
         detail = json.loads(text)["detail"]
@@ -227,7 +229,7 @@ def words(response: requests.Response, content: bytes) -> str:
             else _text(d)
             for d in detail
         )
-    line = " ".join(_text(detail).split())
+    line = _clean(" ".join(_text(detail).split()), token)
     return (line[:299] + "…" if len(line) > 300 else line) or response.reason or "no words"
 
 
@@ -269,25 +271,24 @@ def _reason(exc: BaseException) -> BaseException | None:
     return next((item for item in carried if isinstance(item, BaseException)), None)
 
 
-def _content(response: requests.Response) -> tuple[bytes, bool]:
-    """Return what the answer holds, and whether it arrived whole."""
-    content = bytearray()
+def _content(response: requests.Response, longest_s: float) -> tuple[bytes, bool]:
+    """Return what the answer holds, and whether it arrived whole; it may take `longest_s` in all."""
+    content, until = bytearray(), clock.monotonic() + longest_s
     try:
-        for piece in response.iter_content(65536):
+        while piece := response.raw.read1(65536, decode_content=True):
             content += piece
             if len(content) > ANSWER_BYTES:
                 break
+            if clock.monotonic() > until:
+                return bytes(content), False
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
         return bytes(content), False  # the status is known all the same; `classify` decides
     return bytes(content), True
 
 
-def _without(token: Token | None, content: bytes) -> bytes:
-    """Return what a server said without the token, which it may repeat: its words go on record."""
-    if token is not None:
-        for form in (token.value, token.value.replace("/", "\\/")):  # the second as some write JSON
-            content = content.replace(form.encode(), b"***")
-    return content
+def _clean(text: str, token: Token | None) -> str:
+    """Return what a server said without the credentials, which it may repeat: its words go on record."""
+    return redact(text if token is None else text.replace(token.value, HIDDEN))
 
 
 def _is_html(response: requests.Response, content: bytes) -> bool:

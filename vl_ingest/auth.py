@@ -140,10 +140,19 @@ def from_command(command: str) -> Tokens:
                 shlex.split(command), capture_output=True, text=True, timeout=60, check=True
             )
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
-            raise Refused(f"The token command gave no token: {exc}. Mend it and run again.") from exc
+            # Not its own words: they hold the whole command, and that may hold a secret.
+            raise Refused(f"The token command gave no token: {_why(exc)}. Mend it and run again.") from exc
         return checked(done.stdout.strip(), "the token command")
 
     return Tokens(ask)
+
+
+def _why(exc: Exception) -> str:
+    if isinstance(exc, subprocess.CalledProcessError):
+        return f"it ended with {exc.returncode}"
+    if isinstance(exc, subprocess.TimeoutExpired):
+        return f"nothing came within {exc.timeout:.0f} s"
+    return exc.strerror or "it can't be started" if isinstance(exc, OSError) else "it is no command"
 
 
 def checked(token: str, origin: str) -> str:

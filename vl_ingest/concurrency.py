@@ -129,9 +129,10 @@ class Concurrency:
             self.limit = min(MOST, _more(best, measured)) if self._doubling else self._best.workers
             self._resting = FIRST_REST
         elif best.workers in (0, measured.workers):
-            was_busy, self._best = self._busy(best), measured
-            if was_busy and not self._busy(measured):  # the scan is over, say
-                self._doubling, self.limit = True, min(MOST, 2 * measured.workers)
+            was_held = self._busy(best) and measured.workers <= START
+            self._best = measured
+            if was_held and not self._busy(measured):  # the scan is over, say
+                self._doubling, self.limit = True, 2 * measured.workers
                 return
             if not CHANGED * best.rate <= measured.rate <= best.rate / CHANGED:
                 self._rest = self._resting = 0

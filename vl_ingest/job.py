@@ -133,9 +133,10 @@ def _running(
     try:
         ledger.jobs.change_settings(this, settings.to_record())
         observer.job_started(job, this)
-        with listening(ledger, job, control):
-            lease = Lease(ledger, this)
-            yield Context(ledger, api, job, this, settings, control, observer, lease, started_at)
+        lease = Lease(ledger, this)
+        context = Context(ledger, api, job, this, settings, control, observer, lease, started_at)
+        with listening(context, job.event_count):
+            yield context
         exit_code = 0
     except VlIngestError as exc:
         exit_code = exc.exit_code
@@ -151,6 +152,7 @@ def _running(
 
 def _reopen(context: Context) -> None:
     """Give up the open transaction, if there is one."""
+    context.alive()
     state = context.job.state
     if state in TRIGGERED:
         raise UsageError(

@@ -20,6 +20,7 @@ def reconcile(context: Context) -> None:
         return
     settled = 0
     for file in list(context.ledger.files.rows(context.job.id, FileState.UNKNOWN)):
+        context.alive()
         _settle(context, file)
         settled += 1
     if settled:

@@ -61,7 +61,6 @@ class Sender:
         self._pace = None if timetable.unlimited else Pace(timetable)
         self._lock = threading.Lock()
         self._bodies: set[MultipartBody] = set()
-        self._cancelled = False
 
     def work(self, number: int) -> None:
         """Send until nothing is left; the body of worker thread `number`. A failure halts the whole run."""
@@ -117,9 +116,8 @@ class Sender:
         return self._delivered
 
     def cancel(self) -> None:
-        """Leave every open request incomplete, and let none begin."""
+        """Leave every open request incomplete; none begins once the run is halted."""
         with self._lock:
-            self._cancelled = True
             for body in self._bodies:
                 body.cancel()
 
@@ -138,9 +136,14 @@ class Sender:
             delivery.batch = batch = context.ledger.batches.begin_attempt(context.run, batch)
         delivery.begun = False
         with self._lock:
-            if self._cancelled:  # the run has waited no longer for this worker, and has ended
-                self._context.control.check()
-            self._bodies.add(body)
+            halted = (
+                context.control.halted
+            )  # perhaps the run has even ended, and cancelled all bodies there were
+            if not halted:
+                self._bodies.add(body)
+        if halted:
+            self._record(delivery, AttemptOutcome.NOT_DELIVERED, NotDelivered("the run was asked to stop"))
+            context.control.check()
         try:
             with body:
                 status = context.api.upload(self._dataset_id, self._transaction_id, body)

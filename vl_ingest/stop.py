@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from vl_ingest import clock
 from vl_ingest.author import author
-from vl_ingest.context import Control
+from vl_ingest.context import Context
 from vl_ingest.errors import JobHeld, Stopped
 from vl_ingest.ledger import Ledger
 from vl_ingest.lock import hold
@@ -37,27 +37,29 @@ def stop(ledger: Ledger, job: Job, patience_s: float) -> bool:
 
 
 @contextmanager
-def listening(ledger: Ledger, job: Job, control: Control) -> Iterator[None]:
-    """Halt the run with `Stopped` when somebody asks for it. `job` is as it was when the run got hold of it."""
+def listening(context: Context, begun: int) -> Iterator[None]:
+    """Halt the run when somebody asks for it, behind event number `begun`, or when it may not go on.
+
+    So the lease is kept, too, while everybody else waits for the server.
+    """
     over = threading.Event()
 
     def listen(seen: int) -> None:
+        ledger, job_id = context.ledger, context.job.id
         try:
             while not over.wait(LOOK_EVERY_S):
-                upto = ledger.jobs.get(job.id).event_count
-                for event in ledger.events.history(job.id, ASKED, after=seen):
-                    control.halt(
-                        Stopped(
-                            f"Stopped by {event.facts.get('by')}, with `vl-ingest stop`. "
-                            "The same command goes on where this run stopped."
-                        )
+                upto = ledger.jobs.get(job_id).event_count
+                for event in ledger.events.history(job_id, ASKED, after=seen):
+                    raise Stopped(
+                        f"Stopped by {event.facts.get('by')}, with `vl-ingest stop`. "
+                        "The same command goes on where this run stopped."
                     )
-                    return
                 seen = upto
+                context.alive()
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
-            control.halt(exc)
+            context.control.halt(exc)
 
-    thread = threading.Thread(target=listen, args=(job.event_count,), name="listen", daemon=True)
+    thread = threading.Thread(target=listen, args=(begun,), name="listen", daemon=True)
     thread.start()
     try:
         yield

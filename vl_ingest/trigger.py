@@ -22,6 +22,7 @@ from vl_ingest.errors import (
     Throttled,
     Undecided,
 )
+from vl_ingest.ledger import TransitionRefused
 from vl_ingest.model import DatasetStatus, JobState, StatusClass
 from vl_ingest.prepare import known
 from vl_ingest.retry import backoff_s, gave_up, persistently, refused
@@ -94,7 +95,8 @@ def _delivered_in_time(context: Context) -> bool:
         return False
     if context.ledger.files.counts(job_id).unsent:
         return False
-    sent, seen = events.last(job_id, "batch_sent"), events.last(job_id, "trigger_intended", UNPROCESSED)
+    sent = events.last(job_id, "batch_sent", "files_settled_by_hand")  # the latter: nobody knows since when
+    seen = events.last(job_id, "trigger_intended", UNPROCESSED)
     return sent is None or (seen is not None and sent.number < seen.number)
 
 
@@ -105,7 +107,7 @@ def see_unprocessed(context: Context) -> None:
     """
     try:
         status = context.api.dataset_status(known(context.reload().dataset_id))
-    except RequestError as error:
+    except (RequestError, Refused) as error:
         context.observer.notice("warning", f"The dataset's status is not to be had now ({error}).")
         return
     context.ledger.jobs.see_status(context.run, context.job.id, status)
@@ -218,7 +220,13 @@ def wait_for_doubtful(context: Context) -> None:
 
 
 def _began(context: Context, kind: str, **facts: object) -> None:
-    context.step(JobState.TRIGGERING, JobState.PROCESSING, kind, facts=dict(facts), triggered_at=clock.now())
+    try:
+        context.step(
+            JobState.TRIGGERING, JobState.PROCESSING, kind, facts=dict(facts), triggered_at=clock.now()
+        )
+    except TransitionRefused:  # a run on another host, which took this one for dead, may have seen the same
+        if context.reload().state is not JobState.PROCESSING:
+            raise
 
 
 def _not_begun(context: Context, kind: str, detail: str) -> None:

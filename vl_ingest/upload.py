@@ -1,6 +1,8 @@
 """Everything before the trigger: scan, send, and make sure that nothing is left."""
 
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from vl_ingest import clock
 from vl_ingest.backlog import Backlog
@@ -23,17 +25,33 @@ PROGRESS_EVERY_S = 1.0
 GRACE_S = 8.0  # a halted run waits so long for answers that are on their way
 
 
-class Scanning(threading.Thread):
+class Part(threading.Thread):
+    """A thread of a run. Its end is waited for with `over`: an interrupted `join` would take it for ended."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.over = threading.Event()
+        self._work = work
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            self._work()
+        finally:
+            self.over.set()
+
+
+class Scanning(Part):
     """The scan, beside the sending. `held` is why it could not be completed, if so."""
 
     def __init__(self, context: Context, backlog: Backlog) -> None:
-        super().__init__(name="scan", daemon=True)
+        super().__init__("scan", self._scan)
         self.some = threading.Event()  # a first commit, or the end
         self.held: FilesHeld | None = None
         self._context = context
         self._backlog = backlog
 
-    def run(self) -> None:
+    def _scan(self) -> None:
         """Walk the folder; trouble halts the run, but an unreadable folder only holds the trigger."""
         try:
             scan(self._context, self._progress)
@@ -69,12 +87,12 @@ def upload(context: Context) -> None:
                 raise scanning.held or _nothing(context)
             scanning.some.wait(TICK_S)
             context.alive()
-            alive = scanning.is_alive()
+            alive = not scanning.over.is_set()
         job = prepare(context)
         _send(context, job, backlog, concurrency, scanning)
     except BaseException as exc:
         context.control.halt(exc)
-        scanning.join(context.control.grace_s(GRACE_S))
+        scanning.over.wait(context.control.grace_s(GRACE_S))
         raise
     if context.settings.on_rejected is OnRejected.SKIP:
         context.ledger.files.waive_rejected(context.run)
@@ -96,26 +114,26 @@ def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency
         context, known(job.dataset_id), known(job.transaction_id), backlog, concurrency,
         already_sent=bool(counts[FileState.SENT]),
     )  # fmt: skip
-    threads: list[threading.Thread] = [scanning]
+    parts: list[Part] = [scanning]
     ticks = _Ticks(context, sender, scanning)
     try:
         while not context.control.halted:
-            while len(threads) <= concurrency.limit:
-                number = len(threads)
-                threads.append(
-                    threading.Thread(target=sender.work, args=(number,), name=f"worker-{number}", daemon=True)
-                )
-                threads[-1].start()
-            busy = [thread for thread in threads if thread.is_alive()]
+            while len(parts) <= concurrency.limit:
+                number = len(parts)
+                parts.append(Part(f"worker-{number}", partial(sender.work, number)))
+                parts[-1].start()
+            busy = [part for part in parts if not part.over.is_set()]
             if not busy:
                 break
-            busy[0].join(TICK_S)
+            busy[0].over.wait(TICK_S)
             ticks.tick()
     except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
         context.control.halt(exc)
-    for thread in threads:
-        thread.join(context.control.grace_s(GRACE_S))
-    sender.cancel()
+    try:
+        for part in parts:
+            part.over.wait(context.control.grace_s(GRACE_S))
+    finally:
+        sender.cancel()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
     context.control.check()
     ticks.tick(last=True)
@@ -145,7 +163,7 @@ class _Ticks:
                 bytes_moving=self._sender.bytes_moving,
                 attempts_failed=self._sender.attempts_failed,
                 workers=self._sender.workers,
-                scanning=self._scanning.is_alive(),
+                scanning=not self._scanning.over.is_set(),
                 waiting=self._sender.gate.waiting,
             )
             self._context.observer.progress(progress)

@@ -90,8 +90,7 @@ class Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
         """Return the pools for connections through a proxy."""
         manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
-        if not proxy.lower().startswith("socks"):  # made of its own classes; there `started` stays True
-            self._watch(manager)
+        self._watch(manager)
         return manager
 
     def _watch(self, manager: urllib3.PoolManager) -> None:
@@ -118,16 +117,12 @@ class Adapter(HTTPAdapter):
                     wire.cut = True  # urllib3 does not tell if an answer came before
                     raise
 
-        class Plain(Watched, urllib3.connection.HTTPConnection):
-            pass
+        manager.pool_classes_by_scheme = {
+            scheme: _pool_of(pool, Watched) for scheme, pool in manager.pool_classes_by_scheme.items()
+        }
 
-        class Secure(Watched, urllib3.connection.HTTPSConnection):
-            pass
 
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+def _pool_of(pool: Any, mixed_in: type) -> Any:
+    """Return a class of pools like `pool`, whose connections are also of `mixed_in`."""
+    connection = type(f"Watched{pool.ConnectionCls.__name__}", (mixed_in, pool.ConnectionCls), {})
+    return type(f"Watched{pool.__name__}", (pool,), {"ConnectionCls": connection})

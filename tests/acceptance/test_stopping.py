@@ -1,6 +1,6 @@
 """Stopping at awkward moments, from a program too: nothing begins that was not begun, and nothing is left open."""
 
-import _thread
+import os
 import signal
 import subprocess
 import threading
@@ -10,8 +10,10 @@ from datetime import datetime
 
 import pytest
 
-from vl_ingest import Ingest, Observer, Settings, decide, upload
-from vl_ingest.context import Control
+from vl_ingest import Ingest, Observer, Settings, clock, context, decide, upload
+from vl_ingest.api import Api
+from vl_ingest.auth import Tokens
+from vl_ingest.context import Context, Control, Lease
 from vl_ingest.errors import JobHeld, Stopped, UsageError, VlIngestError
 from vl_ingest.lock import hold
 from vl_ingest.model import Batch, FileState, Job, Run
@@ -83,6 +85,42 @@ def test_stopped_before_it_began_nothing_is_made(world: World) -> None:
     assert len(world.box.record.requests()) == asked
 
 
+def test_stopped_before_it_began_nothing_is_given_up(world: World) -> None:
+    """A transaction that was to be given up is kept, and with it what was sent."""
+    world.pictures(2)
+    world.box.add_fault("trigger:403:times=1")
+    assert world.run().code == 7
+    with Ingest(world.ledger_path, base_url=world.box.url) as ingest:
+        ingest.stop()
+        with pytest.raises(Stopped):
+            ingest.run(world.folder, "job", SETTINGS, new_transaction=True)
+    assert world.job().state == "uploaded"
+    assert set(world.states().values()) == {"sent"}
+
+
+def test_the_lease_is_kept_while_the_server_thinks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long one answer takes: another host must not take the run for dead, and start processing too."""
+    monkeypatch.setattr(context, "HEARTBEAT_EVERY_S", 0.2)
+    world.pictures(1)
+    world.box.add_fault("trigger:slow:seconds=4:times=1")
+    beats: set[datetime] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.1):
+            if world.ledger_path.exists() and world.box.record.requests("upload"):
+                with world.ledger() as ledger:
+                    run = ledger.runs.last(ledger.jobs.all()[0].id)
+                    beats.update([] if run is None else [run.heartbeat_at])
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert world.run("--settle", "0.1s").code == 0
+    over.set()
+    looking.join()
+    assert len(beats) > 2, "about every second"
+
+
 def test_a_worker_that_comes_too_late_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run has claimed and not begun to send when it gives its worker up is never sent."""
     monkeypatch.setattr(upload, "GRACE_S", 0.5)
@@ -118,10 +156,19 @@ def test_an_interrupted_program_leaves_nothing_open(world: World) -> None:
     """Ctrl-C where a program has no handler of its own ends the run as a stop does: what is on its way is awaited."""
     world.box.add_fault("upload:slow:seconds=0.3")
     world.pictures(100)
-    interrupting = Calling("batch_sent", _thread.interrupt_main)
-    with Ingest(world.ledger_path, base_url=world.box.url, observers=[interrupting]) as ingest:
-        with pytest.raises(KeyboardInterrupt):
-            ingest.run(world.folder, "job", SETTINGS)
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with Ingest(
+        world.ledger_path, base_url=world.box.url, observers=[Calling("batch_sent", interrupt)]
+    ) as ingest:
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                ingest.run(world.folder, "job", SETTINGS)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert set(world.states().values()) == {"sent", "pending"}
         assert ingest.run(world.folder, "job", SETTINGS).job.state == "ready"
     assert set(world.held().values()) == {1}
@@ -158,11 +205,15 @@ def test_a_stop_reaches_a_run_that_is_just_starting(world: World) -> None:
     world.pictures(2)
     world.box.add_fault("create:403:times=1")
     assert world.run().code == 7
-    control = Control()
+    control, api = Control(), Api(world.box.url, Tokens(None))
     with world.ledger() as ledger, hold(ledger, world.job().id) as job:
         with pytest.raises(JobHeld, match="has been asked to stop"):
             stop(ledger, job, 0.3)
-        with listening(ledger, job, control):
+        run = ledger.runs.take(job.id, "here", 1, "test")
+        lease, now = Lease(ledger, run), clock.monotonic()
+        with listening(
+            Context(ledger, api, job, run, SETTINGS, control, Observer(), lease, now), job.event_count
+        ):
             deadline = time.monotonic() + 60
             while not control.halted:
                 assert time.monotonic() < deadline

@@ -142,6 +142,18 @@ def test_a_late_trigger_takes_nothing_along_that_came_after_it(tmp_path: Path) -
         assert len(world.held()) == 2
 
 
+def test_what_a_person_calls_delivered_is_not_known_to_have_been_there_in_time(world: World) -> None:
+    """Somebody starts processing, and a late file arrives: that it is there says nothing about what is processed."""
+    world.pictures(2)
+    world.box.add_fault("upload:reset-after:after=1:times=1")
+    assert world.run("--on-unknown", "hold", "--batch-size", "1", "--workers", "1").code == 13
+    assert "sent_before_processing" in world.kinds()
+    _start_processing(world)
+    assert world.cli("settle", "job", "--delivered").code == 0
+    assert world.run("--on-unknown", "hold").code == 13
+    assert world.job().state == "uploaded"
+
+
 def test_processing_that_began_before_the_last_file_is_not_adopted_by_the_next_run(world: World) -> None:
     """Somebody starts it in the middle, and the server goes on taking files: a run that sends nothing knows no better."""
     world.pictures(30)

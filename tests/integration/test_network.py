@@ -4,9 +4,11 @@ import http.client
 import http.server
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from vl_ingest.api import Api
 from vl_ingest.auth import Tokens
 from vl_ingest.errors import Denied
 from vl_ingest.tables import attempts
+from vl_ingest.wire import Adapter, Session
 from world import World
 
 
@@ -73,6 +76,68 @@ def test_a_receipt_for_what_could_not_be_written_is_none(
     assert broken
     assert {file.unknown_attempts for file in world.files()} == {1}
     world.check_promises()
+
+
+class _Hinting(_Gone):
+    """Answers uploads: the first with a hint and then a receipt, the second with 503, and then with receipts."""
+
+    protocol_version = "HTTP/1.1"
+    bodies: ClassVar[list[bytes]] = []
+    uploads = 0
+
+    def do_GET(self) -> None:
+        answers = {"new_dataset": '{"dataset_id": "d"}', "data_files": '{"trans_id": 1}'}
+        last = self.path.split("?")[0].rpartition("/")[2]
+        self._answer(
+            200,
+            answers.get(last, '{"status_new": "READY"}' if self.uploads > 3 else '{"status_new": "DRAFT"}'),
+        )
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        kind = type(self)
+        kind.uploads += 1
+        if kind.uploads == 1:
+            self.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            self.wfile.flush()
+            time.sleep(0.5)
+        if kind.uploads == 2:
+            self._answer(503, "{}")
+            return
+        kind.bodies.append(body)
+        self._answer(202, "{}")
+
+    def _answer(self, status: int, content: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content.encode())
+
+
+def test_an_answer_before_the_answer_is_no_receipt_for_the_next(world: World) -> None:
+    """A hint (1xx) is not the last word: what comes behind it on that connection answers no other request."""
+    world.pictures(2)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hinting) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        ended = world.cli(
+            "run", str(world.folder), "--name", "job", "--base-url", f"http://127.0.0.1:{server.server_port}",
+            "--workers", "1", "--batch-size", "1", "--settle", "0.1s", "--no-wait",
+        )  # fmt: skip
+        server.shutdown()
+        thread.join()
+    assert ended.code == 0, ended.err
+    for name in (b"p0000.png", b"p0001.png"):
+        assert any(name in body for body in _Hinting.bodies), "each file that is called sent has arrived"
+
+
+def test_connections_through_any_proxy_tell_whether_they_were_cut() -> None:
+    """Through a SOCKS proxy, too, which brings classes of its own."""
+    adapter = Session().get_adapter("http://server")
+    assert isinstance(adapter, Adapter)
+    for proxy in ("http://127.0.0.1:1", "socks5h://127.0.0.1:1"):
+        pools: dict[str, Any] = adapter.proxy_manager_for(proxy).pool_classes_by_scheme
+        assert {pool.ConnectionCls.__name__[:7] for pool in pools.values()} == {"Watched"}
 
 
 def test_no_cache_on_the_way_may_answer() -> None:

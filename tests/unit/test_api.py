@@ -5,6 +5,7 @@ import requests
 from freezegun import freeze_time
 
 from vl_ingest import api, errors
+from vl_ingest.auth import Token
 
 
 def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Response:
@@ -40,6 +41,15 @@ def test_each_status_has_its_class(status: int, receipt: int, expected: type[Exc
     """Only the documented status is a receipt; every other has the class of the table."""
     error = api.classify(_answer(status), b"{}", receipt, whole=True, token=None)
     assert type(error) is (type(None) if expected is None else expected)
+
+
+def test_credentials_that_the_server_repeats_are_taken_out() -> None:
+    """However its JSON writes them; an answer that is cut to its first words shows no half of one either."""
+    token = Token("opaque+Token/with=signs", 1, after_refusal=False)
+    body = b'{"detail": "' + b"x" * 285 + b' opaque\\u002BToken\\/with\\u003dsigns is refused"}'
+    error = api.classify(_answer(403, body), body, 202, whole=True, token=token)
+    assert error is not None
+    assert "opaque" not in str(error)
 
 
 @pytest.mark.parametrize("page", [b"<html><body>Sign in</body></html>", b"  <!DOCTYPE html><p>Wait"])

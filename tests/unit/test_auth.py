@@ -216,9 +216,11 @@ def test_a_token_command_is_not_given_to_a_shell() -> None:
     ],
 )
 def test_a_token_command_that_gives_no_token_is_refused(command: str) -> None:
-    """A command that fails, can't be run, or prints nothing usable ends the run with its name."""
-    with pytest.raises(Refused, match="token command"):
+    """A command that fails, can't be run, or prints nothing usable ends the run, and is not quoted."""
+    with pytest.raises(Refused, match="token command") as caught:
         from_command(command).current()
+    assert "such-a-command" not in str(caught.value)
+    assert "-c" not in str(caught.value), "it may hold a secret, and this goes on record"
 
 
 # ---- what the environment asks for
