@@ -130,7 +130,7 @@ class Expected:
     def _file(self, kind: str, facts: Mapping[str, Any]) -> None:
         if kind == "file_changed_after":
             self.changed_after.add(facts["path"])
-        elif kind == "file_retried":
+        elif kind in ("file_retried", "file_found_again"):
             self.reasons.pop(facts["path"], None)
         else:
             self.reasons[facts["path"]] = facts.get("reason")

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import IO
 from vl_ingest.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
 from vl_ingest.model import FileState, Job, Run
-from vl_ingest.naming import path_to_text
+from vl_ingest.naming import files_text, path_to_text
 from vl_ingest.observer import Observer, Progress
 from vl_ingest.summary import Summary, summarise
 
@@ -70,7 +71,8 @@ class Hooks(Observer):
 
     def finished(self, summary: Summary) -> None:
         """Tell that all went well."""
-        self._finish(0, "", summary)
+        said = f"{files_text(summary.sent)} delivered to dataset {summary.dataset_id}; the job is {summary.job.state}."
+        self._finish(0, said, summary)
 
     def ended(self, error: VlIngestError) -> None:
         """Tell what went wrong, and where the job stands, unless it is the ledger that can't be used."""
@@ -147,4 +149,6 @@ def _words(option: str, command: str | None) -> list[str]:
         raise UsageError(f"{option}: {exc} in {command!r}.") from exc
     if command is not None and not words:
         raise UsageError(f"{option} is empty.")
+    if words and shutil.which(words[0]) is None:
+        raise UsageError(f"{option}: there is no command {words[0]!r}. Write its whole path.")
     return words

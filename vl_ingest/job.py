@@ -184,7 +184,9 @@ def _finished(ledger: Ledger, job: Job, settings: Settings) -> Summary:
     if job.state is JobState.ERRORED:
         raise failed(job.message)
     if job.state is JobState.CANCELLED:
-        raise UsageError(f"Job {job.id} was cancelled. Add `--new` to start another one for this folder.")
+        raise UsageError(
+            f"Job {job.id} was cancelled. `vl-ingest run FOLDER --name NAME --new` starts another one."
+        )
     return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, settings))
 
 

@@ -1,14 +1,32 @@
 """One run a job: on this host by an operating-system lock, freed by death; between hosts by the lease."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from vl_ingest import clock
 from vl_ingest.author import host
 from vl_ingest.errors import JobHeld, LedgerError
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import Job
+from vl_ingest.ledger.runs import LEASE
+from vl_ingest.model import Job, Run
+
+
+def is_alive(run: Run | None) -> bool:
+    """Say whether a run is at work: it has not ended, was heard of, and, on this host, its process exists."""
+    if run is None or run.ended_at is not None or clock.now() - run.heartbeat_at >= LEASE:
+        return False
+    if run.host != host() or os.name != "posix":  # elsewhere a signal is no mere question
+        return True
+    try:
+        os.kill(run.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from vl_ingest.context import Context
 from vl_ingest.errors import OutcomeUnknown, Redirected, RequestError
 from vl_ingest.model import Job, JobState
-from vl_ingest.retry import persistently
+from vl_ingest.retry import CREATE, persistently
 
 
 def prepare(context: Context) -> Job:
@@ -46,7 +46,7 @@ def known(remote_id: str | None) -> str:
 
 
 def _make(context: Context, kind: str, request: Callable[[], str]) -> str:
-    doing = {"create": "create the dataset", "open": "open a transaction"}[kind]
+    doing = {"create": CREATE, "open": "open a transaction"}[kind]
 
     def recorded() -> str:
         context.ledger.jobs.intend(context.run, f"{kind}_intended")

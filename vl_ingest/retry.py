@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import tenacity
 
+from vl_ingest import clock, words
 from vl_ingest.context import Context
 from vl_ingest.errors import (
     Answered,
@@ -16,9 +17,11 @@ from vl_ingest.errors import (
     RequestError,
     Throttled,
 )
+from vl_ingest.observer import Progress
 
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30)  # seconds, full jitter
 
+CREATE = "create the dataset"
 TRANSIENT = (NotDelivered, OutcomeUnknown)
 
 T = TypeVar("T")
@@ -52,12 +55,26 @@ def persistently(
             return error.retry_after_s
         return BACKOFF(state)
 
+    waiting: list[str] = []
+
     def before_sleep(state: tenacity.RetryCallState) -> None:
         error = _error(state)
         if isinstance(error, CredentialsRefused):
             context.api.tokens.renew(error)
-        else:
-            context.observer.notice("warning", f"Could not {doing}: {error}. Trying again.")
+            return
+        if not waiting:
+            patience = words.duration(context.settings.give_up_after_s)
+            context.observer.notice(
+                "warning",
+                f"Could not {doing} at {context.api.base_url}: {error}. Trying again for {patience}; "
+                "`vl-ingest doctor` looks for the cause.",
+            )
+            waiting.append(f"waiting for the server since {clock.now():%H:%M:%S} UTC ({error.detail})")
+        tell(waiting[0])
+
+    def tell(what: str | None) -> None:
+        counts = context.ledger.files.counts(context.job.id)
+        context.observer.progress(Progress(context.reload().state, counts, waiting=what))
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
@@ -73,7 +90,10 @@ def persistently(
         return request()
 
     try:
-        return retrying(allowed)
+        result = retrying(allowed)
+        if waiting:
+            tell(None)
+        return result
     except again_after as exc:
         raise gave_up(doing, exc) from exc
     except Answered as exc:
@@ -90,6 +110,11 @@ def gave_up(doing: str, error: object) -> GaveUp:
 
 def refused(doing: str, error: RequestError) -> Refused:
     """Return the error for a final answer: what it means, and what to do."""
+    if error.http_status == 404 and doing == CREATE:
+        return Refused(
+            f"Could not {doing}: {error}. There is no Visual Layer API at that address: check --base-url, then run "
+            "the command again."
+        )
     meaning = {
         400: "The server calls the request wrong. Check the name and the base URL;",
         401: "The server refuses the credentials, a new token too. Check them;",
@@ -98,7 +123,7 @@ def refused(doing: str, error: RequestError) -> Refused:
         404: (
             "The dataset or transaction is gone, or belongs to somebody else. Check the base URL and the "
             "account. `vl-ingest run ... --new-transaction` sends everything again into a new transaction of the "
-            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. Else"
+            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. When that is mended,"
         ),
         422: "That is a mistake of this program: please report it;",
     }.get(error.http_status or 0, "Check the base URL;")

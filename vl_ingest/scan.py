@@ -206,6 +206,7 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
             chunk, size, since = [], CHUNK, clock.monotonic()
     if chunk:
         context.ledger.files.add(context.run, chunk)
+        progress()
     if scanner.unread:
         context.note("scan_incomplete", unread=scanner.unread[:100])
         raise FilesHeld(

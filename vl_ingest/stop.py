@@ -16,15 +16,17 @@ LOOK_EVERY_S = 1.0
 ASKED = "stop_asked"
 
 
-def stop(ledger: Ledger, job: Job, patience_s: float) -> bool:
+def stop(ledger: Ledger, job: Job, patience_s: float, command: str = "stop") -> bool:
     """Ask the run that works on a job to stop, and wait until it has; return False where none is at work.
+
+    `command` is what the run names as the cause.
 
     Raises `JobHeld` if it goes on for longer than `patience_s` seconds; it stays asked.
     """
     if _free(ledger, job):
         return False
     run = ledger.runs.last(job.id)
-    ledger.jobs.note(job.id, None, ASKED, by=author())
+    ledger.jobs.note(job.id, None, ASKED, by=author(), command=command)
     deadline = clock.monotonic() + patience_s
     while not _over(ledger, job, run):
         if clock.monotonic() >= deadline:
@@ -50,10 +52,9 @@ def listening(context: Context, begun: int) -> Iterator[None]:
             while not over.wait(LOOK_EVERY_S):
                 upto = ledger.jobs.get(job_id).event_count
                 for event in ledger.events.history(job_id, ASKED, after=seen):
-                    raise Stopped(
-                        f"Stopped by {event.facts.get('by')}, with `vl-ingest stop`. "
-                        "The same command goes on where this run stopped."
-                    )
+                    command = event.facts.get("command", "stop")
+                    more = "" if command == "cancel" else " The same command goes on where this run stopped."
+                    raise Stopped(f"Stopped by {event.facts.get('by')}, with `vl-ingest {command}`.{more}")
                 seen = upto
                 context.alive()
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it

@@ -48,6 +48,7 @@ class Scanning(Part):
         super().__init__("scan", self._scan)
         self.some = threading.Event()  # a first commit, or the end
         self.held: FilesHeld | None = None
+        self.found = False  # anything at all
         self._context = context
         self._backlog = backlog
 
@@ -64,6 +65,7 @@ class Scanning(Part):
             self.some.set()
 
     def _progress(self) -> None:
+        self.found = True
         self._backlog.scan_progress(finished=False)
         self.some.set()
 
@@ -88,6 +90,12 @@ def upload(context: Context) -> None:
             scanning.some.wait(TICK_S)
             context.alive()
             alive = not scanning.over.is_set()
+        while not scanning.some.wait(
+            TICK_S
+        ):  # what an empty folder says comes before its files are looked for
+            context.alive()
+        if scanning.held is not None and not scanning.found:
+            raise scanning.held
         job = prepare(context)
         _send(context, job, backlog, concurrency, scanning)
     except BaseException as exc:
@@ -97,8 +105,11 @@ def upload(context: Context) -> None:
     if context.settings.on_rejected is OnRejected.SKIP:
         context.ledger.files.waive_rejected(context.run)
     counts = context.ledger.files.counts(context.job.id)
-    if counts.unsent:
-        raise _left(context, counts)
+    left = _left(context, counts) if counts.unsent else None
+    if isinstance(left, FilesHeld) and scanning.held is not None:
+        raise FilesHeld(f"{left}\n{scanning.held}")
+    if left is not None:
+        raise left
     if scanning.held is not None:
         raise scanning.held
     if not counts[FileState.SENT]:
@@ -211,7 +222,7 @@ def _some(files: Files, job_id: str, *states: FileState) -> str:
     lines: list[str] = []
     for row in files.rows(job_id, *states):
         if len(lines) == 5:
-            lines.append(f"  ... `vl-ingest files {job_id} --state {states[0]}` lists all")
+            lines.append(f"  ... `vl-ingest files {job_id} --state {row.state}` lists more")
             break
         lines.append(f"  {path_to_text(row.path)}: {row.state}, {row.reason or 'no reason on record'}")
     return "\n".join(lines)

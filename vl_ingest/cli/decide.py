@@ -157,11 +157,12 @@ def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool)
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        stop_run(book, job, wait_s)
+        stop_run(book, job, wait_s, "cancel")
         decide.cancel(book, book.jobs.get(job.id))
     _said(
         as_json,
         job.id,
-        f"Job {job.id} is cancelled; dataset {job.dataset_id or '(none)'} stays as it is.",
+        f"Job {job.id} is cancelled; "
+        + (f"dataset {job.dataset_id} stays as it is." if job.dataset_id else "no dataset had been made."),
         state="cancelled",
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vl_ingest.summary import Summary
 
 RATE_OVER_S = 20.0  # rate and ETA look back so far
+NAMED = 20  # files that can't be sent, for people
 
 
 class Rate:
@@ -58,6 +59,7 @@ class Display(Observer):
         self._rate = Rate()
         self._trouble = ""
         self._waiting: str | None = None
+        self._named = 0  # files that can't be sent
 
     def __enter__(self) -> "Display":
         if sys.stderr.isatty() and not self._as_json and not self._quiet:
@@ -113,8 +115,12 @@ class Display(Observer):
         )  # fmt: skip
 
     def file_error(self, path: str, state: FileState, reason: str) -> None:
-        """Name a file that can't be sent."""
-        self._line(f"{words.path(path)}: {state}: {reason}", matters=True)
+        """Name a file that can't be sent; people are told the first ones."""
+        self._named += 1
+        if self._named <= NAMED:
+            self._line(f"{words.path(path)}: {state}: {reason}", matters=True)
+        elif self._named == NAMED + 1 and self._job is not None:
+            self._line(f"... and more; `vl-ingest files {self._job.id}` lists them.", matters=True)
         self._json("file_error", path=path_to_text(path), state=state, reason=reason)
 
     def notice(self, kind: str, text: str, **facts: Any) -> None:
@@ -130,7 +136,7 @@ class Display(Observer):
         """Show how a run ended that reached its goal."""
         self._stop_live()
         for line in summary_lines(summary):
-            self._line(line, matters=True)
+            self._line(line, matters=self._job is not None)  # a run that had nothing to do may be silent
         self._json("summary", exit_code=0, message=None, **summary_facts(summary))
 
     def ended(self, error: VlIngestError) -> None:
@@ -191,8 +197,8 @@ def summary_lines(summary: "Summary") -> list[str]:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
     if summary.not_in_dataset:
         lines.append(
-            f"{files_text(summary.not_in_dataset)} in the folder came after processing was started and are "
-            "not in the dataset. `--new` sends the folder to another dataset."
+            f"{files_text(summary.not_in_dataset)} in the folder came after processing was started: not in the "
+            "dataset. `--new` sends the folder to another dataset."
         )
     if job.state is JobState.READY:
         lines.append(

@@ -85,10 +85,9 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
 
 
 def _at_work(book: "Ledger", job_id: str) -> bool:
-    from vl_ingest.ledger.runs import LEASE
+    from vl_ingest.lock import is_alive
 
-    run = book.runs.last(job_id)
-    return run is not None and run.ended_at is None and clock.now() - run.heartbeat_at < LEASE
+    return is_alive(book.runs.last(job_id))
 
 
 def _speed(facts: dict[str, Any], speed: float) -> list[str]:
@@ -151,7 +150,8 @@ def _run_stands(book: "Ledger", run: "Run") -> str:
         return f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC{how}"
     if _at_work(book, run.job_id):
         return "at work"
-    return f"no sign of life for {words.duration((clock.now() - run.heartbeat_at).total_seconds())}"
+    heard = words.duration((clock.now() - run.heartbeat_at).total_seconds())
+    return f"gone without a word; last heard of {heard} ago"
 
 
 @click.group(invoke_without_command=True)

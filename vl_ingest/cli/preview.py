@@ -147,6 +147,8 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
     if plan.renamed:
         yield f"  renamed       {files_text(plan.renamed)} with the name of another one:"
         yield from (f"    {words.path(path)} is sent as {name}" for path, name in plan.clashes)
+        if plan.renamed > len(plan.clashes):
+            yield f"    ... and {plan.renamed - len(plan.clashes):,} more"
     if plan.left_out:
         yield f"  left out      {words.counted(plan.left_out)}"
     if plan.late:

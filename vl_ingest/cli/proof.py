@@ -1,6 +1,7 @@
 """`verify`, `events`, `export` and `jobs prune`: the record, whether it holds, and keeping it."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +62,8 @@ def verify(
     """
     from vl_ingest.verify import verify_record, verify_server
 
+    if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
+        raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
     checks: list[Check] = []
 
     def answered(check: "Check") -> None:

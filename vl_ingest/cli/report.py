@@ -36,6 +36,10 @@ def report(
     Example:  vl-ingest report holidays --output holidays.html
     """
     by_name = output.suffix.lower().removeprefix(".") if output is not None else ""
+    if by_name not in ("", "txt", *FORMATS) and form is None:
+        raise UsageError(
+            f"No format goes by the ending .{by_name}: name one with --format ({', '.join(FORMATS)})."
+        )
     chosen = form or ("json" if as_json else by_name if by_name in FORMATS else "text")
     with open_ledger(ledger, look=True) as book:
         job_id = book.jobs.find(job_reference).id

@@ -30,7 +30,7 @@ class Files:
         """Record found files and return how many are new.
 
         Known files are recognised by path, size and mtime. A `pending` one gets its new facts; a `sent`
-        one that has changed since is flagged, neither sent again nor holding.
+        one that has changed since is flagged, neither sent again nor holding. A `missing` one is no longer that.
         """
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
@@ -49,7 +49,9 @@ class Files:
             }
             for item in found:
                 row = known.get(item.path)
-                if row is not None and Facts(row.size_bytes, row.mtime_ns) != item.facts:
+                if row is not None and (
+                    row.state == FileState.MISSING or Facts(row.size_bytes, row.mtime_ns) != item.facts
+                ):
                     _refresh(connection, run, row, item.facts)
             fresh = list({item.path: item for item in found if item.path not in known}.values())
             if fresh:
@@ -278,6 +280,9 @@ def _decide(
 
 def _refresh(connection: sa.Connection, run: Run, row: sa.Row[Any], facts: Facts) -> None:
     """Take up what the scan saw of a known file that differs from the ledger."""
+    if row.state == FileState.MISSING and facts.size_bytes:
+        _decide(connection, run.job_id, run, row, FileState.PENDING, "file_found_again", by="scan")
+        row = connection.execute(sa.select(files).where(files.c.id == row.id)).one()
     if row.state == FileState.PENDING:
         connection.execute(
             sa.update(files)

@@ -278,7 +278,8 @@ def _entered(connection: sa.Connection, source: str, name: str, base_url: str, *
         return _job(unfinished[-1])
     if same and not new:
         return _job(same[-1])
-    other = [row for row in rows if row.source != source and row.state != JobState.CANCELLED]
+    nothing_there = (JobState.CANCELLED, JobState.CREATED)  # given up, or never got as far as the server
+    other = [row for row in rows if row.source != source and row.state not in nothing_there]
     if other and not new:
         raise UsageError(
             f"Job {other[-1].id} already sends {other[-1].source} to a dataset named {name!r} there. "

@@ -47,6 +47,7 @@ SAID = {
     "file_changed": "{path} changed while it was sent.",
     "file_changed_after": "{path} was changed on disk after it had been sent.",
     "file_waived": "{path} ({state}) was waived by {by}: it is left out.",
+    "file_found_again": "{path} was there again.",
     "file_retried": "{path} ({state}) was to be tried again, on the word of {by}.",
     "unknown_settled": "{path} may have been delivered; settled by {by}: {settled}.",
     "files_settled_by_hand": "{by} settled that {files} files of unknown delivery are {state}.",
@@ -213,8 +214,9 @@ def _words(event: Event) -> str:
         "host": event.host,
         "end": end,
         "settled": _settled(event.facts),
+        "unread": ", ".join(event.facts.get("unread", [])),
         "exit": code,
-        **event.facts,
+        **{key: value for key, value in event.facts.items() if key != "unread"},
     }
     try:
         return SAID.get(event.kind, plain).format(**known)

@@ -1,0 +1,123 @@
+"""What a new user runs into: a disk that is away, a server that never answers, a killed run, a slip in a name."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from world import World
+
+
+def test_a_disk_that_is_not_mounted_ruins_nothing(world: World) -> None:
+    """Files wait as they were, one sentence says what is the matter, and the same command goes on when it is back."""
+    world.pictures(40)
+    world.box.add_fault("upload:403:after=2")
+    assert world.run("--workers", "1").code == 7
+    world.box.clear_faults()
+    away = world.place / "away"
+    world.folder.rename(away)
+    world.folder.mkdir()
+    ended = world.run()
+    assert ended.code == 3
+    assert "is the disk mounted?" in ended.err
+    assert set(world.states().values()) == {"sent", "pending"}
+    world.folder.rmdir()
+    away.rename(world.folder)
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_a_missing_file_that_is_there_again_joins(world: World) -> None:
+    """No word of anybody's is needed for that; one that stays away holds the job."""
+    first, second, *_ = world.pictures(4)
+    world.box.add_fault("upload:403:times=1")
+    assert world.run().code == 7
+    for path in (first, second):
+        path.rename(world.place / path.name)
+    assert world.run().code == 3
+    assert sorted(world.states().values()) == ["missing", "missing", "sent", "sent"]
+    (world.place / first.name).rename(first)
+    assert world.run().code == 3
+    assert world.states()[first.name] == "sent"
+    assert "file_found_again" in world.kinds()
+    (world.place / second.name).rename(second)
+    assert world.run().code == 0
+    world.check_promises()
+
+
+def test_people_are_told_the_first_files_only_and_where_the_others_are(world: World) -> None:
+    """Thousands of bad files are no thousands of lines; the command that is named lists them."""
+    for index in range(30):
+        (world.folder / f"{index:02}.png").touch()
+    world.picture("good.png")
+    ended = world.run()
+    assert ended.code == 3
+    assert ended.err.count("has no bytes") == 20 + 5, "twenty as they are met, five at the end"
+    assert "vl-ingest files" in ended.err
+    assert "--state empty" in ended.err
+    assert len([line for line in ended.lines if line["type"] == "file_error"]) == 30
+
+
+def test_a_server_that_never_answered_is_waited_for_in_two_lines(world: World, tmp_path: Path) -> None:
+    """With its address, and the command of trouble is called; the rest of the attempts is silent."""
+    world.pictures(1)
+    note = tmp_path / "note"
+    command = shlex.join([sys.executable, "-c", f"open({str(note)!r}, 'w').close()"])
+    ended = world.cli(
+        "run", str(world.folder), "--name", "job", "--base-url", "http://127.0.0.1:9", "--give-up-after", "3s",
+        "--on-trouble", command,
+    )  # fmt: skip
+    assert ended.code == 5
+    assert ended.err.count("http://127.0.0.1:9: ") == 1
+    assert ended.err.count("Waiting for the server") == 1
+    assert note.exists()
+
+
+def test_a_killed_run_is_not_called_at_work(world: World) -> None:
+    """The process is asked for, not only the clock: `--watch` ends, and the next step is named."""
+    world.box.add_fault("upload:hang")
+    world.pictures(2)
+    with world.start() as process:
+        while "in_flight" not in world.states_by_now():
+            time.sleep(0.02)
+        assert "at work" in world.cli("status", "job").out
+        process.kill()
+    shown = world.cli("status", "job", "--watch").out
+    assert "at work" not in shown
+    assert "vl-ingest resume" in shown
+
+
+def test_a_slip_in_the_folder_does_not_take_the_name(world: World) -> None:
+    """A job that never got as far as the server gives way to another folder."""
+    slip = world.place / "slip"
+    slip.mkdir()
+    assert world.cli("run", str(slip), "--name", "job", "--base-url", world.box.url).code == 2
+    world.pictures(1)
+    assert world.run().code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report", "job", "--output", "x.xlsx"], "--format"),
+        (["verify", "job", "--offline", "--head", "3d4c510d"], "whole hash"),
+    ],
+)
+def test_what_can_only_be_a_slip_is_refused(world: World, arguments: list[str], said: str) -> None:
+    """With what was meant."""
+    world.pictures(1)
+    assert world.run().code == 0
+    ended = world.cli(*arguments)
+    assert ended.code == 2
+    assert said in ended.err
+
+
+def test_a_finished_job_run_again_quietly_says_nothing(world: World) -> None:
+    """A nightly run that has nothing to do sends no mail."""
+    world.pictures(1)
+    assert world.run().code == 0
+    arguments = [argument for argument in world.arguments("--quiet") if argument != "--json"]
+    ended = world.cli(*arguments)
+    assert (ended.code, ended.err) == (0, "")
