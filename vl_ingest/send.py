@@ -136,9 +136,8 @@ class Sender:
             delivery.batch = batch = context.ledger.batches.begin_attempt(context.run, batch)
         delivery.begun = False
         with self._lock:
-            halted = (
-                context.control.halted
-            )  # perhaps the run has even ended, and cancelled all bodies there were
+            # A halted run may even have ended, and cancelled all the bodies there were.
+            halted = context.control.halted
             if not halted:
                 self._bodies.add(body)
         if halted:

@@ -90,9 +90,8 @@ def upload(context: Context) -> None:
             scanning.some.wait(TICK_S)
             context.alive()
             alive = not scanning.over.is_set()
-        while not scanning.some.wait(
-            TICK_S
-        ):  # what an empty folder says comes before its files are looked for
+        # What an empty folder means is said before its files are looked for, one by one.
+        while not scanning.some.wait(TICK_S):
             context.alive()
         if scanning.held is not None and not scanning.found:
             raise scanning.held
