@@ -66,7 +66,7 @@ def persistently(
             patience = words.duration(context.settings.give_up_after_s)
             context.observer.notice(
                 "warning",
-                f"Could not {doing} at {context.api.base_url}: {error}. Trying again for {patience}; "
+                f"Could not {doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
                 "`vl-ingest doctor` looks for the cause.",
             )
             waiting.append(f"waiting for the server since {clock.now():%H:%M:%S} UTC ({error.detail})")
@@ -103,7 +103,7 @@ def persistently(
 def gave_up(doing: str, error: object) -> GaveUp:
     """Return the error for trouble that outlasted the settings."""
     return GaveUp(
-        f"Could not {doing} for too long: {error}. Nothing is lost: run the same command again when the "
+        f"Could not {doing} for too long: {words.clause(error)}. Nothing is lost: run the same command again when the "
         "server can be reached."
     )
 
@@ -112,7 +112,7 @@ def refused(doing: str, error: RequestError) -> Refused:
     """Return the error for a final answer: what it means, and what to do."""
     if error.http_status == 404 and doing == CREATE:
         return Refused(
-            f"Could not {doing}: {error}. There is no Visual Layer API at that address: check --base-url, then run "
+            f"Could not {doing}: {words.clause(error)}. There is no Visual Layer API at that address: check --base-url, then run "
             "the command again."
         )
     meaning = {
@@ -128,7 +128,7 @@ def refused(doing: str, error: RequestError) -> Refused:
         422: "That is a mistake of this program: please report it;",
     }.get(error.http_status or 0, "Check the base URL;")
     return Refused(
-        f"Could not {doing}: {error}. {meaning} then run the same command again: it goes on where it stopped."
+        f"Could not {doing}: {words.clause(error)}. {meaning} then run the same command again: it goes on where it stopped."
     )
 
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from vl_ingest import clock
+from vl_ingest import clock, words
 from vl_ingest.backlog import Backlog, Delivery
 from vl_ingest.concurrency import Concurrency
 from vl_ingest.context import Context
@@ -194,7 +194,7 @@ class Sender:
             return self._blame(delivery, f"too large for the server: {error.detail}")
         if isinstance(error, Conflict):
             raise Undecided(
-                f"The server takes no more files into transaction {self._transaction_id}: {error}. {self._advice()}"
+                f"The server takes no more files into transaction {self._transaction_id}: {words.clause(error)}. {self._advice()}"
             ) from error
         raise refused("upload", error)
 
@@ -336,7 +336,7 @@ class Sender:
         batch = delivery.batch
         self._context.observer.notice(
             "warning",
-            f"Batch {batch.id}, attempt {batch.attempt}: {error}. It will be sent again.",
+            f"Batch {batch.id}, attempt {batch.attempt}: {words.clause(error)}. It will be sent again.",
             batch=batch.id,
             attempt=batch.attempt,
         )

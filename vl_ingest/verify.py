@@ -240,7 +240,9 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     try:
         status = api.dataset_status(job.dataset_id)
     except Denied as error:
-        return Check("server", False, f"The server has no dataset {job.dataset_id} for you: {error}.")
+        return Check(
+            "server", False, f"The server has no dataset {job.dataset_id} for you: {words.clause(error)}."
+        )
     sent = ledger.files.counts(job.id)[FileState.SENT]
     text = f"Dataset {job.dataset_id} is {status.word}."
     if job.status not in (None, status.word):

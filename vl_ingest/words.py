@@ -36,6 +36,11 @@ def counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
 
 
+def clause(error: object) -> str:
+    """Return an error's words as a part of a sentence, which brings its own full stop."""
+    return str(error).rstrip(".")
+
+
 def path(raw: str) -> str:
     """Return a path as one printable line: what is not valid text, or not printable, is escaped."""
     text = path_to_text(raw)
