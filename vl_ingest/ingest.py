@@ -13,7 +13,7 @@ from vl_ingest.credentials import find
 from vl_ingest.db import default_path
 from vl_ingest.errors import Stopped, Unforeseen, UsageError, VlIngestError
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import Job
+from vl_ingest.model import Job, Run
 from vl_ingest.observer import Observer, Observers, Progress
 from vl_ingest.summary import Summary, summarise
 
@@ -43,7 +43,8 @@ class Ingest:
         self._base_url = None if base_url is None else normalise_base_url(base_url)
         self._tokens = tokens
         calling = [] if on_progress is None else [_Calling(on_progress)]
-        self._observer = Observers([*observers, *calling])
+        self._current = _Current()
+        self._observer = Observers([self._current, *observers, *calling])
         self._control = Control()
         self._busy = threading.Lock()
 
@@ -100,6 +101,11 @@ class Ingest:
             reason or Stopped("Stopped by the program. The same call goes on where this one stopped.")
         )
 
+    def abandon(self, error: VlIngestError) -> None:
+        """Put the end of a run that hangs in a request on record; for whoever is about to end the process."""
+        if self._current.run is not None:
+            self.ledger.runs.end(self._current.run, error.exit_code)
+
     def close(self) -> None:
         """Close the ledger, if it was opened here."""
         if self._owns:
@@ -129,6 +135,25 @@ class Ingest:
             self._busy.release()
         self._observer.finished(summary)
         return summary
+
+
+class _Current(Observer):
+    """Knows the run that is going on."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+
+    def job_started(self, job: Job, run: Run) -> None:  # noqa: ARG002  # an observer's
+        """Keep it."""
+        self.run = run
+
+    def finished(self, summary: Summary) -> None:  # noqa: ARG002  # an observer's
+        """Forget it."""
+        self.run = None
+
+    def ended(self, error: VlIngestError) -> None:  # noqa: ARG002  # an observer's
+        """Forget it."""
+        self.run = None
 
 
 class _Calling(Observer):

@@ -87,7 +87,7 @@ def trace(frame, _event, _argument):
     return trace
 
 control = Control()
-with _signals(control.halt):
+with _signals(control.halt, lambda _reason: None):
     sys.settrace(trace)
     control.pause(60)
 """
@@ -115,6 +115,23 @@ def test_a_signal_while_the_server_hangs_abandons_after_the_grace(make_world: Ma
         assert process.wait(PATIENCE_S) == 143
     assert set(world.states().values()) == {"unknown"}
     assert "run_ended" in world.kinds()
+
+
+def test_a_signal_while_the_dataset_is_created_leaves_an_end_on_record(make_world: MakeWorld) -> None:
+    """The one request that nobody can take back is not awaited for ever either; its intent stays open."""
+    world = make_world(faults=["create:hang"])
+    world.pictures(2)
+    with world.start() as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while not world.states_by_now() or "create_intended" not in world.kinds():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 143
+    assert world.kinds()[-1] == "run_ended"
+    world.box.clear_faults()
+    assert world.run().code == 0
+    world.check_promises()
 
 
 def test_a_second_signal_leaves_at_once(make_world: MakeWorld) -> None:

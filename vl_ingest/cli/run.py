@@ -71,7 +71,7 @@ def run(
         from vl_ingest.ingest import Ingest
 
         ingest = Ingest(book, base_url=base_url, tokens=tokens, observers=observers)
-        with _signals(ingest.stop):
+        with _signals(ingest.stop, ingest.abandon):
             return _exit_code(
                 lambda: ingest.run(source, name, settings, new=new, new_transaction=new_transaction)
             )
@@ -107,7 +107,7 @@ def resume(
             from vl_ingest.ingest import Ingest
 
             ingest = Ingest(book, base_url=where, tokens=tokens, observers=observers)
-            with _signals(ingest.stop):
+            with _signals(ingest.stop, ingest.abandon):
                 return _exit_code(lambda: ingest.resume(known, settings, source=source))
 
 
@@ -163,15 +163,21 @@ def _metrics(ledger: "Ledger", path: str, warn: Callable[[str], None]) -> "Obser
 
 
 @contextmanager
-def _signals(halt: Callable[[VlIngestError], None]) -> Iterator[None]:
-    """Turn the first signal into a clean stop, and the second into an immediate one."""
+def _signals(
+    halt: Callable[[VlIngestError], None], abandon: Callable[[VlIngestError], None]
+) -> Iterator[None]:
+    """Turn the first signal into a clean stop, and the second, or a request that hangs, into an immediate one."""
     over = threading.Event()
     asked: list[int] = []
 
     def leave(number: int) -> None:
-        halt(Interrupted(number))
+        reason = Interrupted(number)
+        halt(reason)
         if not over.wait(LEAVE_AFTER_S):
-            os._exit(128 + number)
+            try:
+                abandon(reason)
+            finally:
+                os._exit(128 + number)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if asked:
