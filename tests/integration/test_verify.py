@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import sqlite3
-import threading
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 
-from world import World
+from world import CLEAN, World
 
 RECORD = {"events": True, "receipts": True, "totals": True, "processing": True, "job": True, "requests": True}
 
@@ -290,12 +291,16 @@ def test_events_follow_a_job_to_its_end(world: World) -> None:
     world.pictures(3)
     (world.folder / "torn.png").write_bytes(b"no picture")
     assert world.run().code == 3
-    finish = threading.Timer(1.5, lambda: (world.cli("waive", "job", "--all"), world.run()))
-    finish.start()
-    try:
-        kinds = [line["kind"] for line in world.cli("events", "job", "--follow", "--json").lines]
-    finally:
-        finish.join()
+    command = [sys.executable, "-m", "vl_ingest", "events", "job", "--follow", "--json", "--ledger"]
+    with subprocess.Popen(
+        [*command, str(world.ledger_path)], env=CLEAN, stdout=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        first = following.stdout.readline()
+        assert world.cli("waive", "job", "--all").code == 0
+        assert world.run().code == 0
+        rest, _ = following.communicate(timeout=60)
+    kinds = [json.loads(line)["kind"] for line in [first, *rest.splitlines()]]
     assert kinds == world.kinds()
     assert kinds[-1] == "run_ended"
 

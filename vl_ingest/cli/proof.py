@@ -158,6 +158,7 @@ def events(
     import threading
 
     from vl_ingest import clock
+    from vl_ingest.lock import is_alive
     from vl_ingest.model import FINISHED
 
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
@@ -165,7 +166,10 @@ def events(
         job = book.jobs.find(job_reference)
         seen, over = 0, False
         while True:
-            over = not follow or book.jobs.get(job.id).state in FINISHED  # before the last look
+            # Before the last look; the end of its run is the last event of a job that is over.
+            over = not follow or (
+                book.jobs.get(job.id).state in FINISHED and not is_alive(book.runs.last(job.id))
+            )
             for event in book.events.history(job.id, *kinds, after=seen):
                 seen = event.number
                 if earliest is None or event.at >= earliest:
