@@ -1,12 +1,12 @@
-"""Run the migrations: on the connection that vl_ingest/db.py hands over, or on `alembic -x ledger=PATH`."""
+"""Run the migrations: on the connection that vl_ingest/ledger/database.py hands over, or on `alembic -x ledger=PATH`."""
 
 from typing import Literal
 
 import sqlalchemy as sa
 from alembic import context
 
-from vl_ingest.db import to_url
-from vl_ingest.tables import metadata
+from vl_ingest.ledger.database import to_url
+from vl_ingest.ledger.tables import metadata
 
 
 def render_item(kind: str, item: object, _autogen: object) -> str | Literal[False]:

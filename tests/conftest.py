@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from vl_ingest import retry
+from vl_ingest.run import retry
 from vl_ingest.sandbox import Sandbox
 from world import World
 

@@ -21,7 +21,8 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from vl_ingest import job, ledger, retry  # noqa: F401  # as above
+from vl_ingest import job, ledger  # noqa: F401  # as above
+from vl_ingest.run import retry
 from vl_ingest.cli import command_line
 
 DIED = 77

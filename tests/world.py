@@ -15,10 +15,10 @@ from typing import Any
 from PIL import Image
 
 from vl_ingest.cli import command_line
+from vl_ingest.domain.model import FileRow, FileState, Job
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import FileRow, FileState, Job
+from vl_ingest.proof.verify import verify_record
 from vl_ingest.sandbox import Sandbox
-from vl_ingest.verify import verify_record
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
 CLEAN["VL_INGEST_CONFIG"] = os.devnull

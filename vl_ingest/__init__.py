@@ -6,23 +6,24 @@ What stands in `__all__` is public, and so is what the modules `errors` and `mod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vl_ingest.version import __version__
+
 __all__ = ["Ingest", "Observer", "Progress", "Settings", "Summary", "VlIngestError", "__version__"]
 
 if TYPE_CHECKING:
-    from vl_ingest.config import Settings
-    from vl_ingest.errors import VlIngestError
+    from vl_ingest.domain.errors import VlIngestError
+    from vl_ingest.domain.settings import Settings
     from vl_ingest.ingest import Ingest
-    from vl_ingest.observer import Observer, Progress
-    from vl_ingest.summary import Summary
+    from vl_ingest.ledger.summary import Summary
+    from vl_ingest.observers.observer import Observer, Progress
 
 _ROOMS = {
     "Ingest": "ingest",
-    "Observer": "observer",
-    "Progress": "observer",
-    "Settings": "config",
-    "Summary": "summary",
-    "VlIngestError": "errors",
+    "Observer": "observers.observer",
+    "Progress": "observers.observer",
+    "Settings": "domain.settings",
+    "Summary": "ledger.summary",
+    "VlIngestError": "domain.errors",
 }
 
 

@@ -5,17 +5,17 @@ import threading
 from collections.abc import Callable, Sequence
 
 from vl_ingest import job as jobs
-from vl_ingest.api import Api
-from vl_ingest.auth import Tokens
-from vl_ingest.config import CLOUD_URL, Settings, normalise_base_url
-from vl_ingest.context import Control
-from vl_ingest.credentials import find
-from vl_ingest.db import default_path
-from vl_ingest.errors import Stopped, Unforeseen, UsageError, VlIngestError
+from vl_ingest.domain.errors import Stopped, Unforeseen, UsageError, VlIngestError
+from vl_ingest.domain.model import Job, Run
+from vl_ingest.domain.settings import CLOUD_URL, Settings, normalise_base_url
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import Job, Run
-from vl_ingest.observer import Observer, Observers, Progress
-from vl_ingest.summary import Summary, summarise
+from vl_ingest.ledger.database import default_path
+from vl_ingest.ledger.summary import Summary, summarise
+from vl_ingest.observers.observer import Observer, Observers, Progress
+from vl_ingest.run.context import Control
+from vl_ingest.server.api import Api
+from vl_ingest.server.credentials import find
+from vl_ingest.server.tokens import Tokens
 
 
 class Ingest:

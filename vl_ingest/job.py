@@ -4,23 +4,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vl_ingest import __version__, clock
-from vl_ingest.api import Api
-from vl_ingest.author import host
-from vl_ingest.config import Settings, parse_name
-from vl_ingest.context import Context, Control, Lease
-from vl_ingest.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest import clock
+from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.domain.model import FINISHED, TRIGGERED, Job, JobState
+from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.settings import Settings, parse_name
 from vl_ingest.ledger import Ledger
-from vl_ingest.lock import hold
-from vl_ingest.model import FINISHED, TRIGGERED, Job, JobState
-from vl_ingest.naming import files_text, path_to_text
-from vl_ingest.observer import Observer
-from vl_ingest.scan import Scanner
-from vl_ingest.stop import listening
-from vl_ingest.summary import Summary, summarise
-from vl_ingest.trigger import adopted, read_status, settle, trigger
-from vl_ingest.upload import upload
-from vl_ingest.watch import failed, watch
+from vl_ingest.ledger.author import host
+from vl_ingest.ledger.lock import hold
+from vl_ingest.ledger.summary import Summary, summarise
+from vl_ingest.manage.stop import listening
+from vl_ingest.observers.observer import Observer
+from vl_ingest.processing.trigger import adopted, read_status, settle, trigger
+from vl_ingest.processing.watch import failed, watch
+from vl_ingest.run.context import Context, Control, Lease
+from vl_ingest.server.api import Api
+from vl_ingest.upload.scan import Scanner
+from vl_ingest.upload.steps import upload
+from vl_ingest.version import __version__
 
 COMPARED_TOGETHER = 1000
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 # Not a copy: what is sealed here is verified by the same function.
-from vl_ingest.chain import event_hash
+from vl_ingest.ledger.chain import event_hash
 
 revision = "0003"
 down_revision = "0002"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from forker import DIED
-from vl_ingest.errors import Undecided
+from vl_ingest.domain.errors import Undecided
 from vl_ingest.sandbox import Sandbox
 from world import CLEAN, World
 

@@ -77,7 +77,7 @@ def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, c
 INTERRUPTED_INSIDE_A_PAUSE = """
 import os, signal, sys
 from vl_ingest.cli.run import _signals
-from vl_ingest.context import Control
+from vl_ingest.run.context import Control
 
 def trace(frame, _event, _argument):
     inside = frame.f_code.co_name == "wait" and frame.f_locals.get("self") is control._halted._cond

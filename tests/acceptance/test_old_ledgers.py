@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vl_ingest.db import HEAD, migration_config
-from vl_ingest.verify import verify_record
+from vl_ingest.ledger.database import HEAD, migration_config
+from vl_ingest.proof.verify import verify_record
 from world import World
 
 DUMPS = Path(__file__).parents[1] / "ledgers"

@@ -11,9 +11,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from vl_ingest.domain.model import Facts, Found
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.files import Files
-from vl_ingest.model import Facts, Found
 from world import World
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

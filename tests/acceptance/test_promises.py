@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vl_ingest.model import FileState
+from vl_ingest.domain.model import FileState
 from world import CLEAN, World
 
 MakeWorld = Callable[..., World]

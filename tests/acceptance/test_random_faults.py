@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from forker import ANY
 from soak import FAULTS, soak
-from vl_ingest.model import SETTLED
+from vl_ingest.domain.model import SETTLED
+from vl_ingest.proof.verify import verify_record
 from vl_ingest.sandbox import Sandbox
-from vl_ingest.verify import verify_record
 from world import CLEAN, World
 
 FORKER = Path(__file__).parents[1] / "forker.py"

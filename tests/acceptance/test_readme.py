@@ -18,15 +18,15 @@ import platformdirs.windows
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from vl_ingest import errors
 from vl_ingest.cli import cli
 from vl_ingest.cli.completion import PROGRAM
 from vl_ingest.cli.configfile import default_file
-from vl_ingest.credentials import default_file as default_credentials
-from vl_ingest.db import default_path
-from vl_ingest.hooks import PREFIX
-from vl_ingest.model import FileState
-from vl_ingest.pace import Timetable
+from vl_ingest.domain import errors
+from vl_ingest.domain.model import FileState
+from vl_ingest.ledger.database import default_path
+from vl_ingest.observers.hooks import PREFIX
+from vl_ingest.server.credentials import default_file as default_credentials
+from vl_ingest.server.pace import Timetable
 from world import CLEAN, World
 
 TOP = Path(__file__).parents[2]

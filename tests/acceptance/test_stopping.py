@@ -10,14 +10,17 @@ from datetime import datetime
 
 import pytest
 
-from vl_ingest import Ingest, Observer, Settings, clock, context, decide, upload
-from vl_ingest.api import Api
-from vl_ingest.auth import Tokens
-from vl_ingest.context import Context, Control, Lease
-from vl_ingest.errors import JobHeld, Stopped, UsageError, VlIngestError
-from vl_ingest.lock import hold
-from vl_ingest.model import Batch, FileState, Job, Run
-from vl_ingest.stop import listening, stop
+from vl_ingest import Ingest, Observer, Settings, clock
+from vl_ingest.domain.errors import JobHeld, Stopped, UsageError, VlIngestError
+from vl_ingest.domain.model import Batch, FileState, Job, Run
+from vl_ingest.ledger.lock import hold
+from vl_ingest.manage import decide
+from vl_ingest.manage.stop import listening, stop
+from vl_ingest.run import context
+from vl_ingest.run.context import Context, Control, Lease
+from vl_ingest.server.api import Api
+from vl_ingest.server.tokens import Tokens
+from vl_ingest.upload import steps as upload
 from world import World
 
 SETTINGS = Settings(workers=2, batch_size=5, settle_s=0.3)

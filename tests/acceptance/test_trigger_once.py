@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from vl_ingest import ingest
-from vl_ingest.api import Api
-from vl_ingest.auth import Tokens
 from vl_ingest.sandbox import Sandbox
+from vl_ingest.server.api import Api
+from vl_ingest.server.tokens import Tokens
 from world import World
 
 # name -> (fault on the first trigger, whether the server carried that one out)
@@ -248,7 +248,7 @@ def _start_processing(world: World) -> None:
 
 def _die_in_triggering(world: World, *, carried_out: bool) -> None:
     """Leave the job as a run that died right behind its trigger does."""
-    from vl_ingest.model import JobState
+    from vl_ingest.domain.model import JobState
 
     assert world.cli("waive", "job", "--all").code == 0
     job = world.job()

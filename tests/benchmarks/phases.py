@@ -13,9 +13,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from vl_ingest.domain.model import Facts, FileState, Found, JobState
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import Facts, FileState, Found, JobState
-from vl_ingest.summary import summarise
+from vl_ingest.ledger.summary import summarise
 
 CHUNK, BATCH = 1000, 50
 

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import vl_ingest
 from vl_ingest import Ingest, Observer, Progress, Settings
-from vl_ingest.errors import FilesHeld, Stopped, UsageError
-from vl_ingest.model import FileState, Job, Run
+from vl_ingest.domain.errors import FilesHeld, Stopped, UsageError
+from vl_ingest.domain.model import FileState, Job, Run
 from world import CLEAN, World
 
 NOTE = "import json, os, sys; open(sys.argv[1], 'a').write(json.dumps(dict(os.environ)) + chr(10)); print('noted')"

@@ -15,8 +15,8 @@ from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError
 
 from vl_ingest.cli import command_line
-from vl_ingest.credentials import default_file, find
-from vl_ingest.errors import Refused, UsageError
+from vl_ingest.domain.errors import Refused, UsageError
+from vl_ingest.server.credentials import default_file, find
 from world import CLEAN, World
 
 KEY, SECRET = "key-123", "a-secret-of-more-than-thirty-two-bytes"

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from vl_ingest import clock
-from vl_ingest.tables import batches
+from vl_ingest.ledger.tables import batches
 from world import World
 
 OLD_LEDGER = Path(__file__).parents[1] / "ledgers" / "0001.sql"

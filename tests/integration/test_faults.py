@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from vl_ingest.ledger.tables import batches
 from vl_ingest.sandbox import Sandbox
-from vl_ingest.tables import batches
 from world import World
 
 MakeWorld = Callable[..., World]

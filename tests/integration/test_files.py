@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vl_ingest.model import FileState
+from vl_ingest.domain.model import FileState
 from world import World
 
 MakeWorld = Callable[..., World]

@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from vl_ingest import decide
-from vl_ingest.errors import JobHeld, UsageError
-from vl_ingest.ledger import Ledger, TransitionRefused
-from vl_ingest.ledger.batches import Problem
-from vl_ingest.ledger.guard import move
-from vl_ingest.model import (
+from vl_ingest.domain.errors import JobHeld, UsageError
+from vl_ingest.domain.model import (
     TRANSITIONS,
     AttemptOutcome,
     Batch,
@@ -24,7 +20,11 @@ from vl_ingest.model import (
     JobState,
     Run,
 )
-from vl_ingest.tables import attempts, files, jobs
+from vl_ingest.ledger import Ledger, TransitionRefused
+from vl_ingest.ledger.batches import Problem
+from vl_ingest.ledger.guard import move
+from vl_ingest.ledger.tables import attempts, files, jobs
+from vl_ingest.manage import decide
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from vl_ingest import db
+from vl_ingest.domain.model import AttemptOutcome, BatchState, Facts, FileState, Found, JobState, Run
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger import database as db
 from vl_ingest.ledger.batches import Problem
-from vl_ingest.model import AttemptOutcome, BatchState, Facts, FileState, Found, JobState, Run
 
 
 class Plans:

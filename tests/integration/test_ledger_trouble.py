@@ -9,9 +9,9 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from vl_ingest import sqlite
 from vl_ingest.cli import command_line
-from vl_ingest.errors import LedgerError
+from vl_ingest.domain.errors import LedgerError
+from vl_ingest.ledger import sqlite
 from world import CLEAN, World
 
 

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 import trustme
 
 from vl_ingest import clock
-from vl_ingest.api import Api
-from vl_ingest.auth import Tokens
-from vl_ingest.errors import Denied
-from vl_ingest.tables import attempts
-from vl_ingest.wire import Adapter, Session
+from vl_ingest.domain.errors import Denied
+from vl_ingest.ledger.tables import attempts
+from vl_ingest.server.api import Api
+from vl_ingest.server.tokens import Tokens
+from vl_ingest.server.wire import Adapter, Session
 from world import World
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vl_ingest import upload
+from vl_ingest.domain.model import FileState
 from vl_ingest.ledger.files import Files
-from vl_ingest.model import FileState
+from vl_ingest.upload import steps as upload
 from world import World
 
 
@@ -423,7 +423,7 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers that have nothing to do wait for the scanner; nothing is processed before the last file is found."""
-    from vl_ingest import scan
+    from vl_ingest.upload import scan
 
     world.pictures(12)
     found = scan.Scanner.found

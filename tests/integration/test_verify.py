@@ -199,7 +199,7 @@ def test_a_folder_that_moved_is_found_where_it_is(done: World) -> None:
 
 def test_an_interrupted_rehash_goes_on(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was compared before is not read again, what differed is told again, and `--afresh` starts over."""
-    from vl_ingest import rehash
+    from vl_ingest.proof import rehash
 
     monkeypatch.setattr(rehash, "PORTION", 3)
     (done.folder / "p0000.png").write_bytes(b"other")

@@ -4,8 +4,9 @@ import pytest
 import requests
 from freezegun import freeze_time
 
-from vl_ingest import api, errors
-from vl_ingest.auth import Token
+from vl_ingest.domain import errors
+from vl_ingest.server import api
+from vl_ingest.server.tokens import Token
 
 
 def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Response:

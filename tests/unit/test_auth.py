@@ -14,7 +14,9 @@ import jwt
 import pytest
 from freezegun import freeze_time
 
-from vl_ingest.auth import (
+from vl_ingest.domain.errors import CredentialsRefused, Refused, UsageError
+from vl_ingest.server.credentials import find
+from vl_ingest.server.tokens import (
     LIFETIME,
     RENEW_BEFORE,
     Tokens,
@@ -22,8 +24,6 @@ from vl_ingest.auth import (
     from_file,
     from_key,
 )
-from vl_ingest.credentials import find
-from vl_ingest.errors import CredentialsRefused, Refused, UsageError
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 750_000, tzinfo=UTC)  # three quarters of a second past noon
 KEY = "key-123"

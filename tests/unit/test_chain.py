@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vl_ingest.chain import SealedRow, event_hash, rows_digest
+from vl_ingest.ledger.chain import SealedRow, event_hash, rows_digest
 
 EVENT: dict[str, Any] = {
     "previous": None,

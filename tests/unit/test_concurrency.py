@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vl_ingest.concurrency import MOST, START, Concurrency
+from vl_ingest.upload.concurrency import MOST, START, Concurrency
 
 BATCH_BYTES = 10_000_000
 

@@ -12,10 +12,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import pytest
 from freezegun import freeze_time
 
-from vl_ingest import retry
-from vl_ingest.context import Control
-from vl_ingest.errors import GaveUp, Interrupted
-from vl_ingest.gate import FAILURES_TO_CLOSE, PROBE_EVERY_S, Gate
+from vl_ingest.domain.errors import GaveUp, Interrupted
+from vl_ingest.run import retry
+from vl_ingest.run.context import Control
+from vl_ingest.upload.gate import FAILURES_TO_CLOSE, PROBE_EVERY_S, Gate
 
 NOON = "2026-03-01 12:00:00"
 PATIENCE_S = 30.0  # for what must happen; reached only when the code is broken

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pytest
 
-from vl_ingest.model import (
+from vl_ingest.domain.model import (
     FINISHED,
     SETTLED,
     STATUS_CLASSES,

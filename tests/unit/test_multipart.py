@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.types import Message
 from werkzeug.formparser import parse_form_data
 
-from vl_ingest.errors import FileTrouble, OutcomeUnknown
-from vl_ingest.model import Facts, FileRow, FileState
-from vl_ingest.multipart import MultipartBody
-from vl_ingest.naming import wire_name
+from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
+from vl_ingest.domain.model import Facts, FileRow, FileState
+from vl_ingest.domain.naming import wire_name
+from vl_ingest.server.multipart import MultipartBody
 
 if not django_settings.configured:
     django_settings.configure()

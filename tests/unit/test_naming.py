@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vl_ingest.model import MEDIA_TYPES
-from vl_ingest.naming import candidate_names, path_from_text, path_to_text, wire_name
+from vl_ingest.domain.model import MEDIA_TYPES
+from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_text, wire_name
 
 # Whatever a POSIX file system can hold: any bytes but NUL, with `/` between the parts.
 PATHS = st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw).map(os.fsdecode)

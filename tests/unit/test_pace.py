@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from vl_ingest.errors import UsageError
-from vl_ingest.pace import Pace, Timetable, parse_rate
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.server.pace import Pace, Timetable, parse_rate
 
 MIB = 1024.0**2
 

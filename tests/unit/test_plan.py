@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vl_ingest.model import Facts, FileRow, FileState
-from vl_ingest.plan import TAIL_BYTES, bytes_limit, fits, halves, paced_share, tail_share
+from vl_ingest.domain.model import Facts, FileRow, FileState
+from vl_ingest.upload.plan import TAIL_BYTES, bytes_limit, fits, halves, paced_share, tail_share
 
 
 @given(st.integers(0, 10**12), st.integers(1, 1000), st.integers(0, 10**12))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vl_ingest.redact import redact
+from vl_ingest.server.redact import redact
 
 
 def test_what_the_environment_holds_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

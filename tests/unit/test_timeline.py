@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vl_ingest.model import Event
+from vl_ingest.domain.model import Event
 from vl_ingest.report.timeline import outages, timeline
 
 BEGIN = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import click
 
-from vl_ingest import __version__
 from vl_ingest.cli import (
     auth,
     completion,
@@ -26,7 +25,8 @@ from vl_ingest.cli import (
     sandbox,
 )
 from vl_ingest.cli.options import verbosity
-from vl_ingest.errors import GaveUp, UsageError, VlIngestError
+from vl_ingest.domain.errors import GaveUp, UsageError, VlIngestError
+from vl_ingest.version import __version__
 
 INTERRUPTED = 130
 LOUD = 2  # -vv

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vl_ingest.cli.options import ledger_options, server_options, warn
-from vl_ingest.errors import UsageError
+from vl_ingest.domain.errors import UsageError
 
 
 @click.group()
@@ -28,9 +28,9 @@ def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | No
 
     Example:  vl-ingest auth check --base-url https://vl.example.org
     """
-    from vl_ingest.api import Api
-    from vl_ingest.credentials import find
     from vl_ingest.doctor.server import check_credentials
+    from vl_ingest.server.api import Api
+    from vl_ingest.server.credentials import find
 
     found = find(base_url, warn=warn, **access)
     finding = check_credentials(Api(base_url, found.tokens), None)
@@ -51,7 +51,7 @@ def login(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every c
 
     Example:  vl-ingest auth login
     """
-    from vl_ingest.credentials import store
+    from vl_ingest.server.credentials import store
 
     asked = sys.stdin.isatty()
     try:
@@ -72,6 +72,6 @@ def logout(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every 
 
     Example:  vl-ingest auth logout
     """
-    from vl_ingest.credentials import forget
+    from vl_ingest.server.credentials import forget
 
     click.echo("They are out of the keyring." if forget() else "There were none in the keyring.", err=True)

@@ -5,7 +5,7 @@ import os
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from vl_ingest.errors import VlIngestError
+from vl_ingest.domain.errors import VlIngestError
 
 PROGRAM, VARIABLE = "vl-ingest", "_VL_INGEST_COMPLETE"
 
@@ -42,8 +42,8 @@ def complete_here(command: click.Command) -> int | None:
 
 def jobs(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """Return the jobs of the ledger whose name or id begins so."""
-    from vl_ingest.db import default_path
     from vl_ingest.ledger import Ledger
+    from vl_ingest.ledger.database import default_path
 
     try:
         with Ledger(context.params.get("ledger") or default_path(), create=False) as book:

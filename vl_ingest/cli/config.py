@@ -7,7 +7,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from vl_ingest import words
 from vl_ingest.cli.configfile import FILE, default_file
 from vl_ingest.cli.options import (
     DURATION,
@@ -18,6 +17,7 @@ from vl_ingest.cli.options import (
     setting_options,
     telling_options,
 )
+from vl_ingest.domain import words
 
 
 @click.group()

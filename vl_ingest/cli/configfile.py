@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from vl_ingest.errors import UsageError
+from vl_ingest.domain.errors import UsageError
 
 FILE = "vl_ingest.config"  # in a context's `meta`: the file that was read
 LOOKED = "vl_ingest.looked"  # there too: the environment has been looked at

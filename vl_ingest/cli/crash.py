@@ -7,9 +7,10 @@ import traceback
 import click
 from platformdirs import user_log_path
 
-from vl_ingest import __version__, clock
-from vl_ingest.errors import VlIngestError
-from vl_ingest.redact import redact
+from vl_ingest import clock
+from vl_ingest.domain.errors import VlIngestError
+from vl_ingest.server.redact import redact
+from vl_ingest.version import __version__
 
 
 class Crashed(VlIngestError):

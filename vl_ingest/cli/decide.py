@@ -5,8 +5,8 @@ import os
 import click
 
 from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_ledger, option
-from vl_ingest.errors import UsageError
-from vl_ingest.naming import files_text
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.naming import files_text
 
 patience = option(
     "--patience",
@@ -37,7 +37,7 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
 
     Example:  vl-ingest retry holidays && vl-ingest resume holidays
     """
-    from vl_ingest import decide
+    from vl_ingest.manage import decide
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
@@ -64,9 +64,9 @@ def waive(
 
     Example:  vl-ingest waive holidays broken.jpg && vl-ingest resume holidays
     """
-    from vl_ingest import decide
-    from vl_ingest.model import WAIVABLE
-    from vl_ingest.naming import path_from_text
+    from vl_ingest.domain.model import WAIVABLE
+    from vl_ingest.domain.naming import path_from_text
+    from vl_ingest.manage import decide
 
     if bool(paths) == everything:
         raise UsageError("Name the files to waive, or say --all.")
@@ -106,7 +106,7 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
 
     Example:  vl-ingest settle holidays --began
     """
-    from vl_ingest import decide
+    from vl_ingest.manage import decide
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
@@ -132,7 +132,7 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
 
     Example:  vl-ingest stop holidays
     """
-    from vl_ingest.stop import stop as stop_run
+    from vl_ingest.manage.stop import stop as stop_run
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
@@ -152,8 +152,8 @@ def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool)
 
     Example:  vl-ingest cancel holidays
     """
-    from vl_ingest import decide
-    from vl_ingest.stop import stop as stop_run
+    from vl_ingest.manage import decide
+    from vl_ingest.manage.stop import stop as stop_run
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)

@@ -14,7 +14,7 @@ import click
 
 from vl_ingest.cli.options import general_options
 from vl_ingest.cli.sandbox import NEEDS
-from vl_ingest.errors import UsageError, VlIngestError
+from vl_ingest.domain.errors import UsageError, VlIngestError
 
 if TYPE_CHECKING:
     from vl_ingest.sandbox import Sandbox
@@ -96,8 +96,8 @@ def _story(box: "Sandbox", source: Path, ledger: Path) -> None:
 
 def _prove(box: "Sandbox", ledger: Path) -> None:
     """Compare what the server holds with what the ledger says; raises `DemoFailed` where they differ."""
+    from vl_ingest.domain.model import FileState
     from vl_ingest.ledger import Ledger
-    from vl_ingest.model import FileState
 
     with Ledger(ledger, create=False) as book:
         job = book.jobs.find("demo")

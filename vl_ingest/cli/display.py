@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vl_ingest import clock, words
-from vl_ingest.errors import Unforeseen, VlIngestError
-from vl_ingest.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
-from vl_ingest.naming import files_text, path_to_text
-from vl_ingest.observer import Observer, Progress
+from vl_ingest import clock
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import Unforeseen, VlIngestError
+from vl_ingest.domain.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
+from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.observers.observer import Observer, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
     from vl_ingest.ledger import Ledger
-    from vl_ingest.summary import Summary
+    from vl_ingest.ledger.summary import Summary
 
 RATE_OVER_S = 20.0  # rate and ETA look back so far
 NAMED = 20  # files that can't be sent, for people
@@ -144,7 +145,7 @@ class Display(Observer):
         self._stop_live()
         facts: dict[str, Any] = {}
         if self._job is not None and error.exit_code != 4:
-            from vl_ingest.summary import summarise
+            from vl_ingest.ledger.summary import summarise
 
             summary = summarise(self._ledger, self._job.id)
             facts = summary_facts(summary)

@@ -28,8 +28,8 @@ def doctor(
 
     Example:  vl-ingest doctor --base-url https://vl.example.org
     """
-    from vl_ingest.db import default_path
     from vl_ingest.doctor import check_machine, check_server
+    from vl_ingest.ledger.database import default_path
 
     place = ledger or default_path()
 
@@ -60,7 +60,7 @@ def doctor(
 
 def _known_dataset(place: str, base_url: str) -> str | None:
     """Return the newest dataset that the ledger knows at this server, if the ledger can be read."""
-    from vl_ingest.errors import LedgerError
+    from vl_ingest.domain.errors import LedgerError
     from vl_ingest.ledger import Ledger
 
     try:

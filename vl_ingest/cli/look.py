@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vl_ingest import clock, words
+from vl_ingest import clock
 from vl_ingest.cli.display import Rate, summary_facts
 from vl_ingest.cli.options import (
     DURATION,
@@ -20,12 +20,13 @@ from vl_ingest.cli.options import (
     option,
     optional_job_argument,
 )
-from vl_ingest.errors import UsageError
-from vl_ingest.model import FINISHED, WAIVABLE, FileState
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.model import FINISHED, WAIVABLE, FileState
 
 if TYPE_CHECKING:
+    from vl_ingest.domain.model import Job, Run
     from vl_ingest.ledger import Ledger
-    from vl_ingest.model import Job, Run
 
 LEAST_INTERVAL_S = 0.1
 STATES = [str(state) for state in FileState]
@@ -85,7 +86,7 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
 
 
 def _at_work(book: "Ledger", job_id: str) -> bool:
-    from vl_ingest.lock import is_alive
+    from vl_ingest.ledger.lock import is_alive
 
     return is_alive(book.runs.last(job_id))
 
@@ -110,7 +111,7 @@ def _screen(*, as_json: bool) -> Iterator[Callable[[str], None]]:
 
 
 def _facts(book: "Ledger", job_id: str) -> dict[str, Any]:
-    from vl_ingest.summary import summarise
+    from vl_ingest.ledger.summary import summarise
 
     return summary_facts(summarise(book, job_id))
 
@@ -166,7 +167,7 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
         if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
             raise UsageError(f"Write the options behind `{context.invoked_subcommand}`, which has its own.")
         return
-    from vl_ingest.summary import summarise
+    from vl_ingest.ledger.summary import summarise
 
     with open_ledger(ledger, look=True) as book:
         listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]
@@ -192,7 +193,7 @@ def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_js
 
     Example:  vl-ingest files holidays --state rejected
     """
-    from vl_ingest.naming import path_to_text
+    from vl_ingest.domain.naming import path_to_text
 
     with open_ledger(ledger, look=True) as book:
         job = book.jobs.find(job_reference)

@@ -13,7 +13,9 @@ from click.core import ParameterSource
 
 from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
-from vl_ingest.config import (
+from vl_ingest.domain.errors import VlIngestError
+from vl_ingest.domain.model import OnRejected, OnUnknown
+from vl_ingest.domain.settings import (
     CLOUD_URL,
     Settings,
     normalise_base_url,
@@ -22,14 +24,12 @@ from vl_ingest.config import (
     parse_size,
     parse_workers,
 )
-from vl_ingest.errors import VlIngestError
-from vl_ingest.model import OnRejected, OnUnknown
-from vl_ingest.pace import parse_bwlimit, parse_rate
+from vl_ingest.server.pace import parse_bwlimit, parse_rate
 
 if TYPE_CHECKING:  # both cost time, and --help needs neither
-    from vl_ingest.api import Api
-    from vl_ingest.auth import Tokens
     from vl_ingest.ledger import Ledger
+    from vl_ingest.server.api import Api
+    from vl_ingest.server.tokens import Tokens
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULTS = Settings()
@@ -99,7 +99,7 @@ def general_options(command: F) -> F:
         click.get_current_context().meta[VERBOSITY] = verbose - quiet
         if verbose <= 0:
             return command(*args, **values)
-        from vl_ingest.log import shown
+        from vl_ingest.observers.log import shown
 
         with shown(verbose):
             return command(*args, **values)
@@ -209,8 +209,8 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
 
 def open_ledger(place: str | None, *, create: bool = False, look: bool = False) -> "Ledger":
     """Open the ledger that was named, or the default one; only to `look`, also where it can't be written to."""
-    from vl_ingest.db import default_path, to_url
     from vl_ingest.ledger import Ledger
+    from vl_ingest.ledger.database import default_path, to_url
 
     where = place or default_path()
     path = to_url(where).database or ""
@@ -221,7 +221,7 @@ def open_ledger(place: str | None, *, create: bool = False, look: bool = False) 
 
 def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
     """Return the credentials for a server that options, environment, file or keyring name."""
-    from vl_ingest.credentials import find
+    from vl_ingest.server.credentials import find
 
     return find(base_url, warn=warn, **access).tokens
 
@@ -233,6 +233,6 @@ def warn(text: str) -> None:
 
 def open_api(base_url: str, access: Mapping[str, Any]) -> "Api":
     """Return a client of the server, with these credentials."""
-    from vl_ingest.api import Api
+    from vl_ingest.server.api import Api
 
     return Api(base_url, open_tokens(base_url, access))

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vl_ingest import clock, words
-from vl_ingest.errors import FilesHeld, UsageError
-from vl_ingest.model import JobState
-from vl_ingest.naming import files_text, path_to_text
+from vl_ingest import clock
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import FilesHeld, UsageError
+from vl_ingest.domain.model import JobState
+from vl_ingest.domain.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
-    from vl_ingest.config import Settings
+    from vl_ingest.domain.settings import Settings
     from vl_ingest.ledger import Ledger
-    from vl_ingest.preview import Doubt, Preview
+    from vl_ingest.upload.preview import Doubt, Preview
 
 NAMED = 20  # doubtful files that people are told by name; with --json it is all of them
 
@@ -28,7 +29,7 @@ def dry_run(
 ) -> int:  # fmt: skip
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
     from vl_ingest.job import real_folder
-    from vl_ingest.preview import Previewer
+    from vl_ingest.upload.preview import Previewer
 
     folder = real_folder(source)
     with _known_ledger(place) as ledger:
@@ -67,8 +68,8 @@ def dry_run(
 @contextmanager
 def _known_ledger(place: str | None) -> "Iterator[Ledger | None]":
     """Open the ledger to read only, if there is one that can be read so."""
-    from vl_ingest.db import OlderSchema, default_path, to_url
     from vl_ingest.ledger import Ledger
+    from vl_ingest.ledger.database import OlderSchema, default_path, to_url
 
     url = to_url(place or default_path())
     context: Any = nullcontext()
@@ -111,8 +112,8 @@ def _told(doubt: "Doubt") -> dict[str, Any]:
 
 def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[float, str]:
     """Return bytes a second, and whose figure that is; --bwlimit is as it stands at this hour."""
-    from vl_ingest.pace import Timetable
-    from vl_ingest.preview import ASSUMED_BYTES_PER_S
+    from vl_ingest.server.pace import Timetable
+    from vl_ingest.upload.preview import ASSUMED_BYTES_PER_S
 
     limit = Timetable(settings.bwlimit).rate(clock.local())
     if given is not None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vl_ingest import words
 from vl_ingest.cli.options import (
     DURATION,
     job_argument,
@@ -22,13 +21,14 @@ from vl_ingest.cli.options import (
     option,
     server_options,
 )
-from vl_ingest.errors import Differs, GaveUp, RequestError, UsageError
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
+    from vl_ingest.domain.model import Event, Job
     from vl_ingest.ledger import Ledger
-    from vl_ingest.model import Event, Job
-    from vl_ingest.rehash import Rehash
-    from vl_ingest.verify import Check
+    from vl_ingest.proof.rehash import Rehash
+    from vl_ingest.proof.verify import Check
 
 ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 FOLLOW_EVERY_S = 1.0
@@ -60,7 +60,7 @@ def verify(
 
     Example:  vl-ingest verify holidays --rehash
     """
-    from vl_ingest.verify import verify_record, verify_server
+    from vl_ingest.proof.verify import verify_record, verify_server
 
     if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
         raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
@@ -99,8 +99,8 @@ def verify(
 
 
 def _report(book: "Ledger", job: "Job", report: Path) -> "Check":
+    from vl_ingest.proof.report import verify_report
     from vl_ingest.report import NEEDS
-    from vl_ingest.report.against import verify_report
 
     try:
         return verify_report(book, job.id, report)
@@ -109,8 +109,8 @@ def _report(book: "Ledger", job: "Job", report: Path) -> "Check":
 
 
 def _files(book: "Ledger", job: "Job", source: str, *, rehash: bool, afresh: bool, as_json: bool) -> "Check":
-    from vl_ingest.naming import path_to_text
-    from vl_ingest.rehash import verify_files
+    from vl_ingest.domain.naming import path_to_text
+    from vl_ingest.proof.rehash import verify_files
 
     def differs(path: str, reason: str) -> None:
         if as_json:
@@ -133,7 +133,7 @@ def _progress(book: "Ledger", job: "Job", *, shown: bool) -> Iterator[Callable[[
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from vl_ingest.model import FileState
+    from vl_ingest.domain.model import FileState
 
     total = book.files.counts(job.id).bytes.get(FileState.SENT, 0)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -158,8 +158,8 @@ def events(
     import threading
 
     from vl_ingest import clock
-    from vl_ingest.lock import is_alive
-    from vl_ingest.model import FINISHED
+    from vl_ingest.domain.model import FINISHED
+    from vl_ingest.ledger.lock import is_alive
 
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
     with open_ledger(ledger, look=True) as book:
@@ -203,7 +203,7 @@ def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) 
 
     Example:  vl-ingest export holidays holidays.db
     """
-    from vl_ingest import retention
+    from vl_ingest.manage import retention
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
@@ -235,7 +235,8 @@ def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | 
 
     Example:  vl-ingest jobs prune --older-than 90d --keep-in archive
     """
-    from vl_ingest import clock, retention
+    from vl_ingest import clock
+    from vl_ingest.manage import retention
 
     with open_ledger(ledger) as book:
         chosen = retention.prunable(book, clock.now() - timedelta(seconds=older_than))

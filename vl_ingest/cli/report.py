@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from vl_ingest.cli.options import job_argument, ledger_options, open_ledger, option
-from vl_ingest.errors import UsageError
-from vl_ingest.naming import path_to_text
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.naming import path_to_text
 from vl_ingest.report import NEEDS
 
 if TYPE_CHECKING:

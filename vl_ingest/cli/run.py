@@ -25,12 +25,12 @@ from vl_ingest.cli.options import (
     telling_options,
     verbosity,
 )
-from vl_ingest.config import Settings
-from vl_ingest.errors import Interrupted, UsageError, VlIngestError
+from vl_ingest.domain.errors import Interrupted, UsageError, VlIngestError
+from vl_ingest.domain.settings import Settings
 
 if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
-    from vl_ingest.observer import Observer
+    from vl_ingest.observers.observer import Observer
 
 LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 
@@ -137,7 +137,7 @@ def _observers(
 
     with ExitStack() as stack:  # the display is entered last: what can't be logged is not begun
         if log_file is not None or louder > 0:
-            from vl_ingest import log
+            from vl_ingest.observers import log
 
             if log_file is not None:
                 stack.enter_context(log.log_file(log_file, log_size, warn))
@@ -145,7 +145,7 @@ def _observers(
         if metrics_file is not None:
             observers.append(_metrics(ledger, metrics_file, warn))
         if on_finish is not None or on_trouble is not None:
-            from vl_ingest.hooks import Hooks
+            from vl_ingest.observers.hooks import Hooks
 
             observers.append(Hooks(ledger, on_finish, on_trouble, warn))
         stack.enter_context(display)
@@ -154,7 +154,7 @@ def _observers(
 
 def _metrics(ledger: "Ledger", path: str, warn: Callable[[str], None]) -> "Observer":
     try:
-        from vl_ingest.metrics import Metrics
+        from vl_ingest.observers.metrics import Metrics
     except ImportError as exc:
         raise UsageError(
             f"--metrics-file needs another package: pip install 'vl-ingest[metrics]'. ({exc})"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from vl_ingest.cli.options import DURATION, SIZE, general_options, option
-from vl_ingest.errors import UsageError
+from vl_ingest.domain.errors import UsageError
 
 NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vl_ingest.errors import VlIngestError
+from vl_ingest.domain.errors import VlIngestError
 
 
 class Grade(StrEnum):

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from vl_ingest import __version__, words
-from vl_ingest.config import MOST_WORKERS
-from vl_ingest.db import HEAD, OlderSchema, to_url
 from vl_ingest.doctor.finding import Finding, failed, ok, warning
-from vl_ingest.errors import LedgerError, UsageError
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import LedgerError, UsageError
+from vl_ingest.domain.settings import MOST_WORKERS
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.database import HEAD, OlderSchema, to_url
+from vl_ingest.version import __version__
 
 LITTLE_BYTES, TOO_LITTLE_BYTES = 1024**3, 50 * 1024**2
 FILES_WANTED = 4 * MOST_WORKERS  # a connection and a file each, the ledger, and some to spare

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from vl_ingest import clock
-from vl_ingest.api import Api
 from vl_ingest.doctor.finding import Finding, failed, ok, warning
-from vl_ingest.errors import (
+from vl_ingest.domain.errors import (
     CredentialsRefused,
     Denied,
     GaveUp,
@@ -18,7 +17,8 @@ from vl_ingest.errors import (
     RequestError,
     UsageError,
 )
-from vl_ingest.wire import authorities, proxy_of
+from vl_ingest.server.api import Api
+from vl_ingest.server.wire import authorities, proxy_of
 
 NO_DATASET = "00000000-0000-0000-0000-000000000000"  # asked for where the ledger knows none
 CONNECT_TIMEOUT_S = 10.0

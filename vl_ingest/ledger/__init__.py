@@ -14,9 +14,9 @@
 
 import os
 
-from vl_ingest.db import Database
 from vl_ingest.ledger.audit import Audit
 from vl_ingest.ledger.batches import Batches
+from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused

@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vl_ingest.db import Database
-from vl_ingest.model import AttemptOutcome, BatchState, FileState
-from vl_ingest.tables import attempts, batches, files, jobs, runs
+from vl_ingest.domain.model import AttemptOutcome, BatchState, FileState
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.tables import attempts, batches, files, jobs, runs
 
 AT_LEAST_S = 5.0  # what took less says little about a long run
 

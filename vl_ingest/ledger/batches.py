@@ -8,12 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
-from vl_ingest.chain import SealedRow, rows_digest
-from vl_ingest.db import Database
-from vl_ingest.ledger.events import append
-from vl_ingest.ledger.files import file_row, select_files
-from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move, move_each
-from vl_ingest.model import (
+from vl_ingest.domain.model import (
     AttemptOutcome,
     Batch,
     BatchState,
@@ -22,8 +17,13 @@ from vl_ingest.model import (
     FileState,
     Run,
 )
-from vl_ingest.naming import path_to_text
-from vl_ingest.tables import attempts, batches, files
+from vl_ingest.domain.naming import path_to_text
+from vl_ingest.ledger.chain import SealedRow, rows_digest
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.events import append
+from vl_ingest.ledger.files import file_row, select_files
+from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move, move_each
+from vl_ingest.ledger.tables import attempts, batches, files
 
 # Statements of the hot path are made once; making one costs more than SQLite takes to carry it out.
 _NEW_BATCH = batches.insert().returning(batches.c.id)

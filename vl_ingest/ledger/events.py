@@ -6,12 +6,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
-from vl_ingest.author import host, user
-from vl_ingest.chain import event_hash
-from vl_ingest.db import Database
-from vl_ingest.model import Event
-from vl_ingest.naming import path_to_text
-from vl_ingest.tables import events, jobs
+from vl_ingest.domain.model import Event
+from vl_ingest.domain.naming import path_to_text
+from vl_ingest.ledger.author import host, user
+from vl_ingest.ledger.chain import event_hash
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.tables import events, jobs
 
 _HEAD = (
     sa.select(jobs.c.event_count, jobs.c.event_head)

@@ -6,14 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from vl_ingest.db import Database, executemany
-from vl_ingest.errors import UsageError
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
+from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
+from vl_ingest.ledger.database import Database, executemany
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import assert_lease, move
 from vl_ingest.ledger.seal import tally
-from vl_ingest.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
-from vl_ingest.naming import candidate_names, path_to_text, plain_name
-from vl_ingest.tables import FILE_NOTABLE, files, jobs
+from vl_ingest.ledger.tables import FILE_NOTABLE, files, jobs
 
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.
 IF_FREE = insert(files).on_conflict_do_nothing()

@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vl_ingest.db import executemany
-from vl_ingest.errors import JobHeld, LedgerError
-from vl_ingest.model import TRANSITIONS
-from vl_ingest.tables import jobs, runs
+from vl_ingest.domain.errors import JobHeld, LedgerError
+from vl_ingest.domain.model import TRANSITIONS
+from vl_ingest.ledger.database import executemany
+from vl_ingest.ledger.tables import jobs, runs
 
 _HOLDER = (
     sa.select(runs.c.id)

@@ -8,14 +8,23 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
-from vl_ingest.db import Database
-from vl_ingest.errors import UsageError
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.model import (
+    FINISHED,
+    SETTLED,
+    DatasetStatus,
+    FileState,
+    Job,
+    JobState,
+    Run,
+    StatusClass,
+)
+from vl_ingest.domain.naming import path_to_text
+from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move
 from vl_ingest.ledger.seal import totals
-from vl_ingest.model import FINISHED, SETTLED, DatasetStatus, FileState, Job, JobState, Run, StatusClass
-from vl_ingest.naming import path_to_text
-from vl_ingest.tables import files, jobs
+from vl_ingest.ledger.tables import files, jobs
 
 _ID_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # no letters that read as another
 

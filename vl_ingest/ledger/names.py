@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 
-from vl_ingest.naming import candidate_names
+from vl_ingest.domain.naming import candidate_names
 
 
 class Names:

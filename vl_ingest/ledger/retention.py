@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from vl_ingest.db import Database
-from vl_ingest.tables import attempts, batches, events, files, jobs, runs
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.tables import attempts, batches, events, files, jobs, runs
 
 TOGETHER = 1000  # rows written at once
 

@@ -6,12 +6,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
-from vl_ingest.db import Database
-from vl_ingest.errors import JobHeld
+from vl_ingest.domain.errors import JobHeld
+from vl_ingest.domain.model import Run
+from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import assert_lease
-from vl_ingest.model import Run
-from vl_ingest.tables import jobs, runs
+from vl_ingest.ledger.tables import jobs, runs
 
 LEASE = timedelta(seconds=120)  # a run on another host that has not been heard of for longer is dead
 

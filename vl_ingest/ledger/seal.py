@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vl_ingest.chain import SealedRow, rows_digest
-from vl_ingest.db import Database
-from vl_ingest.model import FileState
-from vl_ingest.tables import files
+from vl_ingest.domain.model import FileState
+from vl_ingest.ledger.chain import SealedRow, rows_digest
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.tables import files
 
 _PATH_AS_TEXT = sa.type_coerce(files.c.path, sa.Text)
 _COLUMNS = (_PATH_AS_TEXT, files.c.sent_as, files.c.size_bytes, files.c.mtime_ns, files.c.sha256)

@@ -15,7 +15,7 @@ import pygal
 from pygal.style import Style
 from pygal.view import Box
 
-from vl_ingest import words
+from vl_ingest.domain import words
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.story import Report
 from vl_ingest.report.table import rows

@@ -5,13 +5,14 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
-from vl_ingest import __version__, clock
+from vl_ingest import clock
+from vl_ingest.domain.model import AttemptOutcome, FileState, Job, JobState
+from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import AttemptOutcome, FileState, Job, JobState
-from vl_ingest.naming import files_text, path_to_text
+from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.report.table import moment, rows
 from vl_ingest.report.timeline import outages, timeline
-from vl_ingest.summary import Summary, summarise
+from vl_ingest.version import __version__
 
 BINS = 60  # bars in the picture of the throughput, at most
 SHORTEST_S = 1.0  # of them

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Any
 
+from vl_ingest.domain.model import FileState
+from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger import Ledger
-from vl_ingest.model import FileState
-from vl_ingest.naming import path_to_text
 
 COLUMNS = (
     "path", "sent_as", "size_bytes", "sha256", "mtime", "state", "sent_at", "batch", "attempt", "http_status",

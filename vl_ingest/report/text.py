@@ -1,7 +1,7 @@
 """The report for a terminal: what fits one screen."""
 
+from vl_ingest.domain.words import several
 from vl_ingest.report.story import Report
-from vl_ingest.words import several
 
 MOMENTS, EXCEPTIONS = 8, 6
 

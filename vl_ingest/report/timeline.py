@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vl_ingest import words
-from vl_ingest.model import Event, FileState
-from vl_ingest.naming import files_text
+from vl_ingest.domain import words
+from vl_ingest.domain.model import Event, FileState
+from vl_ingest.domain.naming import files_text
 from vl_ingest.report.table import moment
 
 REPEATED = ("attempt_", "batch_", "file_", "unknown_")  # what may happen a thousand times in a row

@@ -1,0 +1,305 @@
+"""The words of the domain: states, the transitions between them, and the facts that are passed around.
+
+Nothing here reads or writes anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class JobState(StrEnum):
+    """Where a job stands: one folder on its way into one dataset."""
+
+    CREATED = "created"  # known here only
+    DATASET_CREATED = "dataset_created"  # the dataset exists on the server
+    TRANSACTION_OPEN = "transaction_open"  # files are being sent
+    UPLOADED = "uploaded"  # every file is sent or waived
+    TRIGGERING = "triggering"  # the trigger is about to be sent, or its outcome is not known yet
+    PROCESSING = "processing"  # the server has begun
+    READY = "ready"  # the server is done
+    ERRORED = "errored"  # the server failed
+    CANCELLED = "cancelled"  # a person gave it up
+
+
+class FileState(StrEnum):
+    """Where one file stands."""
+
+    PENDING = "pending"  # waits to be sent
+    IN_FLIGHT = "in_flight"  # its batch is being sent
+    SENT = "sent"  # the server has acknowledged its batch
+    UNKNOWN = "unknown"  # sent perhaps: the answer was lost
+    REJECTED = "rejected"  # the server does not take it
+    CHANGED = "changed"  # kept changing while it was sent
+    MISSING = "missing"  # no longer there
+    UNREADABLE = "unreadable"  # there, but can't be read
+    EMPTY = "empty"  # has no bytes
+    WAIVED = "waived"  # a person, or --on-rejected skip, decided to go on without it
+
+
+class BatchState(StrEnum):
+    """Where one request's worth of files stands; a batch never changes once made."""
+
+    IN_FLIGHT = "in_flight"  # being sent, or between two attempts
+    SENT = "sent"  # acknowledged
+    FAILED = "failed"  # given up; certainly not delivered
+    UNKNOWN = "unknown"  # given up; at least one attempt may have been delivered
+    SPLIT = "split"  # its files went on in two smaller batches
+    SUPERSEDED = "superseded"  # its files went on without one that had changed
+
+
+class AttemptOutcome(StrEnum):
+    """How one HTTP try of a batch ended; no outcome yet means the intent has no receipt."""
+
+    SENT = "sent"  # the documented answer arrived
+    NOT_DELIVERED = "not_delivered"  # certainly not carried out
+    UNKNOWN = "unknown"  # may have been carried out
+    REFUSED = "refused"  # the server said no
+
+
+_J, _F, _B = JobState, FileState, BatchState
+
+FINISHED = frozenset({_J.READY, _J.ERRORED, _J.CANCELLED})
+TRIGGERED = frozenset({_J.TRIGGERING, _J.PROCESSING, _J.READY, _J.ERRORED})
+SETTLED = frozenset({_F.SENT, _F.WAIVED})  # states of files that do not hold the trigger
+WAIVABLE = frozenset({_F.REJECTED, _F.CHANGED, _F.MISSING, _F.UNREADABLE, _F.EMPTY})
+
+TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
+    JobState: {
+        _J.CREATED: frozenset({_J.DATASET_CREATED, _J.CANCELLED}),
+        _J.DATASET_CREATED: frozenset({_J.TRANSACTION_OPEN, _J.CANCELLED}),
+        _J.TRANSACTION_OPEN: frozenset({_J.UPLOADED, _J.DATASET_CREATED, _J.CANCELLED}),
+        _J.UPLOADED: frozenset(
+            {_J.TRIGGERING, _J.PROCESSING, _J.TRANSACTION_OPEN, _J.DATASET_CREATED, _J.CANCELLED}
+        ),
+        _J.TRIGGERING: frozenset({_J.PROCESSING, _J.UPLOADED, _J.CANCELLED}),
+        _J.PROCESSING: frozenset({_J.READY, _J.ERRORED, _J.CANCELLED}),
+        _J.READY: frozenset(),
+        _J.ERRORED: frozenset(),
+        _J.CANCELLED: frozenset(),
+    },
+    FileState: {
+        _F.PENDING: frozenset({_F.IN_FLIGHT, _F.MISSING, _F.UNREADABLE, _F.EMPTY}),
+        _F.IN_FLIGHT: frozenset(
+            {_F.SENT, _F.PENDING, _F.UNKNOWN, _F.REJECTED, _F.CHANGED, _F.MISSING, _F.UNREADABLE}
+        ),
+        _F.UNKNOWN: frozenset({_F.SENT, _F.PENDING, _F.CHANGED, _F.MISSING}),
+        _F.CHANGED: frozenset({_F.PENDING, _F.WAIVED}),
+        _F.REJECTED: frozenset({_F.WAIVED, _F.PENDING}),
+        _F.MISSING: frozenset({_F.WAIVED, _F.PENDING}),
+        _F.UNREADABLE: frozenset({_F.WAIVED, _F.PENDING}),
+        _F.EMPTY: frozenset({_F.WAIVED, _F.PENDING}),
+        _F.SENT: frozenset({_F.PENDING}),
+        _F.WAIVED: frozenset(),
+    },
+    BatchState: {
+        _B.IN_FLIGHT: frozenset({_B.SENT, _B.FAILED, _B.UNKNOWN, _B.SPLIT, _B.SUPERSEDED}),
+        _B.SENT: frozenset(),
+        _B.FAILED: frozenset(),
+        _B.UNKNOWN: frozenset(),
+        _B.SPLIT: frozenset(),
+        _B.SUPERSEDED: frozenset(),
+    },
+}
+
+
+# Formats of the vendor's own upload example, by extension (source: local-file upload page).
+MEDIA_TYPES: Mapping[str, str] = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+}
+
+
+class StatusClass(StrEnum):
+    """What the server's status word says about processing."""
+
+    NOT_BEGUN = "not_begun"
+    BEGUN = "begun"
+    DONE = "done"
+    FAILED = "failed"
+    UNCLEAR = "unclear"  # a word that is not documented
+
+
+STATUS_CLASSES: Mapping[str, StatusClass] = {
+    # `status_new`, documented with its meaning
+    "DRAFT": StatusClass.NOT_BEGUN,
+    "INDEXING": StatusClass.BEGUN,
+    "READ ONLY": StatusClass.BEGUN,
+    "PARTIAL INDEX": StatusClass.BEGUN,
+    "READY": StatusClass.DONE,
+    "ERROR": StatusClass.FAILED,
+    # `status` of older servers, documented by name only
+    "NEW": StatusClass.NOT_BEGUN,
+    "INITIALIZING": StatusClass.NOT_BEGUN,
+    "UPLOADING": StatusClass.NOT_BEGUN,
+    "PRE_PROCESSING": StatusClass.BEGUN,
+    "SAVING": StatusClass.BEGUN,
+    "ENRICHING": StatusClass.BEGUN,
+    "FATAL_ERROR": StatusClass.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """The server's word on a dataset, verbatim; `progress` is 0 to 100."""
+
+    word: str
+    progress: float | None = None
+    message: str | None = None
+    n_images: int | None = None
+    n_videos: int | None = None
+
+    @property
+    def status_class(self) -> StatusClass:
+        """What the word means for processing."""
+        return STATUS_CLASSES.get(self.word.upper(), StatusClass.UNCLEAR)
+
+
+# What there may be millions of are tuples: they are made several times as fast as dataclasses.
+
+
+class Facts(NamedTuple):
+    """What identifies a file's content without reading it."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+class Found(NamedTuple):
+    """A file the scan found: its path relative to the source, as the file system gives it."""
+
+    path: str
+    facts: Facts
+
+
+class FileRow(NamedTuple):
+    """One file of a job as the ledger knows it."""
+
+    id: int
+    path: str
+    sent_as: str
+    facts: Facts
+    state: FileState
+    unknown_attempts: int = 0
+    changes: int = 0
+    sha256: str | None = None
+    reason: str | None = None
+
+    def with_facts(self, facts: Facts) -> "FileRow":
+        """Return the file as it is on disk now."""
+        return self if facts == self.facts else self._replace(facts=facts)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The files of one request; `attempt` is the number of the attempt last begun, 0 before the first."""
+
+    id: int
+    files: tuple[FileRow, ...]
+    attempt: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files together, without the multipart framing."""
+        return sum(file.facts.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One folder into one dataset, as the ledger knows it."""
+
+    id: str
+    source: str
+    name: str
+    base_url: str
+    state: JobState
+    settings: Mapping[str, Any]
+    dataset_id: str | None
+    transaction_id: str | None
+    run_id: int | None
+    too_large_bytes: int | None
+    left_out: Mapping[str, int]
+    status: str | None
+    progress: float | None
+    status_before: str | None
+    message: str | None
+    created_at: datetime
+    triggered_at: datetime | None
+    finished_at: datetime | None
+    event_count: int
+    event_head: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process working on a job; over when `ended_at` is set or its process is dead."""
+
+    id: int
+    job_id: str
+    host: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a job's history, the `number`th from 1; `hash` seals it and all before it (see `chain`)."""
+
+    id: int
+    job_id: str
+    number: int
+    run_id: int | None
+    host: str | None
+    user: str | None
+    at: datetime
+    kind: str
+    facts: Mapping[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Files and bytes of a job by state, computed from the rows."""
+
+    files: Mapping[FileState, int]
+    bytes: Mapping[FileState, int]
+
+    @property
+    def total(self) -> int:
+        """All files of the job."""
+        return sum(self.files.values())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files of the job."""
+        return sum(self.bytes.values())
+
+    def __getitem__(self, state: FileState) -> int:
+        return self.files.get(state, 0)
+
+    @property
+    def unsent(self) -> int:
+        """Files that hold the trigger: neither sent nor waived."""
+        return sum(count for state, count in self.files.items() if state not in SETTLED)
+
+
+class OnUnknown(StrEnum):
+    """What settles a file whose delivery is unknown (`--on-unknown`)."""
+
+    RESEND = "resend"
+    HOLD = "hold"
+
+
+class OnRejected(StrEnum):
+    """What becomes of files that the server rejects (`--on-rejected`)."""
+
+    HOLD = "hold"
+    SKIP = "skip"

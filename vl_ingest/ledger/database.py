@@ -1,0 +1,316 @@
+"""The database under the ledger: engine, short transactions, and the upgrade to the newest schema.
+
+Every error of the database leaves this module as a `LedgerError` that says what to do.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock
+from platformdirs import user_state_path
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from vl_ingest.domain.errors import LedgerError
+from vl_ingest.ledger import sqlite
+from vl_ingest.ledger.tables import metadata
+
+HEAD = "0003"  # the newest revision in `migrations/`; a test keeps the two equal
+
+
+def default_path() -> Path:
+    """Return where the ledger lies unless told otherwise: the platform's state folder."""
+    return user_state_path("vl-ingest", appauthor=False) / "ledger.db"
+
+
+class OlderSchema(LedgerError):
+    """The ledger was made by an older vl-ingest and was opened to read only, so it is not upgraded."""
+
+
+def to_url(place: str | os.PathLike[str]) -> sa.URL:
+    """Return the SQLAlchemy URL of `place`, which is a path or already a URL."""
+    text = os.fspath(place)
+    if "://" in text:
+        try:
+            return sqlite.one_spelling(sa.make_url(text))
+        except SQLAlchemyError as exc:
+            raise LedgerError(f"{text!r} is no database URL: {exc}. `--ledger PATH` names a file.") from exc
+    return sqlite.one_spelling(sa.URL.create("sqlite", database=os.path.expanduser(text)))
+
+
+class Database:
+    """Short transactions on the ledger's database, for any number of threads.
+
+    `upgraded` is called in the transaction that brings an older schema to `HEAD`, with both revisions. With
+    `readonly` nothing is made, upgraded or changed, not even a file beside the ledger; an older schema
+    is then an `OlderSchema`.
+    """
+
+    def __init__(
+        self,
+        place: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        readonly: bool = False,
+        upgraded: Callable[[sa.Connection, str, str], None] | None = None,
+    ) -> None:
+        self._upgraded = upgraded
+        self._snapshot = threading.local()
+        self.url = to_url(place)
+        self.path = sqlite.path_of(self.url)
+        self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
+        if self.path is not None:
+            with self._told("open", (DBAPIError, OSError)):
+                known = self.path.exists()
+            if (readonly or not create) and not known:
+                raise LedgerError(
+                    f"There is no ledger at {self.path}. The first `vl-ingest run` makes it; `--ledger PATH` names "
+                    "another one."
+                )
+            if not readonly:
+                with self._told("open", (DBAPIError, OSError)):
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._told("open", (DBAPIError, OSError)):
+            self._engine = _engine(sqlite.readonly_url(self.path) if readonly and self.path else self.url)
+            if readonly:
+                self._assert_head()
+            else:
+                self._upgrade()
+
+    def __str__(self) -> str:
+        return str(self.path or self.url.render_as_string(hide_password=True))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @property
+    def locks(self) -> Path:
+        """The folder of lock files that belong to this ledger."""
+        if self.path is not None:
+            return self.path.with_name(self.path.name + ".locks")
+        return default_path().with_name("locks")
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection that sees one consistent state and changes nothing."""
+        held: sa.Connection | None = getattr(self._snapshot, "connection", None)
+        if held is not None:
+            yield held
+            return
+        with self._told("read"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that this thread reads in the block see one and the same state."""
+        with self.read() as connection:
+            self._snapshot.connection = connection
+            try:
+                yield
+            finally:
+                self._snapshot.connection = None
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection whose changes are on disk when the block ends, or nowhere if it raises."""
+        with self._told("write"), self._writing, self._engine.connect() as connection:
+            connection.execution_options(vl_ingest_write=True)
+            with connection.begin():
+                yield connection
+
+    def compact(self) -> None:
+        """Give the space of deleted rows back to the file system, where the database can."""
+        if self.path is not None:
+            with self._told("compact"), self._writing, self._engine.connect() as connection:
+                sqlite.driver_of(connection).execute("VACUUM").close()
+
+    def damage(self) -> list[str]:
+        """Return what SQLite finds broken in the file, in its words; nothing for other databases."""
+        if self.path is None:
+            return []
+        with self._told("check"), self._engine.connect() as connection:
+            rows = connection.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
+        return [str(row) for row in rows if row != "ok"]
+
+    def synchronous(self) -> str:
+        """Return how hard SQLite makes sure that a commit is on the disk; nothing to tell of other databases."""
+        if self.path is None:
+            return "as the server has it"
+        with self._told("read"), self._engine.connect() as connection:
+            level = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+        return ("OFF", "NORMAL", "FULL", "EXTRA")[level]
+
+    def seal(self) -> None:
+        """Make one file of it that needs nothing beside it, not even a folder that can be written to."""
+        with self._told("write"), self._writing:
+            self._journal("DELETE")
+
+    def _journal(self, mode: str) -> None:
+        if self.path is not None:
+            with self._engine.connect() as connection:
+                sqlite.driver_of(connection).execute(f"PRAGMA journal_mode = {mode}").close()
+
+    @contextmanager
+    def _told(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
+        try:
+            yield
+        except kinds as exc:
+            raise LedgerError(_explain(exc, doing, str(self))) from exc
+
+    def _upgrade(self) -> None:
+        """Bring the schema to `HEAD`. Alembic is imported only when there is something to do."""
+        if self._revision() == HEAD:
+            return
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.locks / "upgrade.lock", timeout=sqlite.BUSY_TIMEOUT_S):
+            revision = self._revision()
+            if revision == HEAD:
+                return
+            if revision is None:
+                self._journal("WAL")  # readers beside a writer; the file keeps it
+                with self.write() as connection:
+                    _create(connection)
+                return
+            from alembic import command
+            from alembic.script import ScriptDirectory
+            from alembic.util import CommandError
+
+            config = migration_config()
+            try:
+                ScriptDirectory.from_config(config).get_revision(revision)
+            except CommandError as exc:
+                raise _newer(str(self), revision) from exc
+            with self._engine.connect() as connection:
+                connection.execution_options(vl_ingest_write=True)
+                config.attributes["connection"] = connection
+                with sqlite.foreign_keys_off(connection), connection.begin():
+                    command.upgrade(config, "head")
+                    if self._upgraded is not None:
+                        self._upgraded(connection, revision, HEAD)
+
+    def _assert_head(self) -> None:
+        revision = self._revision()
+        if revision is None:
+            raise LedgerError(f"{self} holds no ledger. `--ledger PATH` names another one.")
+        if revision < HEAD:
+            raise OlderSchema(
+                f"The ledger {self} has schema {revision}; the next run brings it to {HEAD} by itself."
+            )
+        if revision > HEAD:
+            raise _newer(str(self), revision)
+
+    def _revision(self) -> str | None:
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            revision: str | None = connection.exec_driver_sql(
+                "SELECT version_num FROM alembic_version"
+            ).scalar()
+            return revision
+
+
+def _create(connection: sa.Connection) -> None:
+    """Make the newest schema at once, without alembic, whose import takes as long as everything else.
+
+    A test holds it equal to what the migrations make.
+    """
+    version = sa.Table(
+        "alembic_version",
+        sa.MetaData(),
+        sa.Column("version_num", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+    )
+    for index in (index for table in metadata.tables.values() for index in table.indexes):
+        only = index.dialect_options["sqlite"]["where"]
+        if only is not None:  # on every database that knows partial indexes
+            index.dialect_options[connection.dialect.name]["where"] = only
+    metadata.create_all(connection)
+    version.create(connection)
+    connection.execute(version.insert(), {"version_num": HEAD})
+
+
+def executemany(
+    connection: sa.Connection,
+    statement: sa.Insert | sa.Update,
+    names: tuple[str, ...],
+    rows: Sequence[tuple[str | int, ...]],
+) -> int:
+    """Execute `statement` for each of `rows`, values in the order of `names`; return how many rows changed.
+
+    The values go to the driver as they are, numbers and text: SQLAlchemy's treatment of each one would cost
+    more than SQLite's whole work.
+    """
+    compiled = _compiled(statement, connection.dialect, names)
+    if not compiled.positional:
+        return connection.exec_driver_sql(
+            str(compiled), [dict(zip(names, row, strict=True)) for row in rows]
+        ).rowcount
+    if tuple(compiled.positiontup) != names:
+        raise ValueError(f"the values must stand in the order of {compiled.positiontup}")
+    return connection.exec_driver_sql(str(compiled), list(rows)).rowcount
+
+
+@cache
+def _compiled(statement: sa.Insert | sa.Update, dialect: sa.Dialect, names: tuple[str, ...]) -> Any:
+    return statement.compile(dialect=dialect, column_keys=names)
+
+
+def migration_config() -> Any:
+    """Return alembic's configuration for the migrations of this package, wherever it is installed."""
+    from alembic.config import Config
+
+    here = Path(__file__).resolve().parent
+    places = (here / "migrations", here.parent / "migrations")
+    config = Config()
+    config.set_main_option("script_location", str(next(p for p in places if (p / "env.py").exists())))
+    return config
+
+
+def _newer(ledger: str, revision: str) -> LedgerError:
+    return LedgerError(
+        f"The ledger {ledger} was made by a newer vl-ingest (schema {revision}, this one knows "
+        f"{HEAD}). Upgrade vl-ingest, or name another ledger with `--ledger`."
+    )
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url)
+    except (SQLAlchemyError, ImportError) as exc:
+        raise LedgerError(
+            f"No database driver for {url.render_as_string(hide_password=True)}: {exc}. Install that driver, or name "
+            "a file with `--ledger PATH`."
+        ) from exc
+    if url.get_backend_name() == "sqlite":
+        sa.event.listen(engine, "connect", sqlite.configure)
+        sa.event.listen(engine, "begin", sqlite.begin)
+    return engine
+
+
+def _explain(exc: Exception, doing: str, ledger: str) -> str:
+    """Return what `exc` means for the user and what to do about it."""
+    original = getattr(exc, "orig", None) or exc
+    words = str(original)
+    low = words.lower()
+    hints = {
+        "disk is full": "Free some space there and run the same command again.",
+        "no space left": "Free some space there and run the same command again.",
+        "readonly": "Make the file and its folder writable, or name another ledger with `--ledger`.",
+        "read-only": "Make the file and its folder writable, or name another ledger with `--ledger`.",
+        "permission denied": "Make the file and its folder writable, or name another ledger with `--ledger`.",
+        "unable to open": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
+        "exists": "What stands there is no folder: name another ledger with `--ledger`.",
+        "not a directory": "What stands there is no folder: name another ledger with `--ledger`.",
+        "no such file": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
+        "not a database": "Name a ledger, or a file that does not exist yet, with `--ledger`.",
+        "malformed": "Restore it from a copy; nothing was sent that it could not record.",
+        "locked": "Another program holds it; close that and run the same command again.",
+    }
+    hint = next((hint for sign, hint in hints.items() if sign in low), "Run the same command again.")
+    return f"Can't {doing} the ledger {ledger}: {words}. {hint}"

@@ -1,0 +1,71 @@
+"""What a person decides about a job; each decision is an event that names its author."""
+
+from vl_ingest import clock
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.model import FINISHED, TRIGGERED, DatasetStatus, FileState, Job, JobState, StatusClass
+from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.author import author
+from vl_ingest.ledger.lock import hold
+
+LETTING_GO_S = 5.0  # a run that has just ended lets go of the job a moment later
+
+
+def retry(ledger: Ledger, job: Job) -> int:
+    """Let everything that could not be sent be tried again; return how many files that is."""
+    with hold(ledger, job.id) as current:
+        _before_trigger(current)
+        return ledger.files.retry(job.id)
+
+
+def waive(ledger: Ledger, job: Job, paths: list[str]) -> int:
+    """Let the job go on without these files; return how many. Raises `UsageError` for one that it can't."""
+    with hold(ledger, job.id) as current:
+        _before_trigger(current)
+        return ledger.files.waive(job.id, paths, author())
+
+
+def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
+    """Take a person's word on whether processing has begun; "not begun" holds for the server's last word, too."""
+    with hold(ledger, job.id) as current:
+        state = current.state
+        told = DatasetStatus(current.status or "DRAFT").status_class
+        doubted = told is not StatusClass.NOT_BEGUN if began else told is StatusClass.UNCLEAR
+        if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and doubted):
+            raise UsageError(f"Job {job.id} is {state}: nothing about its trigger is unknown.")
+        kind, facts = "trigger_settled_by_hand", {"began": began, "by": author(), "status": current.status}
+        if began:
+            ledger.jobs.step(
+                job.id, None, state, JobState.PROCESSING, kind, facts=facts, triggered_at=clock.now()
+            )
+        elif state is JobState.TRIGGERING:
+            ledger.jobs.step(job.id, None, state, JobState.UPLOADED, kind, facts=facts)
+        else:
+            ledger.jobs.note(job.id, None, kind, **facts)
+
+
+def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
+    """Take a person's word on every file whose delivery is unknown; return how many files that is."""
+    after, by = (FileState.SENT, "delivered") if delivered else (FileState.PENDING, "not-delivered")
+    with hold(ledger, job.id):
+        unknown = list(ledger.files.rows(job.id, FileState.UNKNOWN))
+        if not unknown:
+            raise UsageError(f"Job {job.id} has no file of unknown delivery: nothing is to be settled.")
+        for file in unknown:
+            ledger.files.settle_unknown(job.id, None, file, after, by)
+        ledger.jobs.note(job.id, None, "files_settled_by_hand", by=author(), state=after, files=len(unknown))
+    return len(unknown)
+
+
+def cancel(ledger: Ledger, job: Job) -> None:
+    """Give a job up; what is on the server stays there."""
+    with hold(ledger, job.id, LETTING_GO_S) as current:
+        if current.state in FINISHED:
+            raise UsageError(f"Job {job.id} is {current.state} already.")
+        ledger.jobs.step(
+            job.id, None, current.state, JobState.CANCELLED, "job_cancelled", facts={"by": author()}
+        )
+
+
+def _before_trigger(job: Job) -> None:
+    if job.state in TRIGGERED or job.state in FINISHED:
+        raise UsageError(f"Job {job.id} is {job.state}: its files are no longer to be decided on.")

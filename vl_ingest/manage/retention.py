@@ -1,0 +1,63 @@
+"""Keeping and clearing: a job as one file of its own, and finished jobs taken out of the ledger."""
+
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from vl_ingest.domain.errors import LedgerError, UsageError
+from vl_ingest.domain.model import FINISHED, Job
+from vl_ingest.domain.naming import path_to_text
+from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.lock import hold
+
+
+def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> None:
+    """Write a job into a ledger of its own at `target`, one file, which every command reads with `--ledger`.
+
+    It is written beside `target` and then given its name, so there is never half of it. Raises `UsageError` if
+    `target` exists, unless it may be written `again`, and `LedgerError` if it can't be written.
+    """
+    if os.path.exists(target) and not again:
+        raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        copy = Database(part)
+        try:
+            ledger.retention.copy(job.id, copy)
+            copy.seal()
+        finally:
+            copy.close()
+            shutil.rmtree(copy.locks, ignore_errors=True)  # of a ledger that nobody runs on yet
+        os.replace(part, target)
+    except OSError as exc:
+        raise LedgerError(f"Can't write {path_to_text(str(target))}: {exc}.") from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def prunable(ledger: Ledger, before: datetime) -> list[Job]:
+    """Return the jobs that were over before this moment, oldest first."""
+    return [
+        job
+        for job in ledger.jobs.all()
+        if job.state in FINISHED and job.finished_at is not None and job.finished_at < before
+    ]
+
+
+def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
+    """Take a finished job out of the ledger; with `keep_in`, export it into that folder first.
+
+    What is on the server stays as it is.
+    """
+    with hold(ledger, job.id) as current:
+        if current.state not in FINISHED:
+            raise UsageError(f"Job {job.id} is {current.state}: only a job that is over can be taken out.")
+        if keep_in is not None:
+            keep_in.mkdir(parents=True, exist_ok=True)
+            export(
+                ledger, current, keep_in / f"vl-ingest-{job.id}.db", again=True
+            )  # an earlier prune may have died
+        ledger.retention.delete(job.id)

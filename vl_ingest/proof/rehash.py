@@ -1,0 +1,177 @@
+"""Are the files on disk still those that were sent? By size and time, or by reading every byte again."""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from vl_ingest.domain.errors import LedgerError
+from vl_ingest.domain.model import Facts, FileRow, FileState, Job
+from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.ledger import Ledger
+from vl_ingest.proof.verify import Check
+from vl_ingest.upload.scan import look
+
+PORTION, PORTION_BYTES = 512, 1024**3  # compared between two notes of how far it is
+KEPT = 1000  # differing files that are told again when an interrupted comparison goes on
+
+
+@dataclass
+class Rehash:
+    """How far the comparison has come; `after_id` is the last file compared, `head` the record it belongs to."""
+
+    head: str | None
+    hashed: bool
+    after_id: int = 0
+    compared: int = 0
+    size_bytes: int = 0
+    differing: int = 0
+    found: list[tuple[str, str]] = field(default_factory=list)  # the first of those, with the reason
+
+
+def verify_files(
+    ledger: Ledger,
+    job: Job,
+    source: str,
+    *,
+    hashed: bool,
+    afresh: bool = False,
+    differs: Callable[[str, str], None],
+    progress: Callable[[Rehash], None],
+) -> Check:
+    """Return whether the sent files are in the folder `source` as they are on record; see `compare`."""
+    if not os.path.isdir(source):
+        return Check(
+            "files",
+            False,
+            f"The folder {path_to_text(source)} is not there. If it has moved: `--source PATH`; to leave the files out: "
+            "`--no-files`.",
+        )
+    ended = compare(ledger, job, source, hashed=hashed, afresh=afresh, differs=differs, progress=progress)
+    how = "SHA-256" if hashed else "size and time of change"
+    facts = {"compared": ended.compared, "differing": ended.differing, "rehash": hashed}
+    if ended.differing:
+        text = (
+            f"{ended.differing:,} of {files_text(ended.compared)} on disk differ from what was sent ({how})."
+        )
+        return Check("files", False, text, facts)
+    return Check("files", True, f"{files_text(ended.compared)} on disk, unchanged since sent ({how}).", facts)
+
+
+def compare(
+    ledger: Ledger,
+    job: Job,
+    source: str,
+    *,
+    hashed: bool,
+    afresh: bool = False,
+    differs: Callable[[str, str], None],
+    progress: Callable[[Rehash], None],
+) -> Rehash:
+    """Compare every sent file of a job with the disk; return how it ended.
+
+    `differs` is told path and reason of each file that is not what was sent. With `hashed` the bytes are read; an
+    interrupted comparison of that kind goes on where it stopped, unless `afresh`. Raises `LedgerError` where the notes
+    of how far it is can't be kept.
+    """
+    notes = _Notes(ledger.db.locks / f"{job.id}.rehash")
+    state = Rehash(job.event_head, hashed)
+    if hashed and not afresh:
+        state = notes.read(state)
+    for known in state.found:
+        differs(*known)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        while rows := _portion(ledger.files.page(job.id, FileState.SENT, state.after_id, PORTION)):
+            for file, reason in zip(rows, _reasons(pool, source, rows, hashed=hashed), strict=True):
+                if reason is not None:
+                    state.differing += 1
+                    state.found += [(file.path, reason)] if len(state.found) < KEPT else []
+                    differs(file.path, reason)
+                state.compared += 1
+                state.size_bytes += file.facts.size_bytes
+            state.after_id = rows[-1].id
+            if hashed:
+                notes.write(state)
+            progress(state)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    notes.remove()
+    return state
+
+
+def _portion(rows: list[FileRow]) -> list[FileRow]:
+    """Return the first of `rows`, not many bytes together, but at least one."""
+    ends = itertools.accumulate(row.facts.size_bytes for row in rows)
+    return rows[: max(1, sum(end <= PORTION_BYTES for end in ends))]
+
+
+def _reasons(
+    pool: ThreadPoolExecutor, source: str, rows: list[FileRow], *, hashed: bool
+) -> Iterator[str | None]:
+    if hashed:
+        return pool.map(lambda row: _reread(source, row), rows)
+    return (_glance(source, row) for row in rows)
+
+
+def _glance(source: str, row: FileRow) -> str | None:
+    """Return how a file differs from what was sent, by size and time of change; None: it does not."""
+    seen = look(source, row.path)
+    if not isinstance(seen, Facts):
+        return seen.reason
+    if seen.size_bytes != row.facts.size_bytes:
+        return f"has {seen.size_bytes:,} bytes, and had {row.facts.size_bytes:,}"
+    if seen.mtime_ns != row.facts.mtime_ns:
+        return "was written to since (`--rehash` tells whether its bytes differ)"
+    return None
+
+
+def _reread(source: str, row: FileRow) -> str | None:
+    """Return how a file's bytes differ from what was sent; None: they do not."""
+    seen = look(source, row.path)
+    if row.sha256 is None or not isinstance(seen, Facts) or seen.size_bytes != row.facts.size_bytes:
+        return _glance(
+            source, row
+        )  # without a hash on record (a person called it delivered) there is no better
+    try:
+        with open(os.path.join(source, row.path), "rb") as file:
+            now = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return None if now == row.sha256 else f"has other bytes (SHA-256 {now}, sent {row.sha256})"
+
+
+class _Notes:
+    """How far a comparison is, beside the ledger: it is no part of the record that is being checked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, fresh: Rehash) -> Rehash:
+        """Return the comparison that stopped, if it was of this record; else `fresh`."""
+        try:
+            noted = Rehash(**json.loads(self._path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # none, or not of this program's making
+            return fresh
+        return noted if noted.head == fresh.head else fresh
+
+    def write(self, state: Rehash) -> None:
+        """Keep how far it is, as a whole."""
+        new = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps(asdict(state)), encoding="utf-8")
+            new.replace(self._path)
+        except OSError as exc:
+            raise LedgerError(
+                f"Can't note beside the ledger how far the comparison is: {exc}. Make {self._path.parent} "
+                "writable, or copy the ledger to a place that is."
+            ) from exc
+
+    def remove(self) -> None:
+        """Forget it: the comparison is through."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,265 @@
+"""Does the record hold together? Each check has a name, an answer, and a sentence that a person can act on.
+
+What the ledger says of itself is checked without the folder and without the server (`verify_record`); then the files on
+disk (`verify_files`) and the dataset (`verify_server`) can be held against it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import Denied
+from vl_ingest.domain.model import TRIGGERED, Event, FileState, Job, JobState
+from vl_ingest.domain.naming import files_text
+from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.chain import event_hash, rows_digest
+from vl_ingest.proof.replay import Expected
+
+if TYPE_CHECKING:  # most checks need no HTTP
+    from vl_ingest.server.api import Api
+
+BEGINNINGS = frozenset(
+    {"trigger_acknowledged", "trigger_settled_begun", "trigger_adopted", "trigger_settled_by_hand"}
+)
+MENTIONED = 5  # examples in one sentence
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer: `held` is None where nothing could be compared; `facts` say the same to programs."""
+
+    name: str
+    held: bool | None
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Story:
+    """What the events say, gathered in one pass."""
+
+    receipts: dict[int, Event] = field(default_factory=dict)  # batch -> its receipt
+    settled: set[str] = field(default_factory=set)  # paths that a person called delivered
+    waived: set[str] = field(default_factory=set)
+    finished: Event | None = None  # the last `upload_finished`
+    dataset_id: str | None = None
+    transaction_id: str | None = None
+    begun: int = 0  # times that processing began
+    intended: int = 0
+    rows: Expected = field(default_factory=Expected)
+
+    def tell(self, event: Event) -> None:
+        """Take up one event."""
+        facts = event.facts
+        self.rows.tell(event)
+        match event.kind:
+            case "batch_sent":
+                self.receipts[facts["batch"]] = event
+            case "unknown_settled" if facts["state"] == FileState.SENT:
+                self.settled.add(facts["path"])
+            case "file_waived":
+                self.waived.add(facts["path"])
+            case "dataset_created":
+                self.dataset_id = facts["dataset_id"]
+            case "transaction_opened":
+                self.transaction_id = facts["transaction_id"]
+            case "transaction_given_up":  # what was sent into it is sent again
+                self.receipts.clear()
+                self.settled.clear()
+                self.transaction_id = self.finished = None
+            case "upload_finished":
+                self.finished = event
+            case "upload_resumed":
+                self.finished = None
+            case "trigger_intended":
+                self.intended += 1
+            case kind if kind in BEGINNINGS and facts.get("began", True):
+                self.begun += 1
+
+
+def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Iterator[Check]:
+    """Yield the checks of a job's record; with `head`, also whether the chain still holds that hash."""
+    with ledger.db.snapshot():
+        job = ledger.jobs.get(job_id)
+        story = _Story()
+        yield from _events(ledger, job, story, head)
+        yield _receipts(ledger, job, story)
+        yield _totals(ledger, job, story)
+        yield _processing(job, story)
+        yield _agreed("job", story.rows.job_differs(ledger, job), "The job, its options and its runs")
+        yield _agreed("requests", story.rows.requests_differ(ledger, job.id), "Batches, attempts and reasons")
+
+
+def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterator[Check]:
+    number, sealed, found = 0, None, None
+    broken: str | None = None
+    for event in ledger.events.history(job.id):
+        if event.number != number + 1:
+            broken = broken or f"event {number + 1} is missing"
+        number = event.number
+        sealed = event_hash(
+            previous=sealed, number=number, job_id=event.job_id, run_id=event.run_id, at=event.at,
+            host=event.host, user=event.user, kind=event.kind, facts=event.facts,
+        )  # fmt: skip
+        if sealed != event.hash:
+            broken = broken or (
+                f"event {number} ({event.kind}, {event.at:%Y-%m-%d %H:%M:%S} UTC), or the one before it, is not "
+                "what was recorded"
+            )
+            sealed = event.hash  # each break is one break
+        if head is not None and sealed == head.lower():
+            found = number
+        story.tell(event)
+    if broken is None and (number, sealed) != (job.event_count, job.event_head):
+        broken = f"the job names {job.event_count} events up to {job.event_head}, and there are {number}"
+    yield Check(
+        "events",
+        broken is None,
+        f"The chain of events is broken: {broken}."
+        if broken
+        else f"{number} events, each sealed by the next; the head is {sealed}.",
+        {"count": number, "head": sealed},
+    )
+    if head is not None:
+        yield Check(
+            "head",
+            found is not None and broken is None,
+            "No event has that hash: what it was printed of has been changed, or it is of another job."
+            if found is None
+            else f"It is the hash of event {found}; {number - found} came after."
+            if broken is None
+            else f"It is the hash of event {found}, but the chain is broken.",
+            {"head": head, "number": found},
+        )
+
+
+def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
+    wrong: list[str] = []
+    left = dict(story.receipts)
+    counted = unsealed = 0
+    for batch_id, rows in ledger.seals.sent(job.id):
+        receipt = left.pop(batch_id, None) if batch_id is not None else None
+        if receipt is None:
+            unknown = [row.path for row in rows if row.path not in story.settled]
+            wrong += [f"{path} is called sent, but there is no receipt for it" for path in unknown]
+            continue
+        files, sealed = list(rows), receipt.facts.get("digest")
+        counted += len(files)
+        if len(files) != receipt.facts["files"]:
+            wrong.append(
+                f"batch {batch_id} had {files_text(receipt.facts['files'])}, and has {len(files)} now"
+            )
+        elif sealed is None:
+            unsealed += len(files)
+        elif rows_digest(files) != sealed:
+            wrong.append(f"a row of batch {batch_id} ({_named([row.path for row in files])}) was changed")
+    wrong += [f"no file of batch {batch_id} is called sent any more" for batch_id in left]
+    if wrong:
+        return Check(
+            "receipts",
+            False,
+            f"The rows of files are not what was recorded: {_named(wrong)}.",
+            {"wrong": wrong},
+        )
+    text = f"{words.several(len(story.receipts), 'receipt')} for {files_text(counted)}: they agree with their rows."
+    if unsealed:
+        text += f" Those of {files_text(unsealed)} are older than digests: only counted."
+    if story.settled:
+        text += f" {files_text(len(story.settled))} delivered on a person's word."
+    return Check(
+        "receipts", True, text, {"files": counted, "unsealed": unsealed, "by_word": len(story.settled)}
+    )
+
+
+def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
+    now = ledger.seals.totals(job.id)
+    undecided = [
+        row.path for row in ledger.seals.rows(job.id, FileState.WAIVED) if row.path not in story.waived
+    ]
+    if undecided:
+        return Check("totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", {"now": now})
+    if story.finished is None:
+        if job.state in TRIGGERED:
+            return Check(
+                "totals", False, "Processing began, but no event says that the upload ended.", {"now": now}
+            )
+        return Check(
+            "totals", None, "The upload has not ended: there are no totals to compare with.", {"now": now}
+        )
+    then = {key: story.finished.facts[key] for key in now if key in story.finished.facts}
+    if not then:
+        return Check("totals", None, "The upload ended before the record held totals.", {"now": now})
+    held = then == now
+    text = ", ".join(f"{count:,} {state}" for state, count in sorted(now["files"].items()))
+    return Check(
+        "totals",
+        held,
+        f"{text}: as when the upload ended."
+        if held
+        else f"The files are not those of the end of the upload: {text} now; then {then['files']}.",
+        {"now": now, "then": then},
+    )
+
+
+def _processing(job: Job, story: _Story) -> Check:
+    wrong = []
+    if (job.dataset_id, job.transaction_id) != (story.dataset_id, story.transaction_id):
+        wrong.append("the dataset or the transaction is another one than the events name")
+    began = job.state in TRIGGERED and job.state is not JobState.TRIGGERING
+    if job.state is not JobState.CANCELLED and story.begun != int(began):
+        wrong.append(f"the job is {job.state}, and by the events processing began {story.begun} times")
+    if story.begun > 1:
+        wrong.append(f"by the events, processing began {story.begun} times")
+    text = (
+        f"Processing began once, after {story.intended} intent{'s' * (story.intended != 1)}."
+        if story.begun
+        else "Processing has not begun."
+    )
+    return Check(
+        "processing", not wrong, f"{'; '.join(wrong).capitalize()}." if wrong else text,
+        {"begun": story.begun, "intended": story.intended},
+    )  # fmt: skip
+
+
+def _agreed(name: str, wrong: list[str], what: str) -> Check:
+    if wrong:
+        return Check(
+            name, False, f"{what} are not what the events say: {_named(wrong, '; ')}.", {"wrong": wrong}
+        )
+    return Check(name, True, f"{what} are as the events say.")
+
+
+def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
+    """Return what the server says of the dataset now; what it counts is an observation, not a check.
+
+    Raises `RequestError` where the server gives no answer.
+    """
+    if job.dataset_id is None:
+        return Check("server", None, "There is no dataset yet.")
+    try:
+        status = api.dataset_status(job.dataset_id)
+    except Denied as error:
+        return Check(
+            "server", False, f"The server has no dataset {job.dataset_id} for you: {words.clause(error)}."
+        )
+    sent = ledger.files.counts(job.id)[FileState.SENT]
+    text = f"Dataset {job.dataset_id} is {status.word}."
+    if job.status not in (None, status.word):
+        text += f" When it was last looked at, it was {job.status}."
+    facts = {"status": status.word, "n_images": status.n_images, "n_videos": status.n_videos, "sent": sent}
+    if status.n_images is not None or status.n_videos is not None:
+        counted = (status.n_images or 0) + (status.n_videos or 0)
+        text += f" It counts {counted:,} images and videos; sent: {files_text(sent)}."
+        if counted != sent:
+            text += (
+                " How the server counts is not public: it may still be counting, leave out duplicates or what it "
+                "can't read, or count frames."
+            )
+    return Check("server", True, text, facts)
+
+
+def _named(items: list[str], between: str = ", ") -> str:
+    """Return the first few of many."""
+    rest = len(items) - MENTIONED
+    return between.join(items[:MENTIONED]) + (f" and {rest:,} more" if rest > 0 else "")

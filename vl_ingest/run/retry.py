@@ -1,0 +1,140 @@
+"""What to do about a request that failed: wait how long, and when to stop."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from vl_ingest import clock
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import (
+    Answered,
+    CredentialsRefused,
+    GaveUp,
+    NotDelivered,
+    OutcomeUnknown,
+    Refused,
+    RequestError,
+    Throttled,
+)
+from vl_ingest.observers.observer import Progress
+from vl_ingest.run.context import Context
+
+BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30)  # seconds, full jitter
+
+CREATE = "create the dataset"
+TRANSIENT = (NotDelivered, OutcomeUnknown)
+
+T = TypeVar("T")
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: exponential with full jitter, capped."""
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = max(1, failures)
+    return BACKOFF(state)
+
+
+def persistently(
+    context: Context,
+    doing: str,
+    request: Callable[[], T],
+    *,
+    again_after: tuple[type[RequestError], ...] = TRANSIENT,
+) -> T:
+    """Make `request` until it succeeds, waiting longer and longer while the trouble is in `again_after`.
+
+    `doing` names it in messages ("create the dataset"). Raises `Refused` for a final answer, `GaveUp` when
+    trouble outlasts the settings, and whatever else `request` raises.
+    """
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = _error(state)
+        if isinstance(error, CredentialsRefused):
+            return 0.0
+        if isinstance(error, Throttled) and error.retry_after_s is not None:
+            return error.retry_after_s
+        return BACKOFF(state)
+
+    waiting: list[str] = []
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = _error(state)
+        if isinstance(error, CredentialsRefused):
+            context.api.tokens.renew(error)
+            return
+        if not waiting:
+            patience = words.duration(context.settings.give_up_after_s)
+            context.observer.notice(
+                "warning",
+                f"Could not {doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
+                "`vl-ingest doctor` looks for the cause.",
+            )
+            waiting.append(f"waiting for the server since {clock.now():%H:%M:%S} UTC ({error.detail})")
+        tell(waiting[0])
+
+    def tell(what: str | None) -> None:
+        counts = context.ledger.files.counts(context.job.id)
+        context.observer.progress(Progress(context.reload().state, counts, waiting=what))
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
+        wait=wait,
+        stop=tenacity.stop_after_delay(context.settings.give_up_after_s),
+        sleep=context.pause,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+
+    def allowed() -> T:
+        context.alive()
+        return request()
+
+    try:
+        result = retrying(allowed)
+        if waiting:
+            tell(None)
+        return result
+    except again_after as exc:
+        raise gave_up(doing, exc) from exc
+    except Answered as exc:
+        raise refused(doing, exc) from exc
+
+
+def gave_up(doing: str, error: object) -> GaveUp:
+    """Return the error for trouble that outlasted the settings."""
+    return GaveUp(
+        f"Could not {doing} for too long: {words.clause(error)}. Nothing is lost: run the same command again when the "
+        "server can be reached."
+    )
+
+
+def refused(doing: str, error: RequestError) -> Refused:
+    """Return the error for a final answer: what it means, and what to do."""
+    if error.http_status == 404 and doing == CREATE:
+        return Refused(
+            f"Could not {doing}: {words.clause(error)}. There is no Visual Layer API at that address: check --base-url, then run "
+            "the command again."
+        )
+    meaning = {
+        400: "The server calls the request wrong. Check the name and the base URL;",
+        401: "The server refuses the credentials, a new token too. Check them;",
+        409: "The state of the dataset or transaction forbids it. Look at the dataset;",
+        403: "The account may not do that, or its plan does not allow it. Have that changed;",
+        404: (
+            "The dataset or transaction is gone, or belongs to somebody else. Check the base URL and the "
+            "account. `vl-ingest run ... --new-transaction` sends everything again into a new transaction of the "
+            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. When that is mended,"
+        ),
+        422: "That is a mistake of this program: please report it;",
+    }.get(error.http_status or 0, "Check the base URL;")
+    return Refused(
+        f"Could not {doing}: {words.clause(error)}. {meaning} then run the same command again: it goes on where it stopped."
+    )
+
+
+def _error(state: tenacity.RetryCallState) -> RequestError:
+    assert state.outcome is not None  # noqa: S101  # tenacity calls only after an attempt
+    error = state.outcome.exception()
+    assert isinstance(error, RequestError)  # noqa: S101  # nothing else is retried
+    return error

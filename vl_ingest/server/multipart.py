@@ -1,0 +1,165 @@
+"""The body of an upload: a stream over files on disk that holds none of them in memory.
+
+One pass does everything: the bytes are read into one buffer, hashed there and sent from there. A file is
+opened when its turn comes and closed behind its last byte; `fstat` on the open file then decides, before
+the closing boundary is written, whether it is still what was promised. If not, the body ends in a
+`FileTrouble` and the request is incomplete by its own Content-Length: no server can take it for whole.
+"""
+
+import hashlib
+import io
+import os
+import secrets
+import stat
+from collections.abc import Generator, Iterator, Sequence
+
+from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
+from vl_ingest.domain.model import MEDIA_TYPES, FileRow, FileState
+from vl_ingest.server.pace import Pace
+
+BLOCK_BYTES = 1024 * 1024  # one read, one hash update and one send move up to this much
+
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place must not hang the run
+)
+
+
+class MultipartBody:
+    """A `multipart/form-data` body of known length, every file in the field `files`.
+
+    Attributes:
+        content_type: value of the Content-Type header, with the boundary.
+        bytes_out: bytes handed out so far, framing included.
+        sha256s: hex digests of the files that have passed whole, in order.
+
+    """
+
+    def __init__(self, source: str, files: Sequence[FileRow], pace: Pace | None = None) -> None:
+        boundary = "vl-ingest-" + secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self.bytes_out = 0
+        self.sha256s: list[str] = []
+        self.files = tuple(files)
+        self._source = source
+        self._pace = pace
+        first, *others = [*(_head(boundary, file.sent_as) for file in files), f"--{boundary}--\r\n".encode()]
+        self._frames = [first, *(b"\r\n" + frame for frame in others)]  # before, between and behind the files
+        self._cancelled = False
+        self._length = sum(map(len, self._frames)) + sum(file.facts.size_bytes for file in files)
+        self._buffer = memoryview(bytearray(0))
+        self._target = self._buffer  # where the next piece goes
+        self._pieces = self._run()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> memoryview:
+        """Return up to `size` bytes, empty at the end; valid until the next call, which reuses the memory.
+
+        Raises `FileTrouble` for a file that is not what was promised.
+        """
+        wanted = BLOCK_BYTES if size < 0 else size
+        if self._pace is not None:
+            wanted = self._pace.piece(wanted)
+        if len(self._buffer) < wanted:
+            self._buffer = memoryview(bytearray(wanted))
+        count = self.readinto(self._buffer[:wanted])
+        if self._pace is not None:
+            self._pace.spend(count, lambda: self._cancelled)
+        return self._buffer[:count]
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill `target` as far as the body goes; return the number of bytes."""
+        if self._cancelled:
+            raise OutcomeUnknown("the run ended before the files were sent")
+        filled = 0
+        while filled < len(target):
+            self._target = target[filled:]
+            count = next(self._pieces, 0)
+            if count == 0:
+                break
+            filled += count
+        self.bytes_out += filled
+        return filled
+
+    def cancel(self) -> None:
+        """Let the next read raise `OutcomeUnknown`, so that the request stays incomplete; from any thread."""
+        self._cancelled = True
+
+    def close(self) -> None:
+        """Close the file that is open, if any."""
+        self._pieces.close()
+
+    def __enter__(self) -> "MultipartBody":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _run(self) -> Generator[int, None, None]:
+        """Write the body piece by piece into `_target`; each yield is the number of bytes just written."""
+        for frame, file in zip(self._frames, self.files, strict=False):
+            yield from self._write(frame)
+            yield from self._send_file(file)
+        yield from self._write(self._frames[-1])
+
+    def _write(self, data: bytes) -> Iterator[int]:
+        left = memoryview(data)
+        while left:
+            count = min(len(left), len(self._target))
+            self._target[:count] = left[:count]
+            left = left[count:]
+            yield count
+
+    def _send_file(self, file: FileRow) -> Iterator[int]:
+        digest = hashlib.sha256()
+        try:
+            descriptor = os.open(os.path.join(self._source, file.path), _OPEN_FLAGS)
+            try:
+                opened = os.fstat(descriptor)
+                _compare(file, opened, opened)
+                left = file.facts.size_bytes
+                while left:
+                    piece = self._target[:left]
+                    count = _read_into(descriptor, piece)
+                    if not count:
+                        raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
+                    digest.update(piece[:count])
+                    left -= count
+                    yield count
+                _compare(file, opened, os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise FileTrouble(file.path, FileState.MISSING, "is no longer there") from exc
+        except OSError as exc:
+            raise FileTrouble(file.path, FileState.UNREADABLE, exc.strerror or str(exc)) from exc
+        self.sha256s.append(digest.hexdigest())
+
+
+def _read_into(descriptor: int, piece: memoryview) -> int:
+    """Read into `piece` what comes next, without another copy; return the number of bytes."""
+    if hasattr(os, "readv"):
+        return os.readv(descriptor, (piece,))
+    with io.FileIO(descriptor, closefd=False) as reader:  # Windows
+        return reader.readinto(piece) or 0
+
+
+def _compare(file: FileRow, opened: os.stat_result, now: os.stat_result) -> None:
+    """Raise `FileTrouble` unless the open file is what the ledger promised, and untouched since opening."""
+    if not stat.S_ISREG(now.st_mode):
+        raise FileTrouble(file.path, FileState.UNREADABLE, "is not a regular file")
+    promised = (file.facts.size_bytes, file.facts.mtime_ns)
+    if (now.st_size, now.st_mtime_ns) != promised or now.st_ctime_ns != opened.st_ctime_ns:
+        raise FileTrouble(file.path, FileState.CHANGED, "changed while it was sent")
+
+
+def _head(boundary: str, name: str) -> bytes:
+    media_type = MEDIA_TYPES.get(os.path.splitext(name)[1].lower(), "application/octet-stream")
+    return (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        f"Content-Type: {media_type}\r\n\r\n"
+    ).encode()

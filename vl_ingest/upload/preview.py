@@ -1,0 +1,213 @@
+"""What a run would do: the folder is scanned and each file opened, and nothing is sent or recorded."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+from vl_ingest.domain.model import (
+    TRIGGERED,
+    WAIVABLE,
+    Facts,
+    FileRow,
+    FileState,
+    Found,
+    Job,
+    OnRejected,
+    OnUnknown,
+)
+from vl_ingest.domain.naming import path_to_text, plain_name
+from vl_ingest.domain.settings import Settings
+from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.audit import Throughput
+from vl_ingest.ledger.names import Names
+from vl_ingest.source.signatures import FIRST_BYTES, mismatch
+from vl_ingest.upload.plan import bytes_limit, fits
+from vl_ingest.upload.scan import Scanner, Trouble, look
+
+ASSUMED_BYTES_PER_S = 10 * 1024**2  # where nothing is known
+CHUNK = 1000  # files that are compared with the ledger at once
+MENTIONED = 5  # clashes that are kept as examples
+
+WRONG_TYPE = "wrong_type"  # beside the states of files that can't be sent
+
+_LEAVES = frozenset({FileState.PENDING, FileState.IN_FLIGHT, FileState.UNKNOWN})
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A file that a run would stumble over: `what` is a state of files, or `wrong_type`."""
+
+    path: str
+    what: str
+    reason: str
+
+
+@dataclass
+class Preview:
+    """The plan of a run. `job` is what the ledger knows of it, None for a new one.
+
+    Attributes:
+        found, found_bytes: what the scan found.
+        files, size_bytes: of these, what would be sent, in at least `batches` requests.
+        settled: what the ledger has as sent or waived already.
+        gone: files that the ledger still means to send and the scan has not found.
+        late: files that came after processing was started.
+        doubts: what -> how many files.
+        renamed: files whose plain name another one has; the first few with the name they would get in `clashes`.
+        unread: folders that can't be read.
+        earlier: how fast an earlier run was, if there was one.
+
+    """
+
+    job: Job | None
+    found: int = 0
+    found_bytes: int = 0
+    files: int = 0
+    size_bytes: int = 0
+    batches: int = 0
+    settled: int = 0
+    gone: int = 0
+    late: int = 0
+    doubts: "Counter[str]" = field(default_factory=Counter)
+    renamed: int = 0
+    clashes: list[tuple[str, str]] = field(default_factory=list)
+    left_out: "Counter[str]" = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
+    earlier: Throughput | None = None
+
+    def holds(self, settings: Settings) -> bool:
+        """Say whether a run would end without processing, as far as can be seen from here."""
+        doubts = sum(self.doubts.values())
+        if settings.on_rejected is OnRejected.SKIP:  # the server decides on these, and the run goes on
+            doubts -= self.doubts[WRONG_TYPE] + self.doubts[FileState.REJECTED]
+        return bool(doubts or self.unread or self.gone)
+
+
+class Previewer:
+    """Makes the preview of one run; `ledger` is open to read, or None where there is none."""
+
+    def __init__(
+        self,
+        source: str,
+        settings: Settings,
+        ledger: Ledger | None,
+        job: Job | None,
+        base_url: str,
+        *,
+        new_transaction: bool = False,
+    ) -> None:
+        self.plan = Preview(job)
+        self._source = source
+        self._settings = settings
+        self._ledger = ledger
+        self._base_url = base_url
+        self._again = new_transaction
+        self._limit = bytes_limit(settings.batch_bytes, job.too_large_bytes if job else None)
+        self._batch = (0, 0)  # files and bytes of the batch that is being filled
+
+    def doubts(self, progress: Callable[[Preview], None]) -> Iterator[Doubt]:
+        """Go through the folder, and yield what a run would stumble over; `plan` is complete at the end.
+
+        `progress` is called after every `CHUNK` files.
+        """
+        plan = self.plan
+        scanner = Scanner(self._source, self._settings)
+        plan.left_out, plan.unread = scanner.left_out, scanner.unread
+        seen: Counter[FileState] = Counter()
+        with closing(Names(self._taken)) as names:
+            found = self._once(scanner, names)
+            while chunk := list(islice(found, CHUNK)):
+                known = self._known([item.path for item in chunk])
+                for item in chunk:
+                    row = known.get(item.path)
+                    if row is not None:
+                        seen[row.state] += 1
+                    yield from self._consider(item, row, names)
+                progress(plan)
+        if plan.job is not None and self._ledger is not None and plan.job.state not in TRIGGERED:
+            counts = self._ledger.files.counts(plan.job.id)
+            plan.gone = sum(counts[state] - seen[state] for state in self._leaves())
+        if self._ledger is not None:
+            plan.earlier = self._ledger.audit.throughput(self._base_url)
+
+    def _once(self, scanner: Scanner, names: Names) -> Iterator[Found]:
+        for item in scanner.found():
+            if self._settings.files_from is None or names.is_new(item.path):
+                yield item
+
+    def _known(self, paths: list[str]) -> dict[str, FileRow]:
+        if self._ledger is None or self.plan.job is None:
+            return {}
+        return self._ledger.files.known(self.plan.job.id, paths)
+
+    def _taken(self, name: str) -> bool:
+        ledger, job = self._ledger, self.plan.job
+        return ledger is not None and job is not None and ledger.files.is_taken(job.id, name)
+
+    def _leaves(self) -> frozenset[FileState]:
+        """Return the states from which a run sends a file."""
+        if self._again:
+            return _LEAVES | {FileState.SENT}
+        return _LEAVES if self._settings.on_unknown is OnUnknown.RESEND else _LEAVES - {FileState.UNKNOWN}
+
+    def _consider(self, item: Found, row: FileRow | None, names: Names) -> Iterator[Doubt]:
+        plan = self.plan
+        plan.found += 1
+        plan.found_bytes += item.facts.size_bytes
+        if row is None and plan.job is not None and plan.job.state in TRIGGERED:
+            plan.late += 1
+            return
+        if row is not None and row.state not in self._leaves():
+            if row.state in WAIVABLE:
+                yield self._doubt(row.path, str(row.state), row.reason or "no reason on record")
+            elif row.state is FileState.UNKNOWN:
+                yield self._doubt(
+                    row.path, str(row.state), "may have been delivered, and --on-unknown holds it"
+                )
+            else:
+                plan.settled += 1
+            return
+        seen = look(self._source, item.path)
+        if isinstance(seen, Trouble):
+            yield self._doubt(item.path, str(seen.state), seen.reason)
+            return
+        # Only opening it tells whether it can be read, and what it is.
+        try:
+            with open(os.path.join(self._source, item.path), "rb", buffering=0) as file:
+                first = file.read(FIRST_BYTES)
+        except OSError as exc:
+            yield self._doubt(item.path, str(FileState.UNREADABLE), exc.strerror or str(exc))
+            return
+        if row is None:
+            self._name(item.path, names)
+        self._fill(seen)
+        reason = mismatch(item.path, first)
+        if reason is not None:
+            yield self._doubt(item.path, WRONG_TYPE, reason)
+
+    def _doubt(self, path: str, what: str, reason: str) -> Doubt:
+        self.plan.doubts[what] += 1
+        return Doubt(path, what, reason)
+
+    def _name(self, path: str, names: Names) -> None:
+        name = names.choose(path)
+        if name != plain_name(path):
+            self.plan.renamed += 1
+            if len(self.plan.clashes) < MENTIONED:
+                self.plan.clashes.append((path_to_text(path), name))
+
+    def _fill(self, facts: Facts) -> None:
+        """Put a file into the current batch, or begin another one, as the claim does."""
+        plan, settings = self.plan, self._settings
+        plan.files += 1
+        plan.size_bytes += facts.size_bytes
+        count, filled = self._batch
+        if not count or not fits(
+            count, filled, facts.size_bytes, batch_size=settings.batch_size, batch_bytes=self._limit
+        ):
+            plan.batches += 1
+            count, filled = 0, 0
+        self._batch = (count + 1, filled + facts.size_bytes)

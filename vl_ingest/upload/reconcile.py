@@ -1,0 +1,43 @@
+"""Settle what an earlier run left open, before anything new is sent."""
+
+from vl_ingest.domain.model import Facts, FileRow, FileState, OnUnknown
+from vl_ingest.domain.naming import files_text
+from vl_ingest.run.context import Context
+from vl_ingest.upload.scan import look
+
+
+def reconcile(context: Context) -> None:
+    """Turn what a dead run left in flight into unknown outcomes, and settle these by `--on-unknown`.
+
+    Called under the job's lock: no other run can have anything in flight.
+    """
+    lost = context.ledger.batches.abandon_in_flight(context.run, died=True)
+    if lost:
+        context.observer.notice(
+            "step", f"An earlier run ended before it knew whether {files_text(lost)} had arrived."
+        )
+    if context.settings.on_unknown is OnUnknown.HOLD:
+        return
+    settled = 0
+    for file in list(context.ledger.files.rows(context.job.id, FileState.UNKNOWN)):
+        context.alive()
+        _settle(context, file)
+        settled += 1
+    if settled:
+        context.observer.notice(
+            "step",
+            f"{files_text(settled)} of unknown delivery will be sent again, perhaps for the second time.",
+        )
+
+
+def _settle(context: Context, file: FileRow) -> None:
+    """Send the file again as it is on disk now."""
+    seen = look(context.source, file.path)
+    ledger, by = context.ledger.files, "--on-unknown resend"
+    if not isinstance(seen, Facts):
+        after = FileState.MISSING if seen.state is FileState.MISSING else FileState.PENDING
+        ledger.settle_unknown(context.job.id, context.run, file, after, by)
+    elif seen != file.facts:
+        ledger.settle_unknown(context.job.id, context.run, file, FileState.CHANGED, by, seen)
+    else:
+        ledger.settle_unknown(context.job.id, context.run, file, FileState.PENDING, by)

@@ -1,0 +1,46 @@
+"""The alarm for a run that is neither waiting nor moving."""
+
+from vl_ingest import clock
+from vl_ingest.domain import words
+from vl_ingest.domain.model import FileState
+from vl_ingest.observers.observer import Progress
+from vl_ingest.run.context import Context
+
+
+class StallAlarm:
+    """Warns once when no byte has moved for `stall_after_s`, and says when that is over; 0: never."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._after_s = context.settings.stall_after_s
+        self._moved: object = None
+        self._since = clock.monotonic()
+        self._stalled = False
+        self._out = 0  # bytes, sent or on their way, at the last look
+
+    def look(self, progress: Progress) -> None:
+        """Compare a moment of the run with the one before."""
+        now = clock.monotonic()
+        moved = (progress.counts.bytes, progress.bytes_moving, progress.attempts_failed, progress.scanning)
+        out = progress.counts.bytes.get(FileState.SENT, 0) + progress.bytes_moving
+        more, self._out = out > self._out, out
+        if self._stalled:  # a wait or a failed attempt is no end of it: only bytes are
+            if more:
+                self._said(
+                    "step", "stall_over", f"Bytes move again, after {words.duration(now - self._since)}."
+                )
+                self._since, self._stalled, self._moved = now, False, moved
+        elif moved != self._moved or progress.waiting:
+            self._since, self._moved = now, moved
+        elif self._after_s and now - self._since >= self._after_s:
+            self._stalled = True
+            still = words.duration(now - self._since)
+            self._said(
+                "warning", "stalled",
+                f"No byte has moved for {still}, though the server was last heard of as working. If that lasts, look "
+                f"at the network and the disk; stopping (Ctrl-C, `vl-ingest stop {self._context.job.id}`) loses nothing.",
+            )  # fmt: skip
+
+    def _said(self, kind: str, event: str, text: str) -> None:
+        self._context.note(event, seconds=round(clock.monotonic() - self._since))
+        self._context.observer.notice(kind, text, event=event)

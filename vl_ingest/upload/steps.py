@@ -1,0 +1,227 @@
+"""Everything before the trigger: scan, send, and make sure that nothing is left."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from vl_ingest import clock
+from vl_ingest.domain.errors import FilesHeld, GaveUp, Undecided, UsageError
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, OnRejected
+from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.ledger.files import Files
+from vl_ingest.observers.observer import Progress
+from vl_ingest.processing.trigger import see_unprocessed
+from vl_ingest.run.context import Context
+from vl_ingest.upload.backlog import Backlog
+from vl_ingest.upload.concurrency import Concurrency
+from vl_ingest.upload.reconcile import reconcile
+from vl_ingest.upload.remote import known, prepare
+from vl_ingest.upload.scan import scan
+from vl_ingest.upload.send import Sender
+from vl_ingest.upload.stall import StallAlarm
+
+TICK_S = 0.1
+PROGRESS_EVERY_S = 1.0
+GRACE_S = 8.0  # a halted run waits so long for answers that are on their way
+
+
+class Part(threading.Thread):
+    """A thread of a run. Its end is waited for with `over`: an interrupted `join` would take it for ended."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.over = threading.Event()
+        self._work = work
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            self._work()
+        finally:
+            self.over.set()
+
+
+class Scanning(Part):
+    """The scan, beside the sending. `held` is why it could not be completed, if so."""
+
+    def __init__(self, context: Context, backlog: Backlog) -> None:
+        super().__init__("scan", self._scan)
+        self.some = threading.Event()  # a first commit, or the end
+        self.held: FilesHeld | None = None
+        self.found = False  # anything at all
+        self._context = context
+        self._backlog = backlog
+
+    def _scan(self) -> None:
+        """Walk the folder; trouble halts the run, but an unreadable folder only holds the trigger."""
+        try:
+            scan(self._context, self._progress)
+        except FilesHeld as exc:
+            self.held = exc
+        except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
+            self._context.control.halt(exc)
+        finally:
+            self._backlog.scan_progress(finished=True)
+            self.some.set()
+
+    def _progress(self) -> None:
+        self.found = True
+        self._backlog.scan_progress(finished=False)
+        self.some.set()
+
+
+def upload(context: Context) -> None:
+    """Take the job to `uploaded`: every file sent, or waived by name.
+
+    Raises `FilesHeld`, `GaveUp` or `Undecided` for what is left otherwise, `UsageError` if there is nothing
+    to send, and the reason of a halted run.
+    """
+    reconcile(context)
+    concurrency = Concurrency(context.settings.workers)
+    backlog = Backlog(context, concurrency)
+    scanning = Scanning(context, backlog)
+    scanning.start()
+    try:
+        alive = True  # as of before the look into the ledger: the scan may end between the two
+        while not context.ledger.files.any_known(context.job.id):
+            if not alive:
+                context.control.check()
+                raise scanning.held or _nothing(context)
+            scanning.some.wait(TICK_S)
+            context.alive()
+            alive = not scanning.over.is_set()
+        # What an empty folder means is said before its files are looked for, one by one.
+        while not scanning.some.wait(TICK_S):
+            context.alive()
+        if scanning.held is not None and not scanning.found:
+            raise scanning.held
+        job = prepare(context)
+        _send(context, job, backlog, concurrency, scanning)
+    except BaseException as exc:
+        context.control.halt(exc)
+        scanning.over.wait(context.control.grace_s(GRACE_S))
+        raise
+    if context.settings.on_rejected is OnRejected.SKIP:
+        context.ledger.files.waive_rejected(context.run)
+    counts = context.ledger.files.counts(context.job.id)
+    left = _left(context, counts) if counts.unsent else None
+    if isinstance(left, FilesHeld) and scanning.held is not None:
+        raise FilesHeld(f"{left}\n{scanning.held}")
+    if left is not None:
+        raise left
+    if scanning.held is not None:
+        raise scanning.held
+    if not counts[FileState.SENT]:
+        raise _nothing(context)
+    context.ledger.jobs.finish_upload(context.run)
+    context.observer.notice("step", f"{files_text(counts[FileState.SENT])} delivered.")
+
+
+def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency, scanning: Scanning) -> None:
+    """Run the workers until nothing is left to send or the run is halted."""
+    counts = context.ledger.files.counts(job.id)
+    sender = Sender(
+        context, known(job.dataset_id), known(job.transaction_id), backlog, concurrency,
+        already_sent=bool(counts[FileState.SENT]),
+    )  # fmt: skip
+    parts: list[Part] = [scanning]
+    ticks = _Ticks(context, sender, scanning)
+    try:
+        while not context.control.halted:
+            while len(parts) <= concurrency.limit:
+                number = len(parts)
+                parts.append(Part(f"worker-{number}", partial(sender.work, number)))
+                parts[-1].start()
+            busy = [part for part in parts if not part.over.is_set()]
+            if not busy:
+                break
+            busy[0].over.wait(TICK_S)
+            ticks.tick()
+    except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
+        context.control.halt(exc)
+    try:
+        for part in parts:
+            part.over.wait(context.control.grace_s(GRACE_S))
+    finally:
+        sender.cancel()
+    context.ledger.batches.abandon_in_flight(context.run, died=False)
+    context.control.check()
+    ticks.tick(last=True)
+    if sender.delivered:
+        see_unprocessed(context)
+
+
+class _Ticks:
+    """What the main thread does about once a second while the workers send."""
+
+    def __init__(self, context: Context, sender: Sender, scanning: Scanning) -> None:
+        self._context = context
+        self._sender = sender
+        self._scanning = scanning
+        self._stall = StallAlarm(context)
+        self._next_progress = 0.0
+
+    def tick(self, *, last: bool = False) -> None:
+        """See that the run may go on, and tell the observer when it is time."""
+        self._context.alive()
+        now = clock.monotonic()
+        if now >= self._next_progress or last:
+            counts = self._context.ledger.files.counts(self._context.job.id)
+            progress = Progress(
+                state=JobState.TRANSACTION_OPEN,
+                counts=counts,
+                bytes_moving=self._sender.bytes_moving,
+                attempts_failed=self._sender.attempts_failed,
+                workers=self._sender.workers,
+                scanning=not self._scanning.over.is_set(),
+                waiting=self._sender.gate.waiting,
+            )
+            self._context.observer.progress(progress)
+            self._stall.look(progress)
+            cost_s = clock.monotonic() - now
+            self._next_progress = now + max(
+                PROGRESS_EVERY_S, 20 * cost_s
+            )  # a large ledger is asked less often
+
+
+def _nothing(context: Context) -> UsageError:
+    job = context.reload()
+    left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(job.left_out.items()))
+    return UsageError(
+        f"There is nothing to send in {path_to_text(job.source)}"
+        + (f" (left out: {left_out})." if left_out else ".")
+        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
+    )
+
+
+def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
+    """Return the error for files that are neither sent nor waived: what is left, and what to do."""
+    job_id, files = context.job.id, context.ledger.files
+    if counts[FileState.PENDING]:
+        return GaveUp(
+            f"{files_text(counts[FileState.PENDING])} not sent yet. Run the same command again: it sends only these."
+        )
+    if counts[FileState.UNKNOWN]:
+        return Undecided(
+            f"{files_text(counts[FileState.UNKNOWN])} may or may not have been delivered:\n"
+            f"{_some(files, job_id, FileState.UNKNOWN)}\n"
+            f"Say `vl-ingest settle {job_id} --delivered` or `--not-delivered`, then run the same command again."
+        )
+    held = sum(counts[state] for state in WAIVABLE)
+    return FilesHeld(
+        f"{files_text(held)} can't be sent, so processing was not started:\n"
+        f"{_some(files, job_id, *sorted(WAIVABLE))}\n"
+        f"Mend them and say `vl-ingest retry {job_id}`, or leave them out with `vl-ingest waive {job_id} PATH...` "
+        "(`--all`: every one); then run the same command again."
+    )
+
+
+def _some(files: Files, job_id: str, *states: FileState) -> str:
+    """Return the first few files in these states, a line each."""
+    lines: list[str] = []
+    for row in files.rows(job_id, *states):
+        if len(lines) == 5:
+            lines.append(f"  ... `vl-ingest files {job_id} --state {row.state}` lists more")
+            break
+        lines.append(f"  {path_to_text(row.path)}: {row.state}, {row.reason or 'no reason on record'}")
+    return "\n".join(lines)
