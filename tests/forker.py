@@ -22,8 +22,8 @@ import tenacity
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from vl_ingest import job, ledger  # noqa: F401  # as above
-from vl_ingest.run import retry
 from vl_ingest.cli import command_line
+from vl_ingest.run import retry
 
 DIED = 77
 ANY = "any"  # as a label: the occurrence counts all points

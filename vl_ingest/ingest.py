@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from vl_ingest import job as jobs
 from vl_ingest.domain.errors import Stopped, Unforeseen, UsageError, VlIngestError
+from vl_ingest.domain.forms import CLOUD_URL, normalise_base_url
 from vl_ingest.domain.model import Job, Run
-from vl_ingest.domain.settings import CLOUD_URL, Settings, normalise_base_url
+from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.database import default_path
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.observers.observer import Observer, Observers, Progress
-from vl_ingest.run.context import Control
+from vl_ingest.run.cancel import CancelToken
 from vl_ingest.server.api import Api
 from vl_ingest.server.credentials import find
 from vl_ingest.server.tokens import Tokens
@@ -45,7 +46,7 @@ class Ingest:
         calling = [] if on_progress is None else [_Calling(on_progress)]
         self._current = _Current()
         self._observer = Observers([self._current, *observers, *calling])
-        self._control = Control()
+        self._cancel_token = CancelToken()
         self._busy = threading.Lock()
 
     def run(
@@ -58,9 +59,9 @@ class Ingest:
         `VlIngestError` that says what stopped it and, as `exit_code`, of which kind it is; nothing is lost.
         """
         return self._told(
-            lambda api, control: jobs.run(
+            lambda api, cancel_token: jobs.run(
                 self.ledger, api, os.fspath(source), name, settings or Settings(), new=new,
-                new_transaction=new_transaction, observer=self._observer, control=control,
+                new_transaction=new_transaction, observer=self._observer, cancel_token=cancel_token,
             ),
             self._base_url or CLOUD_URL,
         )  # fmt: skip
@@ -76,9 +77,9 @@ class Ingest:
         """
         known = job if isinstance(job, Job) else self.find(job)
         return self._told(
-            lambda api, control: jobs.resume(
+            lambda api, cancel_token: jobs.resume(
                 self.ledger, api, known, settings or Settings.of_job(known.settings),
-                source=None if source is None else os.fspath(source), observer=self._observer, control=control,
+                source=None if source is None else os.fspath(source), observer=self._observer, cancel_token=cancel_token,
             ),
             self._base_url or known.base_url,
         )  # fmt: skip
@@ -97,7 +98,7 @@ class Ingest:
 
     def stop(self, reason: VlIngestError | None = None) -> None:
         """End the run that is going on, or else the next one, from any thread; it raises `Stopped`, or the reason given."""
-        self._control.halt(
+        self._cancel_token.cancel(
             reason or Stopped("Stopped by the program. The same call goes on where this one stopped.")
         )
 
@@ -117,13 +118,13 @@ class Ingest:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def _told(self, work: Callable[[Api, Control], Summary], base_url: str) -> Summary:
+    def _told(self, work: Callable[[Api, CancelToken], Summary], base_url: str) -> Summary:
         """Do the work and tell the observers how it ended, also when it ended badly."""
         if not self._busy.acquire(blocking=False):
             raise UsageError("This `Ingest` is at work: another run at the same time wants one of its own.")
         try:
             tokens = self._tokens or find(base_url).tokens
-            summary = work(Api(base_url, tokens), self._control)
+            summary = work(Api(base_url, tokens), self._cancel_token)
         except VlIngestError as exc:
             self._observer.ended(exc)
             raise
@@ -131,7 +132,7 @@ class Ingest:
             self._observer.ended(Unforeseen(f"A mistake ended the run: {type(exc).__name__}."))
             raise
         finally:
-            self._control = Control()
+            self._cancel_token = CancelToken()
             self._busy.release()
         self._observer.finished(summary)
         return summary

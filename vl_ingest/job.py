@@ -6,20 +6,25 @@ from contextlib import contextmanager
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.domain.forms import parse_name
 from vl_ingest.domain.model import FINISHED, TRIGGERED, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
-from vl_ingest.domain.settings import Settings, parse_name
+from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import host
+from vl_ingest.ledger.lease import Lease
 from vl_ingest.ledger.lock import hold
 from vl_ingest.ledger.summary import Summary, summarise
-from vl_ingest.manage.stop import listening
 from vl_ingest.observers.observer import Observer
-from vl_ingest.processing.trigger import adopted, read_status, settle, trigger
+from vl_ingest.processing.settle import adopted, settle
+from vl_ingest.processing.trigger import trigger
 from vl_ingest.processing.watch import failed, watch
-from vl_ingest.run.context import Context, Control, Lease
+from vl_ingest.run.cancel import CancelToken
+from vl_ingest.run.context import Context
+from vl_ingest.run.listening import listening
+from vl_ingest.run.status import read_status
 from vl_ingest.server.api import Api
-from vl_ingest.upload.scan import Scanner
+from vl_ingest.source.folder import Scanner
 from vl_ingest.upload.steps import upload
 from vl_ingest.version import __version__
 
@@ -36,7 +41,7 @@ def run(
     new: bool = False,
     new_transaction: bool = False,
     observer: Observer | None = None,
-    control: Control | None = None,
+    cancel_token: CancelToken | None = None,
 ) -> Summary:
     """Take the folder `source` to a processed dataset `name`, from wherever its job stands.
 
@@ -47,9 +52,15 @@ def run(
     it; the ledger then holds everything that was done.
     """
     folder, name = real_folder(source), parse_name(name)
-    job = ledger.jobs.enter(folder, name, api.base_url, settings.to_record(), new=new)
+    job = ledger.jobs.get_or_create(folder, name, api.base_url, settings.to_record(), new=new)
     return work(
-        ledger, api, job, settings, new_transaction=new_transaction, observer=observer, control=control
+        ledger,
+        api,
+        job,
+        settings,
+        new_transaction=new_transaction,
+        observer=observer,
+        cancel_token=cancel_token,
     )
 
 
@@ -61,7 +72,7 @@ def resume(
     *,
     source: str | None = None,
     observer: Observer | None = None,
-    control: Control | None = None,
+    cancel_token: CancelToken | None = None,
 ) -> Summary:
     """Continue a known job; `source` is where its folder lies now, if that has moved.
 
@@ -76,7 +87,7 @@ def resume(
         with hold(ledger, job.id):
             ledger.jobs.relocate(job.id, **where)
         job = ledger.jobs.get(job.id)
-    return work(ledger, api, job, settings, observer=observer, control=control)
+    return work(ledger, api, job, settings, observer=observer, cancel_token=cancel_token)
 
 
 def work(
@@ -87,7 +98,7 @@ def work(
     *,
     new_transaction: bool = False,
     observer: Observer | None = None,
-    control: Control | None = None,
+    cancel_token: CancelToken | None = None,
 ) -> Summary:
     """Hold the job and take it as far as it goes; see `run`."""
     if job.state in FINISHED:
@@ -96,7 +107,7 @@ def work(
         if current.state in FINISHED:  # by a run that ended while this one waited for nothing
             return _finished(ledger, current, settings)
         with _running(
-            ledger, api, current, settings, observer or Observer(), control or Control()
+            ledger, api, current, settings, observer or Observer(), cancel_token or CancelToken()
         ) as context:
             if new_transaction:
                 _reopen(context)
@@ -125,7 +136,7 @@ def real_folder(source: str) -> str:
 
 @contextmanager
 def _running(
-    ledger: Ledger, api: Api, job: Job, settings: Settings, observer: Observer, control: Control
+    ledger: Ledger, api: Api, job: Job, settings: Settings, observer: Observer, cancel_token: CancelToken
 ) -> Iterator[Context]:
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
@@ -135,7 +146,7 @@ def _running(
         ledger.jobs.change_settings(this, settings.to_record())
         observer.job_started(job, this)
         lease = Lease(ledger, this)
-        context = Context(ledger, api, job, this, settings, control, observer, lease, started_at)
+        context = Context(ledger, api, job, this, settings, cancel_token, observer, lease, started_at)
         with listening(context, job.event_count):
             yield context
         exit_code = 0
@@ -153,7 +164,7 @@ def _running(
 
 def _reopen(context: Context) -> None:
     """Give up the open transaction, if there is one."""
-    context.alive()
+    context.check_may_continue()
     state = context.job.state
     if state in TRIGGERED:
         raise UsageError(

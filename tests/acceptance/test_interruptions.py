@@ -77,19 +77,19 @@ def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, c
 INTERRUPTED_INSIDE_A_PAUSE = """
 import os, signal, sys
 from vl_ingest.cli.run import _signals
-from vl_ingest.run.context import Control
+from vl_ingest.run.cancel import CancelToken
 
 def trace(frame, _event, _argument):
-    inside = frame.f_code.co_name == "wait" and frame.f_locals.get("self") is control._halted._cond
+    inside = frame.f_code.co_name == "wait" and frame.f_locals.get("self") is cancel_token._cancelled._cond
     if inside:
         sys.settrace(None)
         os.kill(os.getpid(), signal.SIGTERM)
     return trace
 
-control = Control()
-with _signals(control.halt, lambda _reason: None):
+cancel_token = CancelToken()
+with _signals(cancel_token.cancel, lambda _reason: None):
     sys.settrace(trace)
-    control.pause(60)
+    cancel_token.pause(60)
 """
 
 

@@ -93,7 +93,7 @@ def test_a_hundred_thousand_files_are_all_in_the_page(tmp_path: Path, browser: w
     from vl_ingest.report.story import build
 
     with Ledger(tmp_path / "ledger.db") as ledger:
-        job = ledger.jobs.enter("/source", "name", "http://server", {})
+        job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
         run = ledger.runs.take(job.id, "host", 1, "test")
         files: Files = ledger.files
         for start in range(0, 100_000, 1000):

@@ -13,11 +13,14 @@ import pytest
 from vl_ingest import Ingest, Observer, Settings, clock
 from vl_ingest.domain.errors import JobHeld, Stopped, UsageError, VlIngestError
 from vl_ingest.domain.model import Batch, FileState, Job, Run
+from vl_ingest.ledger.lease import Lease
 from vl_ingest.ledger.lock import hold
 from vl_ingest.manage import decide
-from vl_ingest.manage.stop import listening, stop
+from vl_ingest.manage.stop import stop
 from vl_ingest.run import context
-from vl_ingest.run.context import Context, Control, Lease
+from vl_ingest.run.cancel import CancelToken
+from vl_ingest.run.context import Context
+from vl_ingest.run.listening import listening
 from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
 from vl_ingest.upload import steps as upload
@@ -208,20 +211,20 @@ def test_a_stop_reaches_a_run_that_is_just_starting(world: World) -> None:
     world.pictures(2)
     world.box.add_fault("create:403:times=1")
     assert world.run().code == 7
-    control, api = Control(), Api(world.box.url, Tokens(None))
+    cancel_token, api = CancelToken(), Api(world.box.url, Tokens(None))
     with world.ledger() as ledger, hold(ledger, world.job().id) as job:
         with pytest.raises(JobHeld, match="has been asked to stop"):
             stop(ledger, job, 0.3)
         run = ledger.runs.take(job.id, "here", 1, "test")
         lease, now = Lease(ledger, run), clock.monotonic()
         with listening(
-            Context(ledger, api, job, run, SETTINGS, control, Observer(), lease, now), job.event_count
+            Context(ledger, api, job, run, SETTINGS, cancel_token, Observer(), lease, now), job.event_count
         ):
             deadline = time.monotonic() + 60
-            while not control.halted:
+            while not cancel_token.cancelled:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-    assert isinstance(control.reason, Stopped)
+    assert isinstance(cancel_token.reason, Stopped)
 
 
 def test_a_second_call_does_not_take_the_first_ones_stop_away(world: World) -> None:

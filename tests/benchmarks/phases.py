@@ -30,7 +30,7 @@ def main(files: int, result: Path) -> None:
         taken[name] = (time.perf_counter() - began) / files * 1e6
 
     with tempfile.TemporaryDirectory() as place, closing(Ledger(Path(place) / "ledger.db")) as ledger:
-        job = ledger.jobs.enter("/source", "name", "http://server", {})
+        job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
         this = ledger.runs.take(job.id, "host", 1, "benchmark")
         created, opened = JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN
         ledger.jobs.step(job.id, this, JobState.CREATED, created, "dataset_created", dataset_id="d")

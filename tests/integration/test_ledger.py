@@ -37,7 +37,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def run(ledger: Ledger) -> Run:
     """Return a run on a job with an open transaction and five pending files."""
-    job = ledger.jobs.enter("/source", "name", "http://server", {})
+    job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
     run = ledger.runs.take(job.id, "host", 1, "test")
     ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(5)])
     ledger.jobs.step(
@@ -305,10 +305,10 @@ def test_a_known_file_is_recognised_and_only_pending_ones_are_refreshed(ledger: 
 
 def test_one_unfinished_job_for_one_folder_name_and_server(ledger: Ledger, run: Run) -> None:
     """Entering again gives the same job; another folder under the name is refused."""
-    assert ledger.jobs.enter("/source", "name", "http://server", {}, new=True).id == run.job_id
+    assert ledger.jobs.get_or_create("/source", "name", "http://server", {}, new=True).id == run.job_id
     with pytest.raises(UsageError, match="--source"):
-        ledger.jobs.enter("/other", "name", "http://server", {})
-    assert ledger.jobs.enter("/other", "name", "http://server", {}, new=True).id != run.job_id
+        ledger.jobs.get_or_create("/other", "name", "http://server", {})
+    assert ledger.jobs.get_or_create("/other", "name", "http://server", {}, new=True).id != run.job_id
 
 
 def test_names_stay_unique_over_many_chunks(ledger: Ledger, run: Run) -> None:

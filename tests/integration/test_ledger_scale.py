@@ -55,7 +55,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def run(ledger: Ledger) -> Run:
     """Return a run on a job with an open transaction and some files."""
-    job = ledger.jobs.enter("/source", "name", "http://server", {})
+    job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
     run = ledger.runs.take(job.id, "host", 1, "test")
     ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(40)])
     created, opened = JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN

@@ -423,17 +423,18 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers that have nothing to do wait for the scanner; nothing is processed before the last file is found."""
+    from vl_ingest.source.folder import Scanner
     from vl_ingest.upload import scan
 
     world.pictures(12)
-    found = scan.Scanner.found
+    found = Scanner.found
 
-    def slowly(scanner: scan.Scanner) -> object:
+    def slowly(scanner: Scanner) -> object:
         for item in found(scanner):
             time.sleep(0.1)
             yield item
 
-    monkeypatch.setattr(scan.Scanner, "found", slowly)
+    monkeypatch.setattr(Scanner, "found", slowly)
     monkeypatch.setattr(scan, "FIRST_CHUNK", 1)
     monkeypatch.setattr(scan, "CHUNK", 1)
     assert world.run().code == 0

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.forms import normalise_base_url, parse_duration, parse_size, parse_workers
 from vl_ingest.domain.model import OnRejected, OnUnknown
-from vl_ingest.domain.settings import Settings, normalise_base_url, parse_duration, parse_size, parse_workers
+from vl_ingest.domain.settings import Settings
 
 SECONDS = st.floats(min_value=0, max_value=1e9)
 GLOBS = st.lists(st.text(max_size=8), max_size=3).map(tuple)

@@ -14,7 +14,7 @@ from freezegun import freeze_time
 
 from vl_ingest.domain.errors import GaveUp, Interrupted
 from vl_ingest.run import retry
-from vl_ingest.run.context import Control
+from vl_ingest.run.cancel import CancelToken
 from vl_ingest.upload.gate import FAILURES_TO_CLOSE, PROBE_EVERY_S, Gate
 
 NOON = "2026-03-01 12:00:00"
@@ -25,23 +25,23 @@ REAL_BACKOFF = retry.BACKOFF  # tests/conftest.py shortens it in every test
 
 
 @pytest.fixture
-def control() -> Control:
+def cancel_token() -> CancelToken:
     """Return a run that nobody has stopped."""
-    return Control()
+    return CancelToken()
 
 
 @pytest.fixture
-def gate(control: Control) -> Gate:
+def gate(cancel_token: CancelToken) -> Gate:
     """Return an open gate that is patient for a day."""
-    return Gate(control, give_up_after_s=DAY_S)
+    return Gate(cancel_token, give_up_after_s=DAY_S)
 
 
 @pytest.fixture
-def workers(control: Control) -> Iterator[ThreadPoolExecutor]:
+def workers(cancel_token: CancelToken) -> Iterator[ThreadPoolExecutor]:
     """Return threads for workers; whoever still waits at the end is sent home."""
     with ThreadPoolExecutor(8) as pool:
         yield pool
-        control.halt(Interrupted(15))
+        cancel_token.cancel(Interrupted(15))
 
 
 @pytest.fixture
@@ -136,10 +136,10 @@ def test_a_shorter_wait_does_not_cut_a_longer_one(gate: Gate) -> None:
     assert time.monotonic() - begun >= 0.4
 
 
-def test_retry_after_holds_to_the_second(control: Control, workers: ThreadPoolExecutor) -> None:
+def test_retry_after_holds_to_the_second(cancel_token: CancelToken, workers: ThreadPoolExecutor) -> None:
     """A second before the moment that the server named nobody passes; at that moment a probe does."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(control, DAY_S)
+        gate = Gate(cancel_token, DAY_S)
         gate.throttled(3600.0)
         frozen.tick(3599)
         (early,) = arrive(gate, workers, 1)
@@ -152,7 +152,7 @@ def test_retry_after_holds_to_the_second(control: Control, workers: ThreadPoolEx
 def test_a_server_that_is_down_for_long_is_probed_at_least_every_so_often() -> None:
     """However many failures there were, the next probe is never further off than the documented time."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), DAY_S)
+        gate = Gate(CancelToken(), DAY_S)
         for _ in range(50):
             gate.failed("connection refused", unreachable=True)
             frozen.tick(PROBE_EVERY_S)
@@ -163,7 +163,7 @@ def test_a_server_that_is_down_for_long_is_probed_at_least_every_so_often() -> N
 def test_the_wait_is_told_from_when_it_began() -> None:
     """The time named is that of the first failure of the pause, not of the last."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), DAY_S)
+        gate = Gate(CancelToken(), DAY_S)
         gate.failed("connection refused", unreachable=True)
         frozen.tick(40)
         gate.failed("connection reset", unreachable=True)
@@ -232,7 +232,7 @@ def test_a_failing_probe_leaves_the_gate_closed(gate: Gate) -> None:
 def test_an_opened_gate_closes_again_after_as_many_failures() -> None:
     """The failures from before the answer are forgotten."""
     with freeze_time(NOON):
-        gate = Gate(Control(), DAY_S)
+        gate = Gate(CancelToken(), DAY_S)
         for _ in range(3):
             gate.failed("HTTP 502", unreachable=False)
         gate.answered()
@@ -256,7 +256,7 @@ def test_an_opened_gate_closes_again_after_as_many_failures() -> None:
 def test_trouble_without_a_success_is_given_up_after_the_set_time(trouble: Callable[[Gate], object]) -> None:
     """Up to that time probes are sent; after it the run ends, and its message says that nothing is lost."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), give_up_after_s=600)
+        gate = Gate(CancelToken(), give_up_after_s=600)
         trouble(gate)
         frozen.tick(600)
         assert gate.enter() is True
@@ -269,7 +269,7 @@ def test_trouble_without_a_success_is_given_up_after_the_set_time(trouble: Calla
 def test_a_success_begins_the_patience_anew() -> None:
     """Trouble after a success has the whole of the set time again."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), give_up_after_s=600)
+        gate = Gate(CancelToken(), give_up_after_s=600)
         for _ in range(3):
             gate.failed("connection refused", unreachable=True)
             frozen.tick(500)
@@ -285,14 +285,14 @@ def test_a_success_begins_the_patience_anew() -> None:
 def test_an_open_gate_never_gives_up() -> None:
     """As long as there is no trouble, nothing is given up, however long ago the last success was."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), give_up_after_s=600)
+        gate = Gate(CancelToken(), give_up_after_s=600)
         frozen.tick(DAY_S)
         assert gate.enter() is False
 
 
-def test_a_worker_that_waits_gives_up_too(workers: ThreadPoolExecutor, control: Control) -> None:
+def test_a_worker_that_waits_gives_up_too(workers: ThreadPoolExecutor, cancel_token: CancelToken) -> None:
     """The time runs out for those who wait behind a probe that never comes back, too."""
-    impatient = Gate(control, give_up_after_s=0.2)
+    impatient = Gate(cancel_token, give_up_after_s=0.2)
     close_for_probes(impatient)
     assert impatient.enter() is True
     with pytest.raises(GaveUp):
@@ -303,24 +303,26 @@ def test_a_worker_that_waits_gives_up_too(workers: ThreadPoolExecutor, control: 
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_a_halted_run_sends_nothing_more(gate: Gate, control: Control, closed: bool) -> None:
+def test_a_halted_run_sends_nothing_more(gate: Gate, cancel_token: CancelToken, closed: bool) -> None:
     """Whoever comes to the gate of a halted run gets the reason, whether the gate is open or not."""
     if closed:
         close_for_probes(gate)
     reason = Interrupted(2)
-    control.halt(reason)
-    control.halt(Interrupted(15))  # the first reason stands
+    cancel_token.cancel(reason)
+    cancel_token.cancel(Interrupted(15))  # the first reason stands
     with pytest.raises(Interrupted) as caught:
         gate.enter()
     assert caught.value is reason
 
 
-def test_halting_a_run_ends_a_long_wait(gate: Gate, control: Control, workers: ThreadPoolExecutor) -> None:
+def test_halting_a_run_ends_a_long_wait(
+    gate: Gate, cancel_token: CancelToken, workers: ThreadPoolExecutor
+) -> None:
     """A worker that waits out the server's pause of an hour is told to stop within seconds."""
     gate.throttled(3600.0)
     waiting = arrive(gate, workers, 3)
     assert not wait(waiting, MOMENT_S).done
-    control.halt(Interrupted(15))
+    cancel_token.cancel(Interrupted(15))
     for future in waiting:
         with pytest.raises(Interrupted):
             future.result(PATIENCE_S)
@@ -329,7 +331,7 @@ def test_halting_a_run_ends_a_long_wait(gate: Gate, control: Control, workers: T
 def test_a_first_failure_after_a_long_quiet_is_not_given_up() -> None:
     """The give-up counts from where the trouble began: one long upload is no outage."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), 600.0)
+        gate = Gate(CancelToken(), 600.0)
         frozen.tick(601)
         gate.failed("connection reset", unreachable=True)
         frozen.tick(31)
@@ -339,7 +341,7 @@ def test_a_first_failure_after_a_long_quiet_is_not_given_up() -> None:
 def test_a_long_pause_is_over_once_the_server_has_answered() -> None:
     """What a 429 asked for does not outlive the next answer."""
     with freeze_time(NOON) as frozen:
-        gate = Gate(Control(), DAY_S)
+        gate = Gate(CancelToken(), DAY_S)
         gate.throttled(3600.0)
         gate.answered()
         gate.failed("connection refused", unreachable=True)

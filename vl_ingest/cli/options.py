@@ -14,16 +14,16 @@ from click.core import ParameterSource
 from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
 from vl_ingest.domain.errors import VlIngestError
-from vl_ingest.domain.model import OnRejected, OnUnknown
-from vl_ingest.domain.settings import (
+from vl_ingest.domain.forms import (
     CLOUD_URL,
-    Settings,
     normalise_base_url,
     parse_duration,
     parse_name,
     parse_size,
     parse_workers,
 )
+from vl_ingest.domain.model import OnRejected, OnUnknown
+from vl_ingest.domain.settings import Settings
 from vl_ingest.server.pace import parse_bwlimit, parse_rate
 
 if TYPE_CHECKING:  # both cost time, and --help needs neither

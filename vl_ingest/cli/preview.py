@@ -33,7 +33,7 @@ def dry_run(
 
     folder = real_folder(source)
     with _known_ledger(place) as ledger:
-        job = None if ledger is None else ledger.jobs.entered(folder, name, base_url, new=new)
+        job = None if ledger is None else ledger.jobs.find_by_identity(folder, name, base_url, new=new)
         previewer = Previewer(folder, settings, ledger, job, base_url, new_transaction=new_transaction)
         plan, named = previewer.plan, 0
         if not as_json:

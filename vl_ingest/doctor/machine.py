@@ -11,7 +11,7 @@ from pathlib import Path
 from vl_ingest.doctor.finding import Finding, failed, ok, warning
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import LedgerError, UsageError
-from vl_ingest.domain.settings import MOST_WORKERS
+from vl_ingest.domain.forms import MOST_WORKERS
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.database import HEAD, OlderSchema, to_url
 from vl_ingest.version import __version__

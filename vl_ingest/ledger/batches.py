@@ -219,7 +219,7 @@ class Batches:
                 unknown += _abandon(connection, run, row.id, died)
         return unknown
 
-    def doubtful_until(self, job_id: str) -> datetime | None:
+    def last_unknown_ended_at(self, job_id: str) -> datetime | None:
         """Return when the last attempt whose outcome is unknown ended; None if there was none."""
         query = (
             sa.select(sa.func.max(attempts.c.ended_at, type_=attempts.c.ended_at.type))

@@ -265,8 +265,8 @@ def migration_config() -> Any:
     """Return alembic's configuration for the migrations of this package, wherever it is installed."""
     from alembic.config import Config
 
-    here = Path(__file__).resolve().parent
-    places = (here / "migrations", here.parent / "migrations")
+    package = Path(__file__).resolve().parents[1]
+    places = (package / "migrations", package.parent / "migrations")
     config = Config()
     config.set_main_option("script_location", str(next(p for p in places if (p / "env.py").exists())))
     return config

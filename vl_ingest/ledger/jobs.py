@@ -74,7 +74,7 @@ class Jobs:
 
     # Beginning
 
-    def enter(
+    def get_or_create(
         self, source: str, name: str, base_url: str, settings: Mapping[str, Any], *, new: bool = False
     ) -> Job:
         """Return the job of (source, name, server), made now if there is none.
@@ -84,7 +84,7 @@ class Jobs:
         the same job. Raises `UsageError` for another source under the same name and server.
         """
         with self._db.write() as connection:
-            known = _entered(connection, source, name, base_url, new=new)
+            known = _find_by_identity(connection, source, name, base_url, new=new)
             if known is not None:
                 return known
             job_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
@@ -100,10 +100,10 @@ class Jobs:
             )  # fmt: skip
             return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
 
-    def entered(self, source: str, name: str, base_url: str, *, new: bool = False) -> Job | None:
+    def find_by_identity(self, source: str, name: str, base_url: str, *, new: bool = False) -> Job | None:
         """Return the job that `enter` would; None where it would make one. Raises what `enter` raises."""
         with self._db.read() as connection:
-            return _entered(connection, source, name, base_url, new=new)
+            return _find_by_identity(connection, source, name, base_url, new=new)
 
     def change_settings(self, run: Run, settings: Mapping[str, Any]) -> None:
         """Record the options this run works with; an event only where they differ from the last run's."""
@@ -277,8 +277,10 @@ class Jobs:
                 append(connection, run.job_id, run.id, "size_limit_learnt", too_large_bytes=body_bytes)
 
 
-def _entered(connection: sa.Connection, source: str, name: str, base_url: str, *, new: bool) -> Job | None:
-    """Return the job of (source, name, server) that goes on; see `Jobs.enter`."""
+def _find_by_identity(
+    connection: sa.Connection, source: str, name: str, base_url: str, *, new: bool
+) -> Job | None:
+    """Return the job of (source, name, server) that goes on; see `Jobs.get_or_create`."""
     identity = (jobs.c.name == name) & (jobs.c.base_url == base_url)
     rows = connection.execute(sa.select(jobs).where(identity).order_by(jobs.c.created_at, jobs.c.id)).all()
     same = [row for row in rows if row.source == source]

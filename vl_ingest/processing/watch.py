@@ -3,8 +3,8 @@
 from vl_ingest.domain.errors import ProcessingFailed
 from vl_ingest.domain.model import JobState, StatusClass
 from vl_ingest.observers.observer import Progress
-from vl_ingest.processing.trigger import read_status
 from vl_ingest.run.context import Context
+from vl_ingest.run.status import read_status
 
 FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3
 

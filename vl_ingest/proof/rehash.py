@@ -14,7 +14,7 @@ from vl_ingest.domain.model import Facts, FileRow, FileState, Job
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.proof.verify import Check
-from vl_ingest.upload.scan import look
+from vl_ingest.source.folder import look
 
 PORTION, PORTION_BYTES = 512, 1024**3  # compared between two notes of how far it is
 KEPT = 1000  # differing files that are told again when an interrupted comparison goes on

@@ -37,7 +37,7 @@ HELD = frozenset(
 
 
 @dataclass
-class Expected:
+class Replay:
     """What the rows must be by the events told so far."""
 
     job: dict[str, Any] = field(default_factory=dict)  # column -> value; a moment stands for one nearby

@@ -14,7 +14,7 @@ from vl_ingest.domain.model import TRIGGERED, Event, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.chain import event_hash, rows_digest
-from vl_ingest.proof.replay import Expected
+from vl_ingest.proof.replay import Replay
 
 if TYPE_CHECKING:  # most checks need no HTTP
     from vl_ingest.server.api import Api
@@ -47,7 +47,7 @@ class _Story:
     transaction_id: str | None = None
     begun: int = 0  # times that processing began
     intended: int = 0
-    rows: Expected = field(default_factory=Expected)
+    rows: Replay = field(default_factory=Replay)
 
     def tell(self, event: Event) -> None:
         """Take up one event."""

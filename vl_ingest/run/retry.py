@@ -35,7 +35,7 @@ def backoff_s(failures: int) -> float:
     return BACKOFF(state)
 
 
-def persistently(
+def retry_through_outages(
     context: Context,
     doing: str,
     request: Callable[[], T],
@@ -87,7 +87,7 @@ def persistently(
     )
 
     def allowed() -> T:
-        context.alive()
+        context.check_may_continue()
         return request()
 
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vl_ingest.domain.errors import Refused, UsageError
-from vl_ingest.domain.settings import CLOUD_URL
+from vl_ingest.domain.forms import CLOUD_URL
 from vl_ingest.server.tokens import Tokens, checked, from_command, from_file, from_key
 
 SERVICE = "vl-ingest"  # in the keyring: the secret by its key, and the key by `KEY_ENTRY`

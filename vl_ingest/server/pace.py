@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.domain.settings import parse_size
+from vl_ingest.domain.forms import parse_size
 
 LEAST_BYTES_PER_S = 1024
 PIECE_S, SAVED_S = 0.1, 0.25  # sent in one go; what may be saved up while nothing is sent

@@ -10,16 +10,16 @@ from vl_ingest.domain.model import Batch, FileRow
 from vl_ingest.ledger.batches import Problem
 from vl_ingest.run.context import Context
 from vl_ingest.server.pace import Timetable
+from vl_ingest.source.folder import Trouble, look
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import bytes_limit, fits, paced_share, tail_share
-from vl_ingest.upload.scan import Trouble, look
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
 HELD_BACK = 2  # batches a worker that may wait for another attempt before no more are begun
 
 
 @dataclass
-class Origin:
+class ClaimGroup:
     """What became of the files that were claimed together, however often they were split since."""
 
     file_count: int
@@ -31,7 +31,7 @@ class Delivery:
     """A batch on its way. `failures` are in a row; `strikes` are those with other batches' success between."""
 
     batch: Batch
-    origin: Origin
+    origin: ClaimGroup
     begun: bool = False  # the attempt that `batch` names is committed, but not sent yet
     due: float = 0.0  # on the monotonic clock, as the next
     began: float = 0.0  # the turn of the worker that has it
@@ -133,7 +133,7 @@ class Backlog:
             while self._ahead or self._look_ahead():
                 batch = self._choose(transaction_id)
                 if batch is not None:
-                    return Delivery(batch, Origin(len(batch.files)), begun=True)
+                    return Delivery(batch, ClaimGroup(len(batch.files)), begun=True)
         return None
 
     def _look_ahead(self) -> bool:

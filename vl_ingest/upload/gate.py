@@ -8,7 +8,7 @@ import threading
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import GaveUp
-from vl_ingest.run.context import Control
+from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.retry import backoff_s
 
 FAILURES_TO_CLOSE = 3
@@ -18,8 +18,8 @@ PROBE_EVERY_S = 15.0  # at most
 class Gate:
     """Shared by all workers of a run. `give_up_after_s` counts from the first failure after a success."""
 
-    def __init__(self, control: Control, give_up_after_s: float) -> None:
-        self._control = control
+    def __init__(self, cancel_token: CancelToken, give_up_after_s: float) -> None:
+        self._cancel_token = cancel_token
         self._give_up_after_s = give_up_after_s
         self._changed = threading.Condition()
         self._failures = 0  # in a row, with no success between
@@ -37,7 +37,7 @@ class Gate:
         """
         with self._changed:
             while True:
-                self._control.check()
+                self._cancel_token.raise_if_cancelled()
                 now = clock.monotonic()
                 if self._closed_since is None:
                     return False

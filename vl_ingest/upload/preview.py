@@ -23,9 +23,9 @@ from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
+from vl_ingest.source.folder import Scanner, Trouble, look
 from vl_ingest.source.signatures import FIRST_BYTES, mismatch
 from vl_ingest.upload.plan import bytes_limit, fits
-from vl_ingest.upload.scan import Scanner, Trouble, look
 
 ASSUMED_BYTES_PER_S = 10 * 1024**2  # where nothing is known
 CHUNK = 1000  # files that are compared with the ledger at once

@@ -3,7 +3,7 @@
 from vl_ingest.domain.model import Facts, FileRow, FileState, OnUnknown
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
-from vl_ingest.upload.scan import look
+from vl_ingest.source.folder import look
 
 
 def reconcile(context: Context) -> None:
@@ -20,7 +20,7 @@ def reconcile(context: Context) -> None:
         return
     settled = 0
     for file in list(context.ledger.files.rows(context.job.id, FileState.UNKNOWN)):
-        context.alive()
+        context.check_may_continue()
         _settle(context, file)
         settled += 1
     if settled:

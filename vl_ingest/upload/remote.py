@@ -9,7 +9,7 @@ from collections.abc import Callable
 from vl_ingest.domain.errors import OutcomeUnknown, Redirected, RequestError
 from vl_ingest.domain.model import Job, JobState
 from vl_ingest.run.context import Context
-from vl_ingest.run.retry import CREATE, persistently
+from vl_ingest.run.retry import CREATE, retry_through_outages
 
 
 def prepare(context: Context) -> Job:
@@ -24,7 +24,7 @@ def prepare(context: Context) -> Job:
         context.observer.notice("step", f"Dataset {dataset_id} is created.")
         job = context.reload()
     if job.state is JobState.DATASET_CREATED:
-        dataset_id = known(job.dataset_id)
+        dataset_id = context.dataset_id
         transaction_id = _make(context, "open", lambda: context.api.open_transaction(dataset_id))
         context.step(
             JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN, "transaction_opened",
@@ -36,13 +36,6 @@ def prepare(context: Context) -> Job:
         context.step(JobState.UPLOADED, JobState.TRANSACTION_OPEN, "upload_resumed")
         job = context.reload()
     return job
-
-
-def known(remote_id: str | None) -> str:
-    """Return an id that the job's state says must be there."""
-    if remote_id is None:
-        raise AssertionError("the ledger holds a state without the id that belongs to it")
-    return remote_id
 
 
 def _make(context: Context, kind: str, request: Callable[[], str]) -> str:
@@ -62,4 +55,4 @@ def _make(context: Context, kind: str, request: Callable[[], str]) -> str:
             context.note(f"{kind}_failed", detail=str(error))
             raise
 
-    return persistently(context, doing, recorded)
+    return retry_through_outages(context, doing, recorded)

@@ -23,11 +23,11 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.retry import backoff_s, refused
 from vl_ingest.server.multipart import MultipartBody
 from vl_ingest.server.pace import Pace, Timetable
+from vl_ingest.source.folder import look
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.gate import Gate
 from vl_ingest.upload.plan import halves
-from vl_ingest.upload.scan import look
 
 IDLE_S = 0.2
 
@@ -49,7 +49,7 @@ class Sender:
         *,
         already_sent: bool,
     ) -> None:
-        self.gate = Gate(context.control, context.settings.give_up_after_s)
+        self.gate = Gate(context.cancel_token, context.settings.give_up_after_s)
         self.attempts_failed = 0
         self._context = context
         self._dataset_id = dataset_id
@@ -72,9 +72,9 @@ class Sender:
                     warm = self._turn(number, warm=warm)
                 else:
                     warm = False
-                    self._context.control.pause(IDLE_S)
+                    self._context.cancel_token.pause(IDLE_S)
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
-            self._context.control.halt(exc)
+            self._context.cancel_token.cancel(exc)
 
     def _turn(self, number: int, *, warm: bool) -> bool:
         """Send one delivery, if there is one now.
@@ -138,12 +138,12 @@ class Sender:
         delivery.begun = False
         with self._lock:
             # A halted run may even have ended, and cancelled all the bodies there were.
-            halted = context.control.halted
+            halted = context.cancel_token.cancelled
             if not halted:
                 self._bodies.add(body)
         if halted:
             self._record(delivery, AttemptOutcome.NOT_DELIVERED, NotDelivered("the run was asked to stop"))
-            context.control.check()
+            context.cancel_token.raise_if_cancelled()
         try:
             with body:
                 status = context.api.upload(self._dataset_id, self._transaction_id, body)

@@ -10,12 +10,12 @@ from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, O
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger.files import Files
 from vl_ingest.observers.observer import Progress
-from vl_ingest.processing.trigger import see_unprocessed
 from vl_ingest.run.context import Context
+from vl_ingest.run.status import see_unprocessed
 from vl_ingest.upload.backlog import Backlog
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.reconcile import reconcile
-from vl_ingest.upload.remote import known, prepare
+from vl_ingest.upload.remote import prepare
 from vl_ingest.upload.scan import scan
 from vl_ingest.upload.send import Sender
 from vl_ingest.upload.stall import StallAlarm
@@ -59,7 +59,7 @@ class Scanning(Part):
         except FilesHeld as exc:
             self.held = exc
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
-            self._context.control.halt(exc)
+            self._context.cancel_token.cancel(exc)
         finally:
             self._backlog.scan_progress(finished=True)
             self.some.set()
@@ -85,21 +85,21 @@ def upload(context: Context) -> None:
         alive = True  # as of before the look into the ledger: the scan may end between the two
         while not context.ledger.files.any_known(context.job.id):
             if not alive:
-                context.control.check()
+                context.cancel_token.raise_if_cancelled()
                 raise scanning.held or _nothing(context)
             scanning.some.wait(TICK_S)
-            context.alive()
+            context.check_may_continue()
             alive = not scanning.over.is_set()
         # What an empty folder means is said before its files are looked for, one by one.
         while not scanning.some.wait(TICK_S):
-            context.alive()
+            context.check_may_continue()
         if scanning.held is not None and not scanning.found:
             raise scanning.held
         job = prepare(context)
         _send(context, job, backlog, concurrency, scanning)
     except BaseException as exc:
-        context.control.halt(exc)
-        scanning.over.wait(context.control.grace_s(GRACE_S))
+        context.cancel_token.cancel(exc)
+        scanning.over.wait(context.cancel_token.grace_s(GRACE_S))
         raise
     if context.settings.on_rejected is OnRejected.SKIP:
         context.ledger.files.waive_rejected(context.run)
@@ -121,13 +121,13 @@ def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency
     """Run the workers until nothing is left to send or the run is halted."""
     counts = context.ledger.files.counts(job.id)
     sender = Sender(
-        context, known(job.dataset_id), known(job.transaction_id), backlog, concurrency,
+        context, context.dataset_id, context.transaction_id, backlog, concurrency,
         already_sent=bool(counts[FileState.SENT]),
     )  # fmt: skip
     parts: list[Part] = [scanning]
     ticks = _Ticks(context, sender, scanning)
     try:
-        while not context.control.halted:
+        while not context.cancel_token.cancelled:
             while len(parts) <= concurrency.limit:
                 number = len(parts)
                 parts.append(Part(f"worker-{number}", partial(sender.work, number)))
@@ -138,14 +138,14 @@ def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency
             busy[0].over.wait(TICK_S)
             ticks.tick()
     except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
-        context.control.halt(exc)
+        context.cancel_token.cancel(exc)
     try:
         for part in parts:
-            part.over.wait(context.control.grace_s(GRACE_S))
+            part.over.wait(context.cancel_token.grace_s(GRACE_S))
     finally:
         sender.cancel()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
-    context.control.check()
+    context.cancel_token.raise_if_cancelled()
     ticks.tick(last=True)
     if sender.delivered:
         see_unprocessed(context)
@@ -163,7 +163,7 @@ class _Ticks:
 
     def tick(self, *, last: bool = False) -> None:
         """See that the run may go on, and tell the observer when it is time."""
-        self._context.alive()
+        self._context.check_may_continue()
         now = clock.monotonic()
         if now >= self._next_progress or last:
             counts = self._context.ledger.files.counts(self._context.job.id)

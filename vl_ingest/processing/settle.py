@@ -1,0 +1,131 @@
+"""What became of a trigger, where its answer does not tell: decided by the dataset's status alone.
+
+A word of another class than before the trigger means that processing began; the same word at both ends of a settling
+window means that it did not, and only then may the trigger be sent again.
+"""
+
+from vl_ingest import clock
+from vl_ingest.domain.errors import Conflict, RequestError, Undecided
+from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
+from vl_ingest.ledger import TransitionRefused
+from vl_ingest.run.context import Context
+from vl_ingest.run.status import UNPROCESSED, read_status
+
+POLL_S = 5.0
+SHORTEST_SETTLE_S = 0.05  # a window has two ends, whatever --settle says
+BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
+
+
+def settle_unknown(context: Context, error: RequestError) -> bool:
+    """Record that the outcome of the trigger is unknown, and settle it; return whether processing has begun."""
+    context.note("trigger_unknown", detail=str(error), conflict=isinstance(error, Conflict))
+    context.observer.notice("warning", f"The outcome of the trigger is unknown ({error}).")
+    return settle(context)
+
+
+def settle(context: Context) -> bool:
+    """Decide by the dataset's status alone whether an unknown trigger has begun; return whether it has.
+
+    Time in which the status can't be read does not count. After a 409, in this run or an earlier one, an
+    unchanged status decides nothing: the server itself says that its state forbids another trigger.
+    """
+    last = context.ledger.events.last(context.job.id, "trigger_intended", "trigger_unknown")
+    answer = {} if last is None else last.facts
+    why = answer.get("detail", "a run ended before it knew the outcome")
+    window_s = max(context.settings.settle_s, SHORTEST_SETTLE_S)
+    context.observer.notice(
+        "waiting", f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
+    )
+    before = (context.reload().status_before or "").upper()
+    reachable_s = 0.0
+    while True:
+        status = read_status(context)
+        if has_begun(context, status):
+            record_begun(context, "trigger_settled_begun", status=status.word)
+            context.observer.notice("step", f"Processing has begun ({status.word}).")
+            return True
+        if reachable_s >= window_s:
+            break
+        started = clock.monotonic()
+        step_s = min(POLL_S, window_s - reachable_s)
+        context.pause(step_s)
+        reachable_s += min(clock.monotonic() - started, step_s)
+    if answer.get("conflict") or status.word.upper() != before:
+        raise Undecided(
+            f"The outcome of the trigger is unknown ({why}). The status went from {before or 'unknown'} to {status.word}, "
+            f"which does not tell whether processing began. Look at the dataset; then say "
+            f"`vl-ingest settle {context.job.id} --began` or `--not-begun` and run the same command again."
+        )
+    record_not_begun(context, "trigger_settled_not_begun", f"still {status.word} after {window_s:.0f} s")
+    text = f"Processing has not begun (still {status.word}): it may be triggered again."
+    context.observer.notice("step", text)
+    return False
+
+
+def adopted(context: Context, status: DatasetStatus) -> bool:
+    """Take an uploaded job to `processing` if the server is past the trigger; return whether it is.
+
+    Raises `Undecided` where processing may have begun without some of the files.
+    """
+    if not has_begun(context, status):
+        return False
+    if not _delivered_in_time(context):
+        job_id = context.job.id
+        context.note("trigger_not_adopted", status=status.word)
+        raise Undecided(
+            f"The server says {status.word}: processing began without this job's asking, perhaps before every file "
+            "had arrived. Look at the dataset. If nothing is missing there, say "
+            f"`vl-ingest settle {job_id} --began` and run the same command again; else say "
+            f"`vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another dataset."
+        )
+    context.step(
+        JobState.UPLOADED, JobState.PROCESSING, "trigger_adopted",
+        facts={"status": status.word}, triggered_at=clock.now(),
+    )  # fmt: skip
+    context.observer.notice("step", f"Processing was under way already ({status.word}): not triggered.")
+    return True
+
+
+def _delivered_in_time(context: Context) -> bool:
+    """Say whether all files are in one transaction, and nothing had begun when the last of them had arrived.
+
+    A doubt on record stays: the next run has sent nothing, and knows no more.
+    """
+    events, job_id = context.ledger.events, context.job.id
+    if events.last(job_id, "transaction_given_up", "trigger_not_adopted"):
+        return False
+    if context.ledger.files.counts(job_id).unsent:
+        return False
+    sent = events.last(job_id, "batch_sent", "files_settled_by_hand")  # the latter: nobody knows since when
+    seen = events.last(job_id, "trigger_intended", UNPROCESSED)
+    return sent is None or (seen is not None and sent.number < seen.number)
+
+
+def record_begun(context: Context, kind: str, **facts: object) -> None:
+    """Take the job from `triggering` to `processing`, by an event of this kind."""
+    try:
+        context.step(
+            JobState.TRIGGERING, JobState.PROCESSING, kind, facts=dict(facts), triggered_at=clock.now()
+        )
+    except TransitionRefused:  # a run on another host, which took this one for dead, may have seen the same
+        if context.reload().state is not JobState.PROCESSING:
+            raise
+
+
+def record_not_begun(context: Context, kind: str, detail: str) -> None:
+    """Take the job from `triggering` back to `uploaded`, by an event of this kind."""
+    context.step(JobState.TRIGGERING, JobState.UPLOADED, kind, facts={"detail": detail})
+
+
+def has_begun(context: Context, status: DatasetStatus) -> bool:
+    """Say whether the server is past the trigger. Raises `Undecided` for a word that nobody has explained."""
+    if status.status_class is not StatusClass.UNCLEAR:
+        return status.status_class in BEGUN
+    for event in context.ledger.events.history(context.job.id, "trigger_settled_by_hand"):
+        if event.facts.get("status") == status.word and not event.facts["began"]:
+            return False
+    raise Undecided(
+        f"The server calls the dataset {status.word!r}, which is not documented, so nobody here knows whether "
+        f"processing has begun. Look at the dataset; then say `vl-ingest settle {context.job.id} --began` or "
+        "`--not-begun` and run the same command again."
+    )

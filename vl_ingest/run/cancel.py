@@ -1,0 +1,43 @@
+"""How a run is asked to stop: by one token, which every thread of it looks at."""
+
+import threading
+
+from vl_ingest import clock
+
+
+class CancelToken:
+    """Asks every thread of a run to stop, once and for a reason."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self.reason: BaseException | None = None
+        self._cancelled_at: float | None = None  # on the monotonic clock
+
+    def cancel(self, reason: BaseException) -> None:
+        """Stop the run; the first reason stands."""
+        with self._lock:
+            if self.reason is None:
+                self.reason, self._cancelled_at = reason, clock.monotonic()
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to stop."""
+        return self._cancelled.is_set()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise the reason to stop, if there is one."""
+        if self.cancelled and self.reason is not None:
+            raise self.reason
+
+    def grace_s(self, seconds: float) -> float:
+        """Return what is left of `seconds` since the run was asked to stop; all of it, if it was not."""
+        if self._cancelled_at is None:
+            return seconds
+        return max(0.0, self._cancelled_at + seconds - clock.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Wait, and raise the reason to stop as soon as there is one."""
+        self._cancelled.wait(seconds)
+        self.raise_if_cancelled()
