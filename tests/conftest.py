@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tenacity
 
 from vl_ingest.run import retry
 from vl_ingest.sandbox import Sandbox
@@ -30,7 +29,7 @@ def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a tenth as long between attempts as a real run does; the rules stay the same."""
-    monkeypatch.setattr(retry, "BACKOFF", tenacity.wait_random_exponential(multiplier=0.05, max=1.0))
+    monkeypatch.setattr(retry, "BACKOFF", retry.Backoff(first_s=0.05, most_s=1.0))
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
-import tenacity
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from vl_ingest import job, ledger  # noqa: F401  # as above
@@ -112,7 +111,7 @@ def _child(arguments: list[str], die_at: list[Any] | None, log: str) -> int:
     sink = os.open(log + ".out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
-    retry.BACKOFF = tenacity.wait_random_exponential(multiplier=0.02, max=0.1)
+    retry.BACKOFF = retry.Backoff(first_s=0.02, most_s=0.1)
     points = Points((die_at[0], die_at[1]) if die_at else None, log)
     points.watch_commits()
     points.watch_requests()

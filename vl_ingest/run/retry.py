@@ -1,6 +1,8 @@
 """What to do about a request that failed: wait how long, and when to stop."""
 
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import tenacity
@@ -20,7 +22,21 @@ from vl_ingest.domain.errors import (
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
 
-BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30)  # seconds, full jitter
+
+@dataclass(frozen=True)
+class Backoff:
+    """Exponential backoff with full jitter: a random part of a bound that doubles from `first_s` up to `most_s`."""
+
+    first_s: float
+    most_s: float
+
+    def wait_s(self, failures: int) -> float:
+        """Return how many seconds to wait after so many failures in a row."""
+        doublings = min(max(1, failures), 64) - 1  # more make no number
+        return random.uniform(0, min(self.most_s, self.first_s * 2**doublings))  # noqa: S311  # no secret
+
+
+BACKOFF = Backoff(first_s=0.5, most_s=30.0)
 
 CREATE = "create the dataset"
 TRANSIENT = (NotDelivered, OutcomeUnknown)
@@ -29,10 +45,8 @@ T = TypeVar("T")
 
 
 def backoff_s(failures: int) -> float:
-    """Return how long to wait after so many failures in a row: exponential with full jitter, capped."""
-    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-    state.attempt_number = max(1, failures)
-    return BACKOFF(state)
+    """Return how many seconds to wait after so many failures in a row."""
+    return BACKOFF.wait_s(failures)
 
 
 def retry_through_outages(
@@ -47,42 +61,13 @@ def retry_through_outages(
     `doing` names it in messages ("create the dataset"). Raises `Refused` for a final answer, `GaveUp` when
     trouble outlasts the settings, and whatever else `request` raises.
     """
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        error = _error(state)
-        if isinstance(error, CredentialsRefused):
-            return 0.0
-        if isinstance(error, Throttled) and error.retry_after_s is not None:
-            return error.retry_after_s
-        return BACKOFF(state)
-
-    waiting: list[str] = []
-
-    def before_sleep(state: tenacity.RetryCallState) -> None:
-        error = _error(state)
-        if isinstance(error, CredentialsRefused):
-            context.api.tokens.renew(error)
-            return
-        if not waiting:
-            patience = words.duration(context.settings.give_up_after_s)
-            context.observer.notice(
-                "warning",
-                f"Could not {doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
-                "`vl-ingest doctor` looks for the cause.",
-            )
-            waiting.append(f"waiting for the server since {clock.now():%H:%M:%S} UTC ({error.detail})")
-        tell(waiting[0])
-
-    def tell(what: str | None) -> None:
-        counts = context.ledger.files.counts(context.job.id)
-        context.observer.progress(Progress(context.reload().state, counts, waiting=what))
-
+    outage = _Outage(context, doing)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
-        wait=wait,
+        wait=lambda state: _wait_s(_error(state), state.attempt_number),
         stop=tenacity.stop_after_delay(context.settings.give_up_after_s),
         sleep=context.pause,
-        before_sleep=before_sleep,
+        before_sleep=lambda state: outage.failed(_error(state)),
         reraise=True,
     )
 
@@ -92,13 +77,57 @@ def retry_through_outages(
 
     try:
         result = retrying(allowed)
-        if waiting:
-            tell(None)
-        return result
     except again_after as exc:
         raise gave_up(doing, exc) from exc
     except Answered as exc:
         raise refused(doing, exc) from exc
+    outage.over()
+    return result
+
+
+class _Outage:
+    """What is told while one request is made again and again; nothing if it succeeds at once."""
+
+    def __init__(self, context: Context, doing: str) -> None:
+        self._context = context
+        self._doing = doing
+        self._waiting: str | None = None
+
+    def failed(self, error: RequestError) -> None:
+        """Warn once, and show what is waited for; a refused token is replaced instead."""
+        context = self._context
+        if isinstance(error, CredentialsRefused):
+            context.api.tokens.renew(error)
+            return
+        if self._waiting is None:
+            patience = words.duration(context.settings.give_up_after_s)
+            context.observer.notice(
+                "warning",
+                f"Could not {self._doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
+                "`vl-ingest doctor` looks for the cause.",
+            )
+            self._waiting = f"waiting for the server since {clock.now():%H:%M:%S} UTC ({error.detail})"
+        self._show()
+
+    def over(self) -> None:
+        """Show that nothing is waited for any more."""
+        if self._waiting is not None:
+            self._waiting = None
+            self._show()
+
+    def _show(self) -> None:
+        job = self._context.reload()
+        counts = self._context.ledger.files.counts(job.id)
+        self._context.observer.progress(Progress(job.state, counts, waiting=self._waiting))
+
+
+def _wait_s(error: RequestError, failures: int) -> float:
+    """Return how many seconds to wait before the same request is made again."""
+    if isinstance(error, CredentialsRefused):
+        return 0.0
+    if isinstance(error, Throttled) and error.retry_after_s is not None:
+        return error.retry_after_s
+    return backoff_s(failures)
 
 
 def gave_up(doing: str, error: object) -> GaveUp:
@@ -117,14 +146,14 @@ def refused(doing: str, error: RequestError) -> Refused:
             "the command again."
         )
     meaning = {
-        400: "The server calls the request wrong. Check the name and the base URL;",
+        400: "The server says that the request is wrong. Check the name and the base URL;",
         401: "The server refuses the credentials, a new token too. Check them;",
         409: "The state of the dataset or transaction forbids it. Look at the dataset;",
         403: "The account may not do that, or its plan does not allow it. Have that changed;",
         404: (
             "The dataset or transaction is gone, or belongs to somebody else. Check the base URL and the "
             "account. `vl-ingest run ... --new-transaction` sends everything again into a new transaction of the "
-            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. When that is mended,"
+            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. When that is fixed,"
         ),
         422: "That is a mistake of this program: please report it;",
     }.get(error.http_status or 0, "Check the base URL;")

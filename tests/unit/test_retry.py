@@ -1,0 +1,17 @@
+"""How long a failed request waits before it is made again."""
+
+import pytest
+
+from vl_ingest.run.retry import Backoff
+
+
+@pytest.mark.parametrize(
+    ("failures", "bound_s"), [(0, 0.5), (1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 30.0), (10**6, 30.0)]
+)
+def test_a_wait_is_a_random_part_of_a_bound_that_doubles_up_to_the_most(
+    failures: int, bound_s: float
+) -> None:
+    """All of the bound is used, so that many clients do not come back together; a day of failures overflows nothing."""
+    waits = [Backoff(first_s=0.5, most_s=30.0).wait_s(failures) for _ in range(500)]
+    assert 0 <= min(waits) < 0.2 * bound_s
+    assert 0.8 * bound_s < max(waits) <= bound_s
