@@ -131,7 +131,7 @@ def test_a_variable_that_is_no_setting_is_warned_of(world: World, monkeypatch: p
 def test_an_option_before_a_command_of_jobs_is_not_lost(world: World) -> None:
     """It would go to the list of jobs, and `prune` work on another ledger."""
     ended = world.cli("jobs", "--ledger", "elsewhere", "prune", "--older-than", "1d")
-    assert (ended.code, "Write the options behind `prune`" in ended.err) == (2, True)
+    assert (ended.code, "Write the options after `prune`" in ended.err) == (2, True)
 
 
 def test_people_are_shown_values_as_people_write_them(world: World) -> None:

@@ -18,11 +18,14 @@ from vl_ingest.cli import (
     decide,
     demo,
     doctor,
-    look,
-    proof,
+    events,
+    files,
+    jobs,
     report,
     run,
     sandbox,
+    status,
+    verify,
 )
 from vl_ingest.cli.options import verbosity
 from vl_ingest.domain.errors import GaveUp, UsageError, VlIngestError
@@ -43,13 +46,11 @@ def cli() -> None:
     """
 
 
-for command in (
-    run.run, run.resume, look.status, look.jobs, look.files, proof.events, decide.retry, decide.waive,
-    decide.settle, decide.stop, decide.cancel, report.report, proof.verify, proof.export, doctor.doctor,
-    config.config, auth.auth, completion.completion, sandbox.sandbox, demo.demo,
-):  # fmt: skip
+WORK = (run.run, run.resume, decide.retry, decide.waive, decide.settle, decide.stop, decide.cancel)
+RECORD = (status.status, jobs.jobs, files.files, events.events, report.report, verify.verify, jobs.export)
+MACHINE = (doctor.doctor, config.config, auth.auth, completion.completion, sandbox.sandbox, demo.demo)
+for command in (*WORK, *RECORD, *MACHINE):
     cli.add_command(command)
-look.jobs.add_command(proof.prune)
 
 
 def command_line(arguments: Sequence[str]) -> int:

@@ -46,7 +46,7 @@ def jobs(context: click.Context, _parameter: click.Parameter, begun: str) -> lis
     from vl_ingest.ledger.database import default_path
 
     try:
-        with Ledger(context.params.get("ledger") or default_path(), create=False) as book:
+        with Ledger(context.params.get("ledger") or default_path(), readonly=True) as book:
             known = book.jobs.all()
     except VlIngestError:
         return []  # no ledger yet, or none that can be read: nothing to complete

@@ -6,6 +6,7 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 import functools
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -207,16 +208,20 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     return Settings.from_record({**base.to_record(), **given})
 
 
-def open_ledger(place: str | None, *, create: bool = False, look: bool = False) -> "Ledger":
-    """Open the ledger that was named, or the default one; only to `look`, also where it can't be written to."""
+def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
+    """Open the ledger that was named, or the default one."""
     from vl_ingest.ledger import Ledger
-    from vl_ingest.ledger.database import default_path, to_url
+    from vl_ingest.ledger.database import default_path
 
-    where = place or default_path()
-    path = to_url(where).database or ""
-    folder = os.path.dirname(path)
-    closed = look and os.path.isfile(path) and not (os.access(path, os.W_OK) and os.access(folder, os.W_OK))
-    return Ledger(where, create=create, readonly=closed)
+    return Ledger(place or default_path(), create=create)
+
+
+def open_to_read(place: str | None, *, live: bool = False) -> "AbstractContextManager[Ledger]":
+    """Open the same to look at it, also one that is older or can't be written to; see `ledger.reading`."""
+    from vl_ingest.ledger import reading
+    from vl_ingest.ledger.database import default_path
+
+    return reading(place or default_path(), live=live)
 
 
 def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock
+from vl_ingest.cli.options import open_to_read
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import FilesHeld, UsageError
 from vl_ingest.domain.model import JobState
@@ -42,7 +43,7 @@ def dry_run(
             for doubt in previewer.doubts(progress):
                 named += 1
                 if as_json:
-                    click.echo(json.dumps(_told(doubt)))
+                    click.echo(json.dumps(_doubt_facts(doubt)))
                 elif named <= NAMED:
                     click.echo(f"  {words.path(doubt.path)}: {doubt.what.replace('_', ' ')}: {doubt.reason}")
     if named > NAMED and not as_json:
@@ -67,23 +68,13 @@ def dry_run(
 
 @contextmanager
 def _known_ledger(place: str | None) -> "Iterator[Ledger | None]":
-    """Open the ledger to read only, if there is one that can be read so."""
-    from vl_ingest.ledger import Ledger
-    from vl_ingest.ledger.database import OlderSchema, default_path, to_url
+    """Open the ledger to read only, if there is one."""
+    from vl_ingest.ledger.database import default_path, to_url
 
     url = to_url(place or default_path())
-    context: Any = nullcontext()
-    if url.get_backend_name() != "sqlite" or _exists(url.database):
-        try:
-            context = Ledger(place or default_path(), readonly=True)
-        except OlderSchema as exc:
-            click.echo(f"warning: {exc} What it knows is left out of this plan.", err=True)
-    with context as ledger:
+    known = url.get_backend_name() != "sqlite" or os.path.exists(url.database or "")
+    with open_to_read(place) if known else nullcontext() as ledger:
         yield ledger
-
-
-def _exists(path: str | None) -> bool:
-    return path is not None and os.path.exists(path)
 
 
 @contextmanager
@@ -104,7 +95,7 @@ def _progress(*, shown: bool) -> "Iterator[Callable[[Preview], None]]":
         )
 
 
-def _told(doubt: "Doubt") -> dict[str, Any]:
+def _doubt_facts(doubt: "Doubt") -> dict[str, Any]:
     return {
         "type": "file_error", "path": path_to_text(doubt.path), "state": doubt.what, "reason": doubt.reason,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from vl_ingest.cli.options import job_argument, ledger_options, open_ledger, option
+from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.report import NEEDS
@@ -41,7 +41,7 @@ def report(
             f"No format goes by the ending .{by_name}: name one with --format ({', '.join(FORMATS)})."
         )
     chosen = form or ("json" if as_json else by_name if by_name in FORMATS else "text")
-    with open_ledger(ledger, look=True) as book:
+    with open_to_read(ledger) as book:
         job_id = book.jobs.find(job_reference).id
         if output is None:
             _write(book, job_id, chosen, sys.stdout)

@@ -13,10 +13,15 @@
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from vl_ingest.ledger import sqlite
 from vl_ingest.ledger.audit import Audit
 from vl_ingest.ledger.batches import Batches
-from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.database import Database, OlderSchema, to_url
 from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
@@ -25,7 +30,7 @@ from vl_ingest.ledger.retention import Retention
 from vl_ingest.ledger.runs import Runs
 from vl_ingest.ledger.seal import Seals
 
-__all__ = ["Ledger", "TransitionRefused"]
+__all__ = ["Ledger", "TransitionRefused", "reading"]
 
 
 class Ledger:
@@ -56,3 +61,23 @@ class Ledger:
     def close(self) -> None:
         """Close every connection."""
         self.db.close()
+
+
+@contextmanager
+def reading(place: str | os.PathLike[str], *, live: bool = False) -> Iterator[Ledger]:
+    """Give a ledger to look at, and change nothing on disk; one of an older schema is read from an upgraded copy.
+
+    Raises `OlderSchema` where it is to be followed `live`, which a copy can't be.
+    """
+    with ExitStack() as stack:
+        try:
+            ledger = Ledger(place, readonly=True)
+        except OlderSchema:
+            path = sqlite.path_of(to_url(place))
+            if live or path is None:
+                raise
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vl-ingest-")), "ledger.db")
+            sqlite.copy(path, copy)
+            Database(copy).close()  # upgrades it; the jobs' histories don't tell of that
+            ledger = Ledger(copy, readonly=True)
+        yield stack.enter_context(ledger)

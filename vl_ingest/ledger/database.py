@@ -60,12 +60,13 @@ class Database:
         upgraded: Callable[[sa.Connection, str, str], None] | None = None,
     ) -> None:
         self._upgraded = upgraded
+        self._readonly = readonly
         self._snapshot = threading.local()
         self.url = to_url(place)
         self.path = sqlite.path_of(self.url)
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
-            with self._told("open", (DBAPIError, OSError)):
+            with self._explained("open", (DBAPIError, OSError)):
                 known = self.path.exists()
             if (readonly or not create) and not known:
                 raise LedgerError(
@@ -73,10 +74,10 @@ class Database:
                     "another one."
                 )
             if not readonly:
-                with self._told("open", (DBAPIError, OSError)):
+                with self._explained("open", (DBAPIError, OSError)):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._told("open", (DBAPIError, OSError)):
-            self._engine = _engine(sqlite.readonly_url(self.path) if readonly and self.path else self.url)
+        with self._explained("open", (DBAPIError, OSError)):
+            self._engine = _engine(self.url, self.path if readonly else None)
             if readonly:
                 self._assert_head()
             else:
@@ -103,7 +104,7 @@ class Database:
         if held is not None:
             yield held
             return
-        with self._told("read"), self._engine.connect() as connection:
+        with self._explained("read"), self._unchanged(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -119,7 +120,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Give a connection whose changes are on disk when the block ends, or nowhere if it raises."""
-        with self._told("write"), self._writing, self._engine.connect() as connection:
+        with self._explained("write"), self._writing, self._engine.connect() as connection:
             connection.execution_options(vl_ingest_write=True)
             with connection.begin():
                 yield connection
@@ -127,14 +128,14 @@ class Database:
     def compact(self) -> None:
         """Give the space of deleted rows back to the file system, where the database can."""
         if self.path is not None:
-            with self._told("compact"), self._writing, self._engine.connect() as connection:
+            with self._explained("compact"), self._writing, self._engine.connect() as connection:
                 sqlite.driver_of(connection).execute("VACUUM").close()
 
     def damage(self) -> list[str]:
         """Return what SQLite finds broken in the file, in its words; nothing for other databases."""
         if self.path is None:
             return []
-        with self._told("check"), self._engine.connect() as connection:
+        with self._explained("check"), self._engine.connect() as connection:
             rows = connection.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
         return [str(row) for row in rows if row != "ok"]
 
@@ -142,13 +143,13 @@ class Database:
         """Return how hard SQLite makes sure that a commit is on the disk; nothing to tell of other databases."""
         if self.path is None:
             return "as the server has it"
-        with self._told("read"), self._engine.connect() as connection:
+        with self._explained("read"), self._engine.connect() as connection:
             level = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
         return ("OFF", "NORMAL", "FULL", "EXTRA")[level]
 
     def seal(self) -> None:
         """Make one file of it that needs nothing beside it, not even a folder that can be written to."""
-        with self._told("write"), self._writing:
+        with self._explained("write"), self._writing:
             self._journal("DELETE")
 
     def _journal(self, mode: str) -> None:
@@ -157,7 +158,21 @@ class Database:
                 sqlite.driver_of(connection).execute(f"PRAGMA journal_mode = {mode}").close()
 
     @contextmanager
-    def _told(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
+    def _unchanged(self) -> Iterator[None]:
+        """Raise `LedgerError` if a file that nobody was writing to, and was opened as such, was written to in the block."""
+        if not self._readonly or self.path is None or sqlite.in_use(self.path):
+            yield
+            return
+        before = os.stat(self.path)
+        yield
+        after = os.stat(self.path)
+        if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+            raise LedgerError(
+                f"The ledger {self} was written to while it was read. Run the same command again."
+            )
+
+    @contextmanager
+    def _explained(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
         try:
             yield
         except kinds as exc:
@@ -279,9 +294,14 @@ def _newer(ledger: str, revision: str) -> LedgerError:
     )
 
 
-def _engine(url: sa.URL) -> sa.Engine:
+def _engine(url: sa.URL, readonly: Path | None) -> sa.Engine:
     try:
-        engine = sa.create_engine(url)
+        if readonly is not None:
+            engine = sa.create_engine(
+                "sqlite://", creator=lambda: sqlite.open_readonly(readonly), poolclass=sa.NullPool
+            )
+        else:
+            engine = sa.create_engine(url)
     except (SQLAlchemyError, ImportError) as exc:
         raise LedgerError(
             f"No database driver for {url.render_as_string(hide_password=True)}: {exc}. Install that driver, or name "

@@ -3,14 +3,12 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
 BUSY_TIMEOUT_S = 30.0
-
-
 URI = "file:"  # how SQLite's own addresses begin, which SQLAlchemy passes on
 
 
@@ -31,12 +29,21 @@ def one_spelling(url: sa.URL) -> sa.URL:
     return url.set(database=prefix + os.path.realpath(path))
 
 
-def readonly_url(path: Path) -> sa.URL:
-    """Return a URL that opens the file to read. Where nobody has it open, SQLite needs no file beside it."""
-    query = {"uri": "true", "mode": "ro"}
-    if not path.with_name(path.name + "-wal").exists():
-        query["immutable"] = "1"
-    return sa.URL.create("sqlite", database=path.as_uri(), query=query)
+def in_use(path: Path) -> bool:
+    """Say whether anybody has the file open to write, or was killed so: there is a write-ahead log beside it."""
+    return path.with_name(path.name + "-wal").exists()
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """Open the file to read, in a way that makes no file beside it."""
+    immutable = "" if in_use(path) else "&immutable=1"
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro{immutable}", uri=True, check_same_thread=False)
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy a database as it is at one moment, also while others write to it."""
+    with closing(open_readonly(path)) as source, closing(sqlite3.connect(target)) as made:
+        source.backup(made)
 
 
 def configure(connection: sqlite3.Connection, _record: object) -> None:

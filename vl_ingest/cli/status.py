@@ -1,4 +1,4 @@
-"""`status`, `jobs`, `files` and `events`: looking at the ledger without touching anything."""
+"""`status`: where a job stands, once or while a run works on it."""
 
 import json
 import sys
@@ -8,28 +8,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from vl_ingest import clock
 from vl_ingest.cli.display import Rate, summary_facts
-from vl_ingest.cli.options import (
-    DURATION,
-    job_argument,
-    ledger_options,
-    open_ledger,
-    option,
-    optional_job_argument,
-)
+from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option, optional_job_argument
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.domain.model import FINISHED, WAIVABLE, FileState
+from vl_ingest.domain.model import FINISHED, WAIVABLE
 
 if TYPE_CHECKING:
     from vl_ingest.domain.model import Job, Run
     from vl_ingest.ledger import Ledger
 
 LEAST_INTERVAL_S = 0.1
-STATES = [str(state) for state in FileState]
 
 
 @click.command()
@@ -47,7 +38,7 @@ def status(
 
     Example:  vl-ingest status holidays --watch
     """
-    with open_ledger(ledger, look=True) as book:
+    with open_to_read(ledger, live=watch) as book:
         job = _found(book, job_reference)
         if watch:
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
@@ -153,59 +144,3 @@ def _run_stands(book: "Ledger", run: "Run") -> str:
         return "at work"
     heard = words.duration((clock.now() - run.heartbeat_at).total_seconds())
     return f"gone without a word; last heard of {heard} ago"
-
-
-@click.group(invoke_without_command=True)
-@ledger_options
-@click.pass_context
-def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
-    """List all jobs of the ledger.
-
-    Example:  vl-ingest jobs --json
-    """
-    if context.invoked_subcommand is not None:
-        if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
-            raise UsageError(f"Write the options behind `{context.invoked_subcommand}`, which has its own.")
-        return
-    from vl_ingest.ledger.summary import summarise
-
-    with open_ledger(ledger, look=True) as book:
-        listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]
-    if as_json:
-        for facts in listed:
-            click.echo(json.dumps(facts))
-        return
-    if not listed:
-        click.echo("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
-    for facts in listed:
-        sent = f"{facts['files']['sent']:,} of {facts['total_files']:,} sent"
-        click.echo(
-            f"{facts['job']}  {facts['state']:<17} {sent:<24} {words.path(facts['name'])}  <- {facts['source']}"
-        )
-
-
-@click.command()
-@job_argument
-@option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only files in this state.")
-@ledger_options
-def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_json: bool) -> None:
-    """List the files of a job.
-
-    Example:  vl-ingest files holidays --state rejected
-    """
-    from vl_ingest.domain.naming import path_to_text
-
-    with open_ledger(ledger, look=True) as book:
-        job = book.jobs.find(job_reference)
-        for row in book.files.rows(job.id, *map(FileState, states)):
-            if as_json:
-                facts: dict[str, Any] = {
-                    "path": path_to_text(row.path), "sent_as": row.sent_as, "state": row.state,
-                    "size_bytes": row.facts.size_bytes, "mtime_ns": row.facts.mtime_ns, "sha256": row.sha256,
-                    "possibly_twice": row.state is FileState.SENT and row.unknown_attempts > 0,
-                    "reason": row.reason,
-                }  # fmt: skip
-                click.echo(json.dumps(facts))
-            else:
-                reason = f"  ({row.reason})" if row.reason else ""
-                click.echo(f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{reason}")

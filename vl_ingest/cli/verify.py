@@ -1,37 +1,27 @@
-"""`verify`, `events`, `export` and `jobs prune`: the record, whether it holds, and keeping it."""
+"""`verify`: whether the record holds, and with it the files on disk and the dataset."""
 
 import json
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from vl_ingest.cli.options import (
-    DURATION,
-    job_argument,
-    ledger_options,
-    open_api,
-    open_ledger,
-    option,
-    server_options,
-)
+from vl_ingest.cli.options import job_argument, ledger_options, open_api, open_ledger, option, server_options
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
-    from vl_ingest.domain.model import Event, Job
+    from vl_ingest.domain.model import Job
     from vl_ingest.ledger import Ledger
     from vl_ingest.proof.rehash import Rehash
     from vl_ingest.proof.verify import Check
 
 ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
-FOLLOW_EVERY_S = 1.0
 
 
 @click.command()
@@ -140,119 +130,3 @@ def _progress(book: "Ledger", job: "Job", *, shown: bool) -> Iterator[Callable[[
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda state: bar.update(task, completed=state.size_bytes)
-
-
-@click.command()
-@job_argument
-@option("--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated.")
-@option("--since", type=DURATION, help="Only of the last while: `2h`, `3d`.")
-@option("--follow", is_flag=True, help="Go on as more happens, until the job is over.")
-@ledger_options
-def events(
-    job_reference: str, kinds: tuple[str, ...], since: float | None, follow: bool, ledger: str | None, as_json: bool
-) -> None:  # fmt: skip
-    """Show the history of a job, oldest first.
-
-    Example:  vl-ingest events holidays --kind batch_sent --since 2h
-    """
-    import threading
-
-    from vl_ingest import clock
-    from vl_ingest.domain.model import FINISHED
-    from vl_ingest.ledger.lock import is_alive
-
-    earliest = None if since is None else clock.now() - timedelta(seconds=since)
-    with open_ledger(ledger, look=True) as book:
-        job = book.jobs.find(job_reference)
-        seen, over = 0, False
-        while True:
-            # Before the last look; the end of its run is the last event of a job that is over.
-            over = not follow or (
-                book.jobs.get(job.id).state in FINISHED and not is_alive(book.runs.last(job.id))
-            )
-            for event in book.events.history(job.id, *kinds, after=seen):
-                seen = event.number
-                if earliest is None or event.at >= earliest:
-                    click.echo(json.dumps(_told(event)) if as_json else _line(event))
-            if over:
-                return
-            threading.Event().wait(FOLLOW_EVERY_S)
-
-
-def _told(event: "Event") -> dict[str, Any]:
-    return {
-        "number": event.number, "at": event.at.isoformat(), "run": event.run_id, "host": event.host,
-        "user": event.user, "kind": event.kind, "facts": event.facts, "hash": event.hash,
-    }  # fmt: skip
-
-
-def _line(event: "Event") -> str:
-    facts = ", ".join(f"{k}={v}" for k, v in event.facts.items() if v not in (None, {}, []))
-    text = f"{event.at:%Y-%m-%d %H:%M:%S}  run {event.run_id or '-':<4} {event.kind:<24} {facts}"
-    return words.path(text)
-
-
-@click.command()
-@job_argument
-@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
-@ledger_options
-def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) -> None:
-    """Write one job into a file of its own.
-
-    Every command reads it like a ledger, with --ledger FILE.
-
-    Example:  vl-ingest export holidays holidays.db
-    """
-    from vl_ingest.manage import retention
-
-    with open_ledger(ledger) as book:
-        job = book.jobs.find(job_reference)
-        retention.export(book, job, target)
-    if as_json:
-        click.echo(json.dumps({"type": "summary", "job": job.id, "file": str(target)}))
-    else:
-        click.echo(
-            f"Job {job.id} is in {target}. `vl-ingest verify {job.id} --ledger {target}` checks it there."
-        )
-
-
-@click.command()
-@option(
-    "--older-than", type=DURATION, required=True, help="Only jobs that have been over for so long: `90d`."
-)
-@option(
-    "--keep-in",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Export each job into this folder first.",
-)
-@option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
-@ledger_options
-def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | None, as_json: bool) -> None:
-    """Take finished jobs out of the ledger.
-
-    Datasets on the server stay as they are. Without --keep-in the proof of what was sent is gone. The ledger forgets
-    these jobs: the same `run` again would send the folder to a new dataset.
-
-    Example:  vl-ingest jobs prune --older-than 90d --keep-in archive
-    """
-    from vl_ingest import clock
-    from vl_ingest.manage import retention
-
-    with open_ledger(ledger) as book:
-        chosen = retention.prunable(book, clock.now() - timedelta(seconds=older_than))
-        for job in chosen:
-            if not dry_run:
-                retention.prune(book, job, keep_in)
-            if as_json:
-                click.echo(
-                    json.dumps({"type": "pruned", "job": job.id, "name": job.name, "dry_run": dry_run})
-                )
-            else:
-                over = f", {job.state} since {job.finished_at:%Y-%m-%d}" if job.finished_at else ""
-                click.echo(f"{'Would take' if dry_run else 'Took'} out job {job.id} ({job.name}{over}).")
-        if chosen and not dry_run:
-            book.retention.compact()
-            if not as_json:
-                click.echo("The same `vl-ingest run` as for these would send their folders to new datasets.")
-    if not chosen and not as_json:
-        click.echo("No job has been over for that long.")

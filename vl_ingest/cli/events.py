@@ -1,0 +1,66 @@
+"""`events`: the history of a job, and following it."""
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option
+from vl_ingest.domain import words
+
+if TYPE_CHECKING:
+    from vl_ingest.domain.model import Event
+
+FOLLOW_EVERY_S = 1.0
+
+
+@click.command()
+@job_argument
+@option("--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated.")
+@option("--since", type=DURATION, help="Only of the last while: `2h`, `3d`.")
+@option("--follow", is_flag=True, help="Go on as more happens, until the job is over.")
+@ledger_options
+def events(
+    job_reference: str, kinds: tuple[str, ...], since: float | None, follow: bool, ledger: str | None, as_json: bool
+) -> None:  # fmt: skip
+    """Show the history of a job, oldest first.
+
+    Example:  vl-ingest events holidays --kind batch_sent --since 2h
+    """
+    import threading
+
+    from vl_ingest import clock
+    from vl_ingest.domain.model import FINISHED
+    from vl_ingest.ledger.lock import is_alive
+
+    earliest = None if since is None else clock.now() - timedelta(seconds=since)
+    with open_to_read(ledger, live=follow) as book:
+        job = book.jobs.find(job_reference)
+        seen, over = 0, False
+        while True:
+            # Before the last look; the end of its run is the last event of a job that is over.
+            over = not follow or (
+                book.jobs.get(job.id).state in FINISHED and not is_alive(book.runs.last(job.id))
+            )
+            for event in book.events.history(job.id, *kinds, after=seen):
+                seen = event.number
+                if earliest is None or event.at >= earliest:
+                    click.echo(json.dumps(event_facts(event)) if as_json else _line(event))
+            if over:
+                return
+            threading.Event().wait(FOLLOW_EVERY_S)
+
+
+def event_facts(event: "Event") -> dict[str, Any]:
+    """Return an event for programs."""
+    return {
+        "number": event.number, "at": event.at.isoformat(), "run": event.run_id, "host": event.host,
+        "user": event.user, "kind": event.kind, "facts": event.facts, "hash": event.hash,
+    }  # fmt: skip
+
+
+def _line(event: "Event") -> str:
+    facts = ", ".join(f"{k}={v}" for k, v in event.facts.items() if v not in (None, {}, []))
+    text = f"{event.at:%Y-%m-%d %H:%M:%S}  run {event.run_id or '-':<4} {event.kind:<24} {facts}"
+    return words.path(text)
