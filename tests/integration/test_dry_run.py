@@ -195,7 +195,7 @@ def test_an_empty_folder_is_said(world: World) -> None:
 
 def test_an_older_ledger_is_left_as_it_is(world: World) -> None:
     """It is not upgraded for a look; what it knows is in the plan all the same."""
-    world.pictures(2)
+    world.pictures(20)
     with sqlite3.connect(world.ledger_path) as connection:
         connection.executescript(OLD_LEDGER.read_text())
         here = (str(world.folder.resolve()), world.box.url)
