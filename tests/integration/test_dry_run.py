@@ -54,6 +54,13 @@ def test_batches_are_cut_by_bytes_too(world: World) -> None:
     assert _plan(world, "--batch-bytes", "1")["batches"] == 4
 
 
+def test_batches_are_cut_by_the_rate_too(world: World) -> None:
+    """`--bwlimit` counts as in a run: what goes in half a minute, shared by the workers."""
+    for path in world.pictures(6):
+        os.truncate(path, 100 * 1024)
+    assert _plan(world, "--bwlimit", "10K", "--workers", "1", "--batch-size", "50")["batches"] == 2
+
+
 def test_files_that_a_run_would_stumble_over_are_named(world: World) -> None:
     """Missing, empty and wrong-typed ones, each with the reason; exit code 3, as the run's would be."""
     world.pictures(2)

@@ -9,10 +9,9 @@ from vl_ingest import clock
 from vl_ingest.domain.model import Batch, FileRow
 from vl_ingest.ledger.batches import Problem
 from vl_ingest.run.context import Context
-from vl_ingest.server.pace import Timetable
 from vl_ingest.source.folder import Trouble, look
 from vl_ingest.upload.concurrency import Concurrency
-from vl_ingest.upload.plan import bytes_limit, fits, paced_share, tail_share
+from vl_ingest.upload.plan import BatchLimits
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
 HELD_BACK = 2  # batches a worker that may wait for another attempt before no more are begun
@@ -47,8 +46,9 @@ class Delivery:
 class Backlog:
     """Hands out one delivery at a time, to any number of workers."""
 
-    def __init__(self, context: Context, concurrency: Concurrency) -> None:
+    def __init__(self, context: Context, limits: BatchLimits, concurrency: Concurrency) -> None:
         self._context = context
+        self._limits = limits
         self._concurrency = concurrency
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -58,8 +58,6 @@ class Backlog:
         self._cursor = 0  # id of the last file read
         self._is_tail = False  # those ahead are the last ones
         self._scanned = False
-        self._too_large_bytes = context.reload().too_large_bytes
-        self._timetable = Timetable(context.settings.bwlimit)
 
     def take(self, transaction_id: str, *, probe: bool) -> Delivery | None:
         """Return something to send now, or None; claims are for `transaction_id`.
@@ -103,17 +101,6 @@ class Backlog:
         with self._lock:
             return self._active == 1 and not self._waiting and self._nothing_pending()
 
-    def learn_too_large(self, body_bytes: int) -> None:
-        """Make no batch near a size that the server has refused."""
-        with self._lock:
-            known = self._too_large_bytes
-            self._too_large_bytes = body_bytes if known is None else min(known, body_bytes)
-
-    @property
-    def too_large_bytes(self) -> int | None:
-        """The smallest body that the server has refused for its size."""
-        return self._too_large_bytes
-
     def _due(self, *, probe: bool) -> Delivery | None:
         if not self._waiting:
             return None
@@ -147,22 +134,17 @@ class Backlog:
 
     def _choose(self, transaction_id: str) -> Batch | None:
         """Commit the intent for the next files that fit together."""
-        context, settings = self._context, self._context.settings
-        limit, workers = bytes_limit(settings.batch_bytes, self._too_large_bytes), self._concurrency.limit
-        if (rate := self._timetable.rate(clock.local())) is not None:
-            limit = min(limit, paced_share(rate, workers))
-        if self._is_tail:
-            limit = min(limit, tail_share(sum(row.facts.size_bytes for row in self._ahead), workers))
+        context = self._context
+        left_bytes = sum(row.facts.size_bytes for row in self._ahead) if self._is_tail else None
+        room = self._limits.room(self._concurrency.limit, left_bytes)
         chosen: list[FileRow] = []
         problems: list[Problem] = []
-        size = 0
-        for row in itertools.islice(self._ahead, settings.batch_size):
+        for row in itertools.islice(self._ahead, room.files):
             seen = look(context.source, row.path)
             if isinstance(seen, Trouble):
                 problems.append(Problem(row, seen.state, seen.reason))
-            elif fits(len(chosen), size, seen.size_bytes, batch_size=settings.batch_size, batch_bytes=limit):
+            elif room.take(seen.size_bytes):
                 chosen.append(row.with_facts(seen))
-                size += seen.size_bytes
             else:
                 break
         batch = context.ledger.batches.claim(context.run, transaction_id, chosen, problems)

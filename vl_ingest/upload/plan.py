@@ -1,43 +1,71 @@
-"""Pure decisions on what is sent together."""
+"""What is sent together: how files are cut into batches, and a refused batch in two. Decisions on values."""
 
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from vl_ingest import clock
 from vl_ingest.domain.model import FileRow
+from vl_ingest.domain.settings import Settings
+from vl_ingest.server.pace import Timetable
 
 TAIL_BYTES = 1024 * 1024
 PACED_S = 30.0
 
 
-def fits(count: int, size_bytes: int, file_bytes: int, *, batch_size: int, batch_bytes: int) -> bool:
-    """Say whether a file joins a batch of `count` files and `size_bytes`; the first one always does."""
-    return count == 0 or (count < batch_size and size_bytes + file_bytes <= batch_bytes)
+@dataclass
+class Room:
+    """A batch that is being filled: the room that is left in it."""
+
+    files: int
+    size_bytes: int
+    empty: bool = True
+
+    def take(self, file_bytes: int) -> bool:
+        """Put a file in and return True, if there is room for it; the first one always goes in."""
+        if not self.empty and (self.files < 1 or file_bytes > self.size_bytes):
+            return False
+        self.files -= 1
+        self.size_bytes -= file_bytes
+        self.empty = False
+        return True
 
 
-def bytes_limit(batch_bytes: int, too_large_bytes: int | None) -> int:
-    """Return the most bytes to send together.
+class BatchLimits:
+    """What one request may hold: by the settings, by what the server has refused, and by what is left to send.
 
-    Once the server has refused a body for its size, half of that is safe to try; coming close to the
-    refused size again would cost a refused upload each time.
+    `too_large_bytes` is the size of the smallest body that the server has refused for its size; None: of none yet.
     """
-    return batch_bytes if too_large_bytes is None else min(batch_bytes, too_large_bytes // 2)
 
+    def __init__(self, settings: Settings, too_large_bytes: int | None) -> None:
+        self.too_large_bytes = too_large_bytes
+        self._settings = settings
+        self._timetable = Timetable(settings.bwlimit)
+        self._lock = threading.Lock()
 
-def tail_share(left_bytes: int, workers: int) -> int:
-    """Return the most bytes to send together when `left_bytes` are all that is left to send.
+    def room(self, workers: int, left_bytes: int | None = None) -> Room:
+        """Return an empty batch for one of `workers`; `left_bytes` is all that is left to send, where that is known."""
+        limits = [self._settings.batch_bytes]
+        if self.too_large_bytes is not None:
+            # Half of what was refused is safe to try; near that size each try would cost a refused upload.
+            limits.append(self.too_large_bytes // 2)
+        if (rate := self._timetable.rate(clock.local())) is not None:
+            # A request takes about half a minute, however slow it is to be: so much is lost with one, and so long
+            # the end of a run has to wait.
+            limits.append(max(1, int(rate * PACED_S / workers)))
+        if left_bytes is not None:
+            # Smaller and smaller parts, so that all workers end together; but none that costs more than its bytes.
+            limits.append(max(TAIL_BYTES, -(-left_bytes // workers)))
+        return Room(self._settings.batch_size, min(limits))
 
-    A part of what is left for each worker, smaller and smaller parts as it goes, so that all end together;
-    but none so small that the request costs more than its bytes.
-    """
-    return max(TAIL_BYTES, -(-left_bytes // workers))
+    def learn_too_large(self, body_bytes: int) -> None:
+        """Note that the server has refused a body for its size."""
+        with self._lock:
+            self.too_large_bytes = min(body_bytes, self.too_large_bytes or body_bytes)
 
-
-def paced_share(rate: float, workers: int) -> int:
-    """Return the most bytes to send together where all workers together may send `rate` bytes a second.
-
-    So much that a request takes about half a minute: what is lost with one, and what the end of a run has to wait
-    for, does not grow with the slowness that somebody has asked for.
-    """
-    return max(1, int(rate * PACED_S / workers))
+    def is_too_large(self, body_bytes: int, files: int) -> bool:
+        """Say whether to split a batch without sending it; a single file is sent and judged by the server."""
+        return files > 1 and self.too_large_bytes is not None and body_bytes >= self.too_large_bytes
 
 
 def halves(files: Sequence[FileRow]) -> list[Sequence[FileRow]]:

@@ -25,7 +25,8 @@ from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
 from vl_ingest.source.folder import Scanner, Trouble, look
 from vl_ingest.source.signatures import FIRST_BYTES, mismatch
-from vl_ingest.upload.plan import bytes_limit, fits
+from vl_ingest.upload.concurrency import START
+from vl_ingest.upload.plan import BatchLimits, Room
 
 ASSUMED_BYTES_PER_S = 10 * 1024**2  # where nothing is known
 CHUNK = 1000  # files that are compared with the ledger at once
@@ -105,8 +106,8 @@ class Previewer:
         self._ledger = ledger
         self._base_url = base_url
         self._again = new_transaction
-        self._limit = bytes_limit(settings.batch_bytes, job.too_large_bytes if job else None)
-        self._batch = (0, 0)  # files and bytes of the batch that is being filled
+        self._limits = BatchLimits(settings, job.too_large_bytes if job else None)
+        self._room: Room | None = None  # what is left in the batch that is being filled
 
     def doubts(self, progress: Callable[[Preview], None]) -> Iterator[Doubt]:
         """Go through the folder, and yield what a run would stumble over; `plan` is complete at the end.
@@ -201,13 +202,9 @@ class Previewer:
 
     def _fill(self, facts: Facts) -> None:
         """Put a file into the current batch, or begin another one, as the claim does."""
-        plan, settings = self.plan, self._settings
-        plan.files += 1
-        plan.size_bytes += facts.size_bytes
-        count, filled = self._batch
-        if not count or not fits(
-            count, filled, facts.size_bytes, batch_size=settings.batch_size, batch_bytes=self._limit
-        ):
-            plan.batches += 1
-            count, filled = 0, 0
-        self._batch = (count + 1, filled + facts.size_bytes)
+        self.plan.files += 1
+        self.plan.size_bytes += facts.size_bytes
+        if self._room is None or not self._room.take(facts.size_bytes):
+            self.plan.batches += 1
+            self._room = self._limits.room(self._settings.workers or START)
+            self._room.take(facts.size_bytes)

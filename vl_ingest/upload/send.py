@@ -27,7 +27,7 @@ from vl_ingest.source.folder import look
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.gate import Gate
-from vl_ingest.upload.plan import halves
+from vl_ingest.upload.plan import BatchLimits, halves
 
 IDLE_S = 0.2
 
@@ -45,6 +45,7 @@ class Sender:
         dataset_id: str,
         transaction_id: str,
         backlog: Backlog,
+        limits: BatchLimits,
         concurrency: Concurrency,
         *,
         already_sent: bool,
@@ -55,6 +56,7 @@ class Sender:
         self._dataset_id = dataset_id
         self._transaction_id = transaction_id
         self._backlog = backlog
+        self._limits = limits
         self._concurrency = concurrency
         self._already_sent = already_sent
         self._delivered = 0  # batches of this run
@@ -127,9 +129,10 @@ class Sender:
         context = self._context
         batch = delivery.batch
         body = MultipartBody(context.source, batch.files, self._pace)
-        limit = self._backlog.too_large_bytes
-        if limit is not None and len(body) >= limit and len(batch.files) > 1:
-            known = TooLarge(f"not sent, as the server has refused {limit} bytes before")
+        if self._limits.is_too_large(len(body), len(batch.files)):
+            known = TooLarge(
+                f"not sent, as the server has refused {self._limits.too_large_bytes} bytes before"
+            )
             if delivery.begun:
                 self._record(delivery, AttemptOutcome.NOT_DELIVERED, known)
             return self._split(delivery, f"too large: {known}")
@@ -190,7 +193,7 @@ class Sender:
         if isinstance(error, BadRequest):
             return self._bad_request(delivery, error)
         if isinstance(error, TooLarge):
-            self._backlog.learn_too_large(len(body))
+            self._limits.learn_too_large(len(body))
             self._context.ledger.jobs.learn_too_large(self._context.run, len(body))
             return self._blame(delivery, f"too large for the server: {error.detail}")
         if isinstance(error, Conflict):

@@ -14,6 +14,7 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.status import see_unprocessed
 from vl_ingest.upload.backlog import Backlog
 from vl_ingest.upload.concurrency import Concurrency
+from vl_ingest.upload.plan import BatchLimits
 from vl_ingest.upload.reconcile import reconcile
 from vl_ingest.upload.remote import prepare
 from vl_ingest.upload.scan import scan
@@ -78,7 +79,8 @@ def upload(context: Context) -> None:
     """
     reconcile(context)
     concurrency = Concurrency(context.settings.workers)
-    backlog = Backlog(context, concurrency)
+    limits = BatchLimits(context.settings, context.reload().too_large_bytes)
+    backlog = Backlog(context, limits, concurrency)
     scanning = Scanning(context, backlog)
     scanning.start()
     try:
@@ -96,7 +98,7 @@ def upload(context: Context) -> None:
         if scanning.held is not None and not scanning.found:
             raise scanning.held
         job = prepare(context)
-        _send(context, job, backlog, concurrency, scanning)
+        _send(context, job, backlog, limits, concurrency, scanning)
     except BaseException as exc:
         context.cancel_token.cancel(exc)
         scanning.over.wait(context.cancel_token.grace_s(GRACE_S))
@@ -117,11 +119,18 @@ def upload(context: Context) -> None:
     context.observer.notice("step", f"{files_text(counts[FileState.SENT])} delivered.")
 
 
-def _send(context: Context, job: Job, backlog: Backlog, concurrency: Concurrency, scanning: Scanning) -> None:
+def _send(
+    context: Context,
+    job: Job,
+    backlog: Backlog,
+    limits: BatchLimits,
+    concurrency: Concurrency,
+    scanning: Scanning,
+) -> None:
     """Run the workers until nothing is left to send or the run is halted."""
     counts = context.ledger.files.counts(job.id)
     sender = Sender(
-        context, context.dataset_id, context.transaction_id, backlog, concurrency,
+        context, context.dataset_id, context.transaction_id, backlog, limits, concurrency,
         already_sent=bool(counts[FileState.SENT]),
     )  # fmt: skip
     parts: list[Part] = [scanning]

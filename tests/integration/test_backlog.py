@@ -1,0 +1,164 @@
+"""What is handed out to the workers: a real ledger and a real folder, and no server."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vl_ingest import clock
+from vl_ingest.domain.model import Facts, Found
+from vl_ingest.domain.settings import Settings
+from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.lease import Lease
+from vl_ingest.observers.observer import Observer
+from vl_ingest.run.cancel import CancelToken
+from vl_ingest.run.context import Context
+from vl_ingest.server.api import Api
+from vl_ingest.server.tokens import Tokens
+from vl_ingest.upload.backlog import Backlog, Delivery
+from vl_ingest.upload.concurrency import Concurrency
+from vl_ingest.upload.plan import BatchLimits
+
+MIB = 1024 * 1024
+LATER_S = 3600.0
+
+MakeBacklog = Callable[..., Backlog]
+
+
+@pytest.fixture
+def make_backlog(tmp_path: Path) -> Iterator[MakeBacklog]:
+    """Return a function that makes the backlog of a job with so many scanned files of a size, all sparse."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    with Ledger(tmp_path / "ledger.db") as ledger:
+
+        def make(
+            files: int, *, size_bytes: int = 10, workers: int = 1, scanned: bool = True, batch_size: int = 1
+        ) -> Backlog:
+            settings = Settings(batch_size=batch_size)
+            job = ledger.jobs.get_or_create(str(folder), "name", "http://server", {})
+            run = ledger.runs.take(job.id, "host", os.getpid(), "test")
+            found = []
+            for number in range(files):
+                path = folder / f"{number:03}.png"
+                path.touch()
+                os.truncate(path, size_bytes)
+                found.append(Found(path.name, Facts(size_bytes, path.stat().st_mtime_ns)))
+            ledger.files.add(run, found)
+            api = Api("http://127.0.0.1:9", Tokens(None))  # nothing is sent
+            context = Context(
+                ledger,
+                api,
+                job,
+                run,
+                settings,
+                CancelToken(),
+                Observer(),
+                Lease(ledger, run),
+                clock.monotonic(),
+            )
+            backlog = Backlog(context, BatchLimits(settings, None), Concurrency(workers))
+            backlog.scan_progress(finished=scanned)
+            return backlog
+
+        yield make
+
+
+def take(backlog: Backlog, *, probe: bool = False) -> Delivery:
+    """Take a delivery that must be there."""
+    delivery = backlog.take("1", probe=probe)
+    assert delivery is not None
+    return delivery
+
+
+def drain(backlog: Backlog) -> list[int]:
+    """Take and finish all there is; return how many files each delivery had."""
+    counts = []
+    while (delivery := backlog.take("1", probe=False)) is not None:
+        counts.append(len(delivery.batch.files))
+        backlog.put([])
+    return counts
+
+
+def test_all_files_are_handed_out_once_in_their_order(make_backlog: MakeBacklog) -> None:
+    """Batches of the size that was asked for, the last one smaller; then it is finished."""
+    backlog = make_backlog(7, batch_size=3)
+    paths = []
+    for _ in range(3):
+        paths += [file.path for file in take(backlog).batch.files]
+        assert not backlog.finished, "it is still being sent"
+        backlog.put([])
+    assert paths == [f"{number:03}.png" for number in range(7)]
+    assert backlog.take("1", probe=False) is None
+    assert backlog.finished
+
+
+def test_nothing_is_finished_before_the_scan_is(make_backlog: MakeBacklog) -> None:
+    """More files may come."""
+    backlog = make_backlog(1, scanned=False)
+    drain(backlog)
+    assert not backlog.finished
+    backlog.scan_progress(finished=True)
+    assert backlog.finished
+
+
+def test_a_worker_begins_no_more_while_two_of_its_batches_wait_for_another_attempt(
+    make_backlog: MakeBacklog,
+) -> None:
+    """An outage does not put the whole folder in flight: two batches a worker, then nothing new is claimed."""
+    backlog = make_backlog(10, workers=2)
+    for _ in range(4):
+        delivery = take(backlog)
+        delivery.due = clock.monotonic() + LATER_S
+        backlog.put([delivery])
+    assert backlog.take("1", probe=False) is None
+    assert not backlog.finished
+    take(backlog, probe=True)
+    assert take(backlog).batch.files[0].path == "004.png", "one of the four is being sent again"
+
+
+def test_a_probe_takes_what_is_due_first_without_waiting_for_its_time(make_backlog: MakeBacklog) -> None:
+    """The probe is to find out whether the server works again, with whatever there is."""
+    backlog = make_backlog(3, workers=2)
+    later, sooner = take(backlog), take(backlog)
+    later.due, sooner.due = clock.monotonic() + 2 * LATER_S, clock.monotonic() + LATER_S
+    backlog.put([later])
+    backlog.put([sooner])
+    assert take(backlog, probe=True) is sooner
+
+
+def test_the_end_is_shared_among_the_workers(make_backlog: MakeBacklog) -> None:
+    """When only these are left, no worker takes more bytes than its share, so that all end together."""
+    assert drain(make_backlog(8, size_bytes=4 * MIB, workers=4, batch_size=50))[0] == 2
+
+
+def test_before_the_end_batches_are_as_large_as_they_may_be(make_backlog: MakeBacklog) -> None:
+    """While the scan goes on, nobody knows what is left."""
+    assert drain(make_backlog(8, size_bytes=4 * MIB, workers=4, batch_size=50, scanned=False)) == [8]
+
+
+def test_alone_is_what_has_nothing_beside_it(make_backlog: MakeBacklog) -> None:
+    """Neither another one on its way, nor one that waits, nor a file that is pending."""
+    backlog = make_backlog(2)
+    first = take(backlog)
+    assert not backlog.alone(), "a file is pending"
+    second = take(backlog)
+    assert not backlog.alone(), "another one is on its way"
+    second.due = clock.monotonic() + LATER_S
+    backlog.put([second])
+    assert not backlog.alone(), "another one waits"
+    backlog.put([first])
+    take(backlog, probe=True)
+    take(backlog, probe=True)
+    backlog.put([])
+    assert backlog.alone()
+
+
+def test_files_that_are_not_there_any_more_are_set_aside(make_backlog: MakeBacklog, tmp_path: Path) -> None:
+    """The others of their batch go on without them."""
+    backlog = make_backlog(3, batch_size=3)
+    (tmp_path / "pictures" / "001.png").unlink()
+    assert [file.path for file in take(backlog).batch.files] == ["000.png", "002.png"]
+    backlog.put([])
+    assert backlog.finished
