@@ -12,8 +12,8 @@ from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import host
-from vl_ingest.ledger.lease import Lease
 from vl_ingest.ledger.lock import hold
+from vl_ingest.ledger.runs import Lease
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.observers.observer import Observer
 from vl_ingest.processing.settle import adopted, settle
@@ -145,7 +145,7 @@ def _running(
     try:
         ledger.jobs.change_settings(this, settings.to_record())
         observer.job_started(job, this)
-        lease = Lease(ledger, this)
+        lease = Lease(ledger.runs, this)
         context = Context(ledger, api, job, this, settings, cancel_token, observer, lease, started_at)
         with listening(context, job.event_count):
             yield context

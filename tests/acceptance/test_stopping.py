@@ -13,11 +13,11 @@ import pytest
 from vl_ingest import Ingest, Observer, Settings, clock
 from vl_ingest.domain.errors import JobHeld, Stopped, UsageError, VlIngestError
 from vl_ingest.domain.model import Batch, FileState, Job, Run
-from vl_ingest.ledger.lease import Lease
+from vl_ingest.ledger import runs
 from vl_ingest.ledger.lock import hold
+from vl_ingest.ledger.runs import Lease
 from vl_ingest.manage import decide
 from vl_ingest.manage.stop import stop
-from vl_ingest.run import context
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
 from vl_ingest.run.listening import listening
@@ -106,7 +106,7 @@ def test_stopped_before_it_began_nothing_is_given_up(world: World) -> None:
 
 def test_the_lease_is_kept_while_the_server_thinks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long one answer takes: another host must not take the run for dead, and start processing too."""
-    monkeypatch.setattr(context, "HEARTBEAT_EVERY_S", 0.2)
+    monkeypatch.setattr(runs, "HEARTBEAT_EVERY_S", 0.2)
     world.pictures(1)
     world.box.add_fault("trigger:slow:seconds=4:times=1")
     beats: set[datetime] = set()
@@ -216,7 +216,7 @@ def test_a_stop_reaches_a_run_that_is_just_starting(world: World) -> None:
         with pytest.raises(JobHeld, match="has been asked to stop"):
             stop(ledger, job, 0.3)
         run = ledger.runs.take(job.id, "here", 1, "test")
-        lease, now = Lease(ledger, run), clock.monotonic()
+        lease, now = Lease(ledger.runs, run), clock.monotonic()
         with listening(
             Context(ledger, api, job, run, SETTINGS, cancel_token, Observer(), lease, now), job.event_count
         ):

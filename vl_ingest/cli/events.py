@@ -32,7 +32,7 @@ def events(
 
     from vl_ingest import clock
     from vl_ingest.domain.model import FINISHED
-    from vl_ingest.ledger.lock import is_alive
+    from vl_ingest.ledger.runs import is_alive
 
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
     with open_to_read(ledger, live=follow) as book:

@@ -77,7 +77,7 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
 
 
 def _at_work(book: "Ledger", job_id: str) -> bool:
-    from vl_ingest.ledger.lock import is_alive
+    from vl_ingest.ledger.runs import is_alive
 
     return is_alive(book.runs.last(job_id))
 

@@ -22,7 +22,8 @@ from vl_ingest.ledger.chain import SealedRow, rows_digest
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.files import file_row, select_files
-from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move, move_each
+from vl_ingest.ledger.guard import TransitionRefused, move, move_each
+from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.tables import attempts, batches, files
 
 # Statements of the hot path are made once; making one costs more than SQLite takes to carry it out.

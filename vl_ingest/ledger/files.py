@@ -11,7 +11,8 @@ from vl_ingest.domain.model import WAIVABLE, Counts, Facts, FileRow, FileState, 
 from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
 from vl_ingest.ledger.database import Database, executemany
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.guard import assert_lease, move
+from vl_ingest.ledger.guard import move
+from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import tally
 from vl_ingest.ledger.tables import FILE_NOTABLE, files, jobs
 

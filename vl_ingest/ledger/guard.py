@@ -7,16 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vl_ingest.domain.errors import JobHeld, LedgerError
+from vl_ingest.domain.errors import LedgerError
 from vl_ingest.domain.model import TRANSITIONS
 from vl_ingest.ledger.database import executemany
-from vl_ingest.ledger.tables import jobs, runs
-
-_HOLDER = (
-    sa.select(runs.c.id)
-    .join(jobs, jobs.c.run_id == runs.c.id)
-    .where(jobs.c.id == sa.bindparam("b_job"), runs.c.ended_at.is_(None))
-)
 
 
 class TransitionRefused(LedgerError):
@@ -88,11 +81,3 @@ def _assert_moved(table: sa.Table, before: StrEnum, after: StrEnum, changed: int
             f"{changed} of {rows} {table.name} went from {before} to {after}; "
             "something else has changed the ledger. Run `vl-ingest status` and then the same command again."
         )
-
-
-def assert_lease(connection: sa.Connection, job_id: str, run_id: int) -> None:
-    """Raise `JobHeld` unless the run still holds the job and has not ended; looked at before every effect."""
-    holder = connection.execute(_HOLDER, {"b_job": job_id}).scalar()
-    if holder != run_id:
-        why = "it has ended" if holder is None else f"run {holder} has taken over"
-        raise JobHeld(f"Run {run_id} of job {job_id} sends nothing more: {why}.")

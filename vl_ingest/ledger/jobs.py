@@ -22,7 +22,8 @@ from vl_ingest.domain.model import (
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.guard import TransitionRefused, assert_lease, move
+from vl_ingest.ledger.guard import TransitionRefused, move
+from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import totals
 from vl_ingest.ledger.tables import files, jobs
 

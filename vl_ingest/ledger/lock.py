@@ -1,32 +1,14 @@
-"""One run a job: on this host by an operating-system lock, freed by death; between hosts by the lease."""
+"""One process a job on this host: an operating-system lock, freed by death. Between hosts the lease decides (`runs`)."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
-from vl_ingest import clock
 from vl_ingest.domain.errors import JobHeld, LedgerError
-from vl_ingest.domain.model import Job, Run
+from vl_ingest.domain.model import Job
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import host
-from vl_ingest.ledger.runs import LEASE
-
-
-def is_alive(run: Run | None) -> bool:
-    """Say whether a run is at work: it has not ended, was heard of, and, on this host, its process exists."""
-    if run is None or run.ended_at is not None or clock.now() - run.heartbeat_at >= LEASE:
-        return False
-    if run.host != host() or os.name != "posix":  # elsewhere a signal is no mere question
-        return True
-    try:
-        os.kill(run.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return True
 
 
 @contextmanager

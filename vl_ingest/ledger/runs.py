@@ -1,5 +1,9 @@
-"""Runs: who holds a job, and since when nothing was heard of it."""
+"""Who holds a job: a run, by its lease, from when it takes the job until it ends, goes silent, or is succeeded.
 
+Between hosts this decides; between the processes of one host `lock` has decided before.
+"""
+
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -8,12 +12,42 @@ import sqlalchemy as sa
 from vl_ingest import clock
 from vl_ingest.domain.errors import JobHeld
 from vl_ingest.domain.model import Run
+from vl_ingest.ledger.author import host as this_host
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.guard import assert_lease
 from vl_ingest.ledger.tables import jobs, runs
 
-LEASE = timedelta(seconds=120)  # a run on another host that has not been heard of for longer is dead
+HEARTBEAT_EVERY_S = 20.0
+LEASE_TERM = timedelta(seconds=120)  # a run that has not been heard of for longer is dead
+
+_HOLDER = (
+    sa.select(runs.c.id)
+    .join(jobs, jobs.c.run_id == runs.c.id)
+    .where(jobs.c.id == sa.bindparam("b_job"), runs.c.ended_at.is_(None))
+)
+
+
+def is_alive(run: Run | None) -> bool:
+    """Say whether a run is at work: it has not ended, was heard of, and, on this host, its process exists."""
+    if run is None or run.ended_at is not None or clock.now() - run.heartbeat_at >= LEASE_TERM:
+        return False
+    if run.host != this_host() or os.name != "posix":  # elsewhere a signal is no mere question
+        return True
+    try:
+        os.kill(run.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
+def assert_lease(connection: sa.Connection, job_id: str, run_id: int) -> None:
+    """Raise `JobHeld` unless the run still holds the job and has not ended; looked at before every effect."""
+    holder = connection.execute(_HOLDER, {"b_job": job_id}).scalar()
+    if holder != run_id:
+        why = "it has ended" if holder is None else f"run {holder} has taken over"
+        raise JobHeld(f"Run {run_id} of job {job_id} sends nothing more: {why}.")
 
 
 class Runs:
@@ -30,17 +64,13 @@ class Runs:
         return None if row is None else _run(row)
 
     def take(self, job_id: str, host: str, pid: int, version: str) -> Run:
-        """Begin a run that holds the job. Raises `JobHeld` while a run on another host is alive.
-
-        On this host the operating system's lock has already decided (see `lock`).
-        """
+        """Begin a run that holds the job, whichever held it before. Raises `JobHeld` as `assert_free` does."""
         now = clock.now()
+        new = {"job_id": job_id, "host": host, "pid": pid, "version": version}
         with self._db.write() as connection:
             _assert_free(connection, job_id, host)
             run_id = connection.execute(
-                runs.insert()
-                .values(job_id=job_id, host=host, pid=pid, version=version, started_at=now, heartbeat_at=now)
-                .returning(runs.c.id)
+                runs.insert().values(**new, started_at=now, heartbeat_at=now).returning(runs.c.id)
             ).scalar_one()
             connection.execute(
                 sa.update(jobs).where(jobs.c.id == job_id).values(run_id=run_id, scan_run_id=None)
@@ -68,19 +98,30 @@ class Runs:
             append(connection, run.job_id, run.id, "run_ended", exit_code=exit_code)
 
 
+class Lease:
+    """A run's right to work on its job, which others see expire unless it is renewed."""
+
+    def __init__(self, runs: Runs, run: Run) -> None:
+        self._runs = runs
+        self._run = run
+        self._next = clock.monotonic() + HEARTBEAT_EVERY_S
+
+    def keep(self) -> None:
+        """Renew it, if it is time. Raises `JobHeld` if it is lost."""
+        if clock.monotonic() >= self._next:
+            self._runs.beat(self._run)
+            self._next = clock.monotonic() + HEARTBEAT_EVERY_S
+
+
 def _assert_free(connection: sa.Connection, job_id: str, host: str) -> None:
-    now = clock.now()
-    alive = connection.execute(
-        sa.select(runs).where(
-            runs.c.job_id == job_id, runs.c.host != host, runs.c.ended_at.is_(None),
-            runs.c.heartbeat_at > now - LEASE,
-        )
-    ).first()  # fmt: skip
-    if alive is not None:
-        raise JobHeld(
-            f"Job {job_id} is held by a run on {alive.host} (pid {alive.pid}), heard of "
-            f"{(now - alive.heartbeat_at).total_seconds():.0f} s ago. Try again when it has ended."
-        )
+    unended = sa.select(runs).where(runs.c.job_id == job_id, runs.c.host != host, runs.c.ended_at.is_(None))
+    for other in map(_run, connection.execute(unended)):
+        if is_alive(other):
+            heard_s = (clock.now() - other.heartbeat_at).total_seconds()
+            raise JobHeld(
+                f"Job {job_id} is held by a run on {other.host} (pid {other.pid}), heard of {heard_s:.0f} s ago. "
+                "Try again when it has ended."
+            )
 
 
 def _run(row: sa.Row[Any]) -> Run:

@@ -11,7 +11,7 @@ from vl_ingest.domain.errors import DurationReached
 from vl_ingest.domain.model import Job, JobState, Run
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
-from vl_ingest.ledger.lease import HEARTBEAT_EVERY_S, Lease
+from vl_ingest.ledger.runs import HEARTBEAT_EVERY_S, Lease
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run.cancel import CancelToken
 
