@@ -10,7 +10,7 @@ from vl_ingest import clock
 from vl_ingest.domain.model import Facts, Found
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
-from vl_ingest.ledger.lease import Lease
+from vl_ingest.ledger.runs import Lease
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
@@ -55,7 +55,7 @@ def make_backlog(tmp_path: Path) -> Iterator[MakeBacklog]:
                 settings,
                 CancelToken(),
                 Observer(),
-                Lease(ledger, run),
+                Lease(ledger.runs, run),
                 clock.monotonic(),
             )
             backlog = Backlog(context, BatchLimits(settings, None), Concurrency(workers))
