@@ -18,6 +18,20 @@ def local() -> datetime:
     return now().astimezone()
 
 
+def iso(at: datetime | None) -> str | None:
+    """Return a moment as every program reads it: ISO 8601 in UTC, to the microsecond, `2026-01-31T23:59:59.000001Z`.
+
+    The hashes of events cover this form.
+    """
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def iso_ns(ns: int) -> str:
+    """Return the moment so many nanoseconds after 1970 in the same form, to the nanosecond."""
+    seconds, part = divmod(ns, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{part:09}Z"
+
+
 def monotonic() -> float:
     """Return seconds on a clock that only goes forward; only differences mean anything."""
     return time.monotonic()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -35,6 +36,22 @@ def test_json_lines_have_the_documented_types(world: World) -> None:
     assert lines[0]["type"] == "job_started"
     assert lines[-1]["type"] == "summary"
     assert {line["type"] for line in lines[1:-1]} == {"progress"}
+
+
+def test_time_has_one_form_for_programs(world: World, tmp_path: Path) -> None:
+    """JSON output, the log and the report write every moment as ISO 8601 in UTC with `Z`, to the microsecond."""
+    world.pictures(3)
+    log, report = tmp_path / "log", tmp_path / "report.json"
+    written = world.run("--log-file", str(log)).out + log.read_text()
+    written += "".join(
+        world.cli(*command, "--json").out for command in (["events", "job"], ["jobs"], ["status"])
+    )
+    assert world.cli("report", "job", "--output", str(report)).code == 0
+    moments = re.findall(r'"(?:\w+_)?at": "(.*?)"', written + report.read_text())
+    assert len(moments) > 30
+    for moment in moments:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment), moment
+    assert "+00:00" not in written + report.read_text()
 
 
 def test_second_run_sends_nothing(world: World) -> None:

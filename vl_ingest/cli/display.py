@@ -178,7 +178,7 @@ class Display(Observer):
         if self._as_json:
             with self._lock:
                 try:
-                    click.echo(json.dumps({"type": kind, "at": clock.now().isoformat(), **facts}))
+                    click.echo(json.dumps({"type": kind, "at": clock.iso(clock.now()), **facts}))
                 except OSError:
                     self._as_json = False  # nobody reads any more; the job goes on
 
@@ -238,10 +238,10 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "changed_after": summary.changed_after,
         "not_in_dataset": summary.not_in_dataset,
         "left_out": dict(job.left_out),
-        "created_at": job.created_at.isoformat(),
+        "created_at": clock.iso(job.created_at),
         "triggered": job.state in TRIGGERED,
-        "triggered_at": job.triggered_at and job.triggered_at.isoformat(),
-        "finished_at": job.finished_at and job.finished_at.isoformat(),
+        "triggered_at": clock.iso(job.triggered_at),
+        "finished_at": clock.iso(job.finished_at),
         "event_count": job.event_count,
         "event_head": job.event_head,
     }

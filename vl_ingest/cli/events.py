@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vl_ingest import clock
 from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option
 from vl_ingest.domain import words
 
@@ -30,7 +31,6 @@ def events(
     """
     import threading
 
-    from vl_ingest import clock
     from vl_ingest.domain.model import FINISHED
     from vl_ingest.ledger.runs import is_alive
 
@@ -55,7 +55,7 @@ def events(
 def event_facts(event: "Event") -> dict[str, Any]:
     """Return an event for programs."""
     return {
-        "number": event.number, "at": event.at.isoformat(), "run": event.run_id, "host": event.host,
+        "number": event.number, "at": clock.iso(event.at), "run": event.run_id, "host": event.host,
         "user": event.user, "kind": event.kind, "facts": event.facts, "hash": event.hash,
     }  # fmt: skip
 

@@ -15,8 +15,10 @@ added or put in another order.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
+
+from vl_ingest import clock
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _text = json.encoder.encode_basestring_ascii
@@ -46,7 +48,7 @@ def event_hash(
 ) -> str:
     """Return the hash of one event; `number` counts a job's events from 1."""
     content = {
-        "at": f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "at": clock.iso(at),
         "facts": facts,
         "host": host,
         "job": job_id,

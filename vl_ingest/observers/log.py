@@ -130,7 +130,7 @@ class _JsonLines(logging.Formatter):
         """Return the record as one line of JSON."""
         self._ids = getattr(record, "ids", self._ids)  # a request is its run's, which does not know of it
         line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": clock.iso(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             **self._ids,
             "event": getattr(record, "event", record.name),

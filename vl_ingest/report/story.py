@@ -10,7 +10,7 @@ from vl_ingest.domain.model import AttemptOutcome, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.summary import Summary, summarise
-from vl_ingest.report.table import moment, rows
+from vl_ingest.report.table import rows
 from vl_ingest.report.timeline import outages, timeline
 from vl_ingest.version import __version__
 
@@ -37,13 +37,13 @@ def build(ledger: Ledger, job_id: str) -> Report:
         last = {event.run_id: event.at for event in ledger.events.history(job_id)}
         return Report(job, summary, {
             "format": FORMAT,
-            "generated_at": moment(clock.now()),
+            "generated_at": clock.iso(clock.now()),
             "version": __version__,
             "verdict": verdict(summary),
             "job": {
                 "id": job.id, "name": job.name, "source": path_to_text(job.source), "base_url": job.base_url,
-                "state": job.state, "created_at": moment(job.created_at), "triggered_at": moment(job.triggered_at),
-                "finished_at": moment(job.finished_at), "left_out": dict(job.left_out), "message": job.message,
+                "state": job.state, "created_at": clock.iso(job.created_at), "triggered_at": clock.iso(job.triggered_at),
+                "finished_at": clock.iso(job.finished_at), "left_out": dict(job.left_out), "message": job.message,
             },
             "remote": {"dataset_id": job.dataset_id, "transaction_id": job.transaction_id, "status": job.status},
             "settings": dict(job.settings),
@@ -103,15 +103,15 @@ def throughput(ledger: Ledger, job_id: str) -> dict[str, Any]:
             sent[index] += row.size_bytes
         else:
             failed[index] += 1
-    return {"begin": moment(first), "bin_s": bin_s, "sent_bytes": sent, "failed_attempts": failed}
+    return {"begin": clock.iso(first), "bin_s": bin_s, "sent_bytes": sent, "failed_attempts": failed}
 
 
 def _run(row: Any, job: Job, last: datetime | None) -> dict[str, Any]:
     died = row.ended_at is None and row.id != job.run_id
     return {
-        "id": row.id, "host": row.host, "pid": row.pid, "version": row.version, "started_at": moment(row.started_at),
-        "ended_at": moment(row.ended_at), "exit_code": row.exit_code, "died": died,
-        "last_event_at": moment(last) if died else None,
+        "id": row.id, "host": row.host, "pid": row.pid, "version": row.version, "started_at": clock.iso(row.started_at),
+        "ended_at": clock.iso(row.ended_at), "exit_code": row.exit_code, "died": died,
+        "last_event_at": clock.iso(last) if died else None,
     }  # fmt: skip
 
 
@@ -119,5 +119,5 @@ def _batch(row: Any) -> dict[str, Any]:
     return {
         "id": row.id, "run": row.run_id, "parent": row.parent_id, "transaction_id": row.transaction_id,
         "state": row.state, "files": row.file_count, "size_bytes": row.size_bytes, "attempts": row.attempts,
-        "http_status": row.http_status, "created_at": moment(row.created_at), "ended_at": moment(row.ended_at),
+        "http_status": row.http_status, "created_at": clock.iso(row.created_at), "ended_at": clock.iso(row.ended_at),
     }  # fmt: skip

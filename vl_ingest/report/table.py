@@ -2,9 +2,9 @@
 
 import csv
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import IO, Any
 
+from vl_ingest import clock
 from vl_ingest.domain.model import FileState
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger import Ledger
@@ -33,9 +33,9 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "sent_as": row.sent_as,
             "size_bytes": row.size_bytes,
             "sha256": row.sha256,
-            "mtime": _moment_ns(row.mtime_ns),
+            "mtime": clock.iso_ns(row.mtime_ns),
             "state": row.state,
-            "sent_at": moment(row.ended_at) if sent else None,
+            "sent_at": clock.iso(row.ended_at) if sent else None,
             "batch": row.batch_id,
             "attempt": row.number if sent else None,
             "http_status": row.http_status if sent else None,
@@ -57,13 +57,3 @@ def written(row: dict[str, Any]) -> dict[str, str]:
     """Return a row of the table as CSV holds it."""
     plain = {**row, "possibly_twice": "yes" if row["possibly_twice"] else "no"}
     return {column: "" if value is None else str(value) for column, value in plain.items()}
-
-
-def moment(at: datetime | None) -> str | None:
-    """Return a moment as ISO 8601 in UTC, to the microsecond."""
-    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-
-
-def _moment_ns(mtime_ns: int) -> str:
-    seconds, ns = divmod(mtime_ns, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09}Z"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vl_ingest import clock
 from vl_ingest.domain import words
 from vl_ingest.domain.model import Event, FileState
 from vl_ingest.domain.naming import files_text
-from vl_ingest.report.table import moment
 
 REPEATED = ("attempt_", "batch_", "file_", "unknown_")  # what may happen a thousand times in a row
 TOLD = 3  # of those, in full
@@ -98,7 +98,7 @@ class Outage:
     def facts(self) -> dict[str, Any]:
         """Return it as the schema has it."""
         return {
-            "begin": moment(self.begin), "end": moment(self.end), "failed_attempts": self.failed,
+            "begin": clock.iso(self.begin), "end": clock.iso(self.end), "failed_attempts": self.failed,
             "answered": self.answered, "detail": self.detail,
         }  # fmt: skip
 
@@ -157,7 +157,7 @@ class _Moment:
         """Return it as the schema has it."""
         event = self.event
         return {
-            "kind": self.kind, "at": moment(event.at), "until": moment(self.until), "count": self.count,
+            "kind": self.kind, "at": clock.iso(event.at), "until": clock.iso(self.until), "count": self.count,
             "by": f"{event.user or 'unknown'}@{event.host or 'unknown'}", "run": event.run_id, "text": self._text(),
         }  # fmt: skip
 
