@@ -1,15 +1,13 @@
 """`report`: what was sent, for people, for programs, and on paper."""
 
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
+from vl_ingest.atomic import replacing
 from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.naming import path_to_text
@@ -46,7 +44,11 @@ def report(
         if output is None:
             _write(book, job_id, chosen, sys.stdout)
         else:
-            _replace(output, lambda out: _write(book, job_id, chosen, out))
+            try:
+                with replacing(output) as new, new.open("x", encoding="utf-8", newline="") as out:
+                    _write(book, job_id, chosen, out)
+            except OSError as exc:
+                raise UsageError(f"Can't write {path_to_text(str(output))}: {exc.strerror or exc}.") from exc
             click.echo(f"The report on job {job_id} is in {path_to_text(str(output))}.", err=True)
 
 
@@ -72,29 +74,3 @@ def _write(book: "Ledger", job_id: str, form: str, out: IO[str]) -> None:
         from vl_ingest.report.text import to_text
 
         out.write(to_text(story) + "\n")
-
-
-def _replace(output: Path, write: Callable[[IO[str]], None]) -> None:
-    """Write a file whole or not at all."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w",
-            encoding="utf-8",
-            newline="",
-            dir=output.absolute().parent,
-            prefix=f".{output.name}.",
-            delete=False,
-        ) as part:
-            try:
-                write(part)
-                part.close()
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(part.name, 0o666 & ~umask)
-                os.replace(part.name, output)
-            except BaseException:
-                part.close()
-                os.unlink(part.name)
-                raise
-    except OSError as exc:
-        raise UsageError(f"Can't write {path_to_text(str(output))}: {exc.strerror or exc}.") from exc

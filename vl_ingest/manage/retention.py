@@ -5,6 +5,7 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
+from vl_ingest.atomic import replacing
 from vl_ingest.domain.errors import LedgerError, UsageError
 from vl_ingest.domain.model import FINISHED, Job
 from vl_ingest.domain.naming import path_to_text
@@ -16,26 +17,22 @@ from vl_ingest.ledger.lock import hold
 def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> None:
     """Write a job into a ledger of its own at `target`, one file, which every command reads with `--ledger`.
 
-    It is written beside `target` and then given its name, so there is never half of it. Raises `UsageError` if
+    Raises `UsageError` if
     `target` exists, unless it may be written `again`, and `LedgerError` if it can't be written.
     """
     if os.path.exists(target) and not again:
         raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
-    part = target.with_name(f"{target.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        copy = Database(part)
-        try:
-            ledger.retention.copy(job.id, copy)
-            copy.seal()
-        finally:
-            copy.close()
-            shutil.rmtree(copy.locks, ignore_errors=True)  # of a ledger that nobody runs on yet
-        os.replace(part, target)
+        with replacing(target) as part:
+            copy = Database(part)
+            try:
+                ledger.retention.copy(job.id, copy)
+                copy.seal()
+            finally:
+                copy.close()
+                shutil.rmtree(copy.locks, ignore_errors=True)  # of a ledger that nobody runs on yet
     except OSError as exc:
         raise LedgerError(f"Can't write {path_to_text(str(target))}: {exc}.") from exc
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def prunable(ledger: Ledger, before: datetime) -> list[Job]:

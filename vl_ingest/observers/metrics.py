@@ -1,10 +1,12 @@
 """Figures of a run as a Prometheus text file, for node_exporter's textfile collector."""
 
 from collections.abc import Callable
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from vl_ingest import clock
+from vl_ingest.atomic import replacing
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.domain.model import Counts, FileState, Job, JobState, Run
 from vl_ingest.ledger import Ledger
@@ -23,7 +25,7 @@ class Metrics(Observer):
 
     def __init__(self, ledger: Ledger, path: str, warn: Callable[[str], None]) -> None:
         self._ledger = ledger
-        self._path = path
+        self._path = Path(path)
         self._warn = warn
         self._warned = False
         self._labels: tuple[str, str] | None = None
@@ -41,7 +43,7 @@ class Metrics(Observer):
         self._success = self._gauge("last_success_timestamp_seconds", "When a run last reached its goal.")
         self._exit_code = self._gauge("run_exit_code", "How the run ended; -1 while it works.")
         try:
-            write_to_textfile(path, self._registry)
+            self._replace()
         except OSError as exc:
             raise UsageError(f"Can't write the metrics to {path}: {exc.strerror or exc}.") from exc
 
@@ -104,10 +106,14 @@ class Metrics(Observer):
         for state in JobState:
             self._job_state.labels(*self._labels or (), state).set(int(state is current))
 
+    def _replace(self) -> None:
+        with replacing(self._path) as new:
+            new.write_bytes(generate_latest(self._registry))
+
     def _write(self) -> None:
         self._updated.labels(*self._labels or ()).set(clock.now().timestamp())
         try:
-            write_to_textfile(self._path, self._registry)
+            self._replace()
         except OSError as exc:
             if not self._warned:
                 self._warned = True

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from vl_ingest.atomic import replacing
 from vl_ingest.domain.errors import LedgerError
 from vl_ingest.domain.model import Facts, FileRow, FileState, Job
 from vl_ingest.domain.naming import files_text, path_to_text
@@ -161,11 +162,10 @@ class _Notes:
 
     def write(self, state: Rehash) -> None:
         """Keep how far it is, as a whole."""
-        new = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(asdict(state)), encoding="utf-8")
-            new.replace(self._path)
+            with replacing(self._path) as new:
+                new.write_text(json.dumps(asdict(state)), encoding="utf-8")
         except OSError as exc:
             raise LedgerError(
                 f"Can't note beside the ledger how far the comparison is: {exc}. Make {self._path.parent} "

@@ -1,0 +1,43 @@
+"""Files that are written whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from vl_ingest.atomic import replacing
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    """Until the end of the block the old content stands; after it the new one, and nothing beside it."""
+    target = tmp_path / "report.json"
+    target.write_text("old")
+    with replacing(target) as new:
+        new.write_text("half of the ")
+        assert target.read_text() == "old"
+        new.write_text("new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "new")]
+
+
+def test_what_was_there_stays_when_writing_fails(tmp_path: Path) -> None:
+    """Half a file is never seen under its name, and leaves nothing behind."""
+    target = tmp_path / "report.json"
+    target.write_text("old")
+
+    def fail() -> None:
+        with replacing(target) as new:
+            new.write_text("half of the ")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "old")]
+
+
+def test_two_writers_do_not_mix(tmp_path: Path) -> None:
+    """Each writes a file of its own; the one that ends last stands."""
+    target = tmp_path / "report.json"
+    with replacing(target) as one, replacing(target) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert target.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [target]
