@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from vl_ingest.sandbox import Sandbox
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
 CLEAN["VL_INGEST_CONFIG"] = os.devnull
+PATIENCE_S = 120.0  # for what must happen; reached only when the code is broken
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,20 @@ class World:
             [sys.executable, "-m", "vl_ingest", *self.arguments(*more, name=name), "--ledger", str(self.ledger_path)],
             env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
         )  # fmt: skip
+
+    def until(
+        self, condition: Callable[[], object], what: str, process: "subprocess.Popen[str] | None" = None
+    ) -> None:
+        """Wait until `condition` is true; fail when it is not for long, or when `process` has ended without it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            if process is not None and process.poll() is not None and not condition():
+                raise AssertionError(f"ended before {what}: {process.communicate()}")
+            if time.monotonic() > deadline:
+                if process is not None:
+                    process.kill()  # nobody else will, and its test would wait for it
+                raise AssertionError(f"not within {PATIENCE_S:.0f} s: {what}")
+            time.sleep(0.02)
 
     def job(self, name: str = "job") -> Job:
         """Return the newest job of that name."""

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import requests
 
 from vl_ingest.sandbox import Sandbox, parse_fault
-from world import CLEAN, World
+from world import CLEAN, PATIENCE_S, World
 
 PICTURE = ("files", ("one.png", b"\x89PNG", "image/png"))
 
@@ -95,6 +96,19 @@ def test_a_sandbox_that_is_started_again_goes_on(tmp_path: Path) -> None:
         assert requests.post(trigger, timeout=10).status_code == 409
 
 
+def test_a_fault_that_is_cleared_holds_no_answer_back(world: World) -> None:
+    """What it delayed is answered at once."""
+    upload, _ = _open(world.box)
+    picture = ("files", ("one.png", world.picture("one.png").read_bytes(), "image/png"))
+    world.box.add_fault("upload:slow:seconds=600")
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(requests.post, upload, files=[picture], timeout=PATIENCE_S)
+        world.until(world.box.record.files, "the file arrived")
+        assert not asked.done()
+        world.box.clear_faults()
+        assert asked.result().status_code == 202
+
+
 @pytest.mark.parametrize(
     "text", ["upload", "nowhere:503", "upload:oops", "upload:503:what=1", "upload:503:every=x"]
 )
@@ -104,7 +118,7 @@ def test_a_fault_that_is_not_understood_is_said(text: str) -> None:
         parse_fault(text)
 
 
-def test_a_mistyped_fault_is_a_usage_error_of_the_command(world: World) -> None:
+def test_a_mistyped_fault_is_a_usage_error_of_the_command() -> None:
     """`vl-ingest sandbox --fault` says what is wrong, with exit code 2."""
     from vl_ingest.cli import command_line
 

@@ -244,7 +244,7 @@ class App:
         if fault.kind == "cut-answer":
             return CutAnswer(answer, lambda: self._reset(request))
         if fault.kind == "slow":
-            await self._sleep(_seconds(fault, DEFAULT_SLOW_S))
+            await self._sleep(_seconds(fault, DEFAULT_SLOW_S), fault)
         if fault.status:
             return _fault_answer(fault)
         return HTMLResponse(PAGE, answer.status_code) if fault.kind == "html" else answer
@@ -290,8 +290,8 @@ class App:
             self._limit(body.size_bytes)
             if stop is not None and body.size_bytes >= stop:
                 return
-            if rate is not None:
-                await self._sleep(len(piece) / rate)
+            if fault is not None and rate is not None:
+                await self._sleep(len(piece) / rate, fault)
 
     async def _reset(self, request: Request) -> Response:
         """Reset the connection, so that no answer arrives."""
@@ -303,9 +303,10 @@ class App:
     def _since_start_s(self) -> float:
         return time.monotonic() - self._started
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float, fault: Fault) -> None:
+        """Wait, for as long as the fault that asks for it has not been cleared."""
         end = time.monotonic() + seconds
-        while not self.stopping and (left := end - time.monotonic()) > 0:
+        while not self.stopping and self._faults.holds(fault) and (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.05))
 
     async def _read_record(self, _request: Request) -> Response:

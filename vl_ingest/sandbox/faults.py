@@ -188,6 +188,11 @@ class FaultPlan:
         with self._lock:
             self._faults.clear()
 
+    def holds(self, fault: Fault) -> bool:
+        """Say whether a fault is still among those added; it may have hit as often as it is to."""
+        with self._lock:
+            return any(entry.fault is fault for entry in self._faults)
+
     def next(self, endpoint: str, since_start_s: float) -> Fault | None:
         """Return the fault without `name` that hits this request of `endpoint`, if one does."""
         return self._hit(endpoint, since_start_s, None)

@@ -73,7 +73,7 @@ class Sandbox:
         self._faults.add(parse_fault(text))
 
     def clear_faults(self) -> None:
-        """Behave from now on."""
+        """Behave from now on; answers that a fault holds back are given at once."""
         self._faults.clear()
 
     def add_dataset(self, dataset_id: str, name: str, transaction_id: int) -> None:
