@@ -4,34 +4,29 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from world import CLEAN, World
+from world import CLEAN, PATIENCE_S, World
 
 MakeWorld = Callable[..., World]
-PATIENCE_S = 60.0
 
 
-def _arrived(world: World, count: int, process: "subprocess.Popen[str]") -> None:
-    """Wait until the server holds `count` files."""
-    deadline = time.monotonic() + PATIENCE_S
-    while len(world.box.record.files()) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def _batches(world: World, count: int, process: "subprocess.Popen[str]") -> None:
+    """Wait until the server has taken `count` batches."""
+    world.until(
+        lambda: len(world.box.record.entries("batch_accepted")) >= count, f"{count} batches arrived", process
+    )
 
 
-@pytest.mark.parametrize("arrived", [0, 10, 30])
-def test_sigkill_and_the_same_command_again(make_world: MakeWorld, arrived: int) -> None:
+@pytest.mark.parametrize("batches", [0, 2, 6])
+def test_sigkill_and_the_same_command_again(make_world: MakeWorld, batches: int) -> None:
     """Killed anywhere: every file delivered, one trigger, only files in flight at the kill sent twice."""
-    world = make_world(faults=["upload:slow:seconds=0.1"])
+    world = make_world(faults=[f"upload:slow:seconds=60:after={max(0, batches - 2)}"])
     world.pictures(60)
     with world.start() as process:
-        _arrived(world, arrived, process)
+        _batches(world, batches, process)
         process.kill()
     world.box.clear_faults()
     assert world.run().code == 0
@@ -41,13 +36,15 @@ def test_sigkill_and_the_same_command_again(make_world: MakeWorld, arrived: int)
 
 
 def test_killed_over_and_over(make_world: MakeWorld) -> None:
-    """Five deaths at growing ages, and still every file is delivered and processing started once."""
-    world = make_world(faults=["upload:slow:seconds=0.05"])
+    """Five deaths in the middle of the upload, and still every file is delivered and processing started once."""
+    world = make_world()
     world.pictures(80)
-    for age_s in (0.4, 0.6, 0.8, 1.0, 1.2):
+    for death in range(5):
+        world.box.add_fault("upload:slow:seconds=60:after=2")
         with world.start() as process:
-            time.sleep(age_s)
+            _batches(world, 3 * (death + 1), process)
             process.kill()
+        world.box.clear_faults()
     assert world.run().code == 0
     world.check_promises()
 
@@ -62,7 +59,7 @@ def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, c
     inherited = signal.signal(number, signal.SIG_DFL)  # under nohup a run would rightly go on
     try:
         with world.start() as process:
-            _arrived(world, 10, process)
+            _batches(world, 2, process)
             process.send_signal(number)
             assert process.wait(PATIENCE_S) == code
     finally:
@@ -104,13 +101,10 @@ def test_a_signal_may_come_at_any_instruction() -> None:
 
 def test_a_signal_while_the_server_hangs_abandons_after_the_grace(make_world: MakeWorld) -> None:
     """An answer that does not come is not awaited for ever: unknown on record, out within the promised time."""
-    world = make_world(faults=["upload:hang"])
+    world = make_world(faults=["upload:slow:seconds=60"])
     world.pictures(4)
-    with world.start() as process:
-        deadline = time.monotonic() + PATIENCE_S
-        while "in_flight" not in world.states_by_now():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    with world.start("--workers", "1") as process:
+        _batches(world, 1, process)  # before its first byte, a batch is none in doubt
         process.terminate()
         assert process.wait(PATIENCE_S) == 143
     assert set(world.states().values()) == {"unknown"}
@@ -122,10 +116,11 @@ def test_a_signal_while_the_dataset_is_created_leaves_an_end_on_record(make_worl
     world = make_world(faults=["create:hang"])
     world.pictures(2)
     with world.start() as process:
-        deadline = time.monotonic() + PATIENCE_S
-        while not world.states_by_now() or "create_intended" not in world.kinds():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        world.until(
+            lambda: world.states_by_now() and "create_intended" in world.kinds(),
+            "the dataset was asked for",
+            process,
+        )
         process.terminate()
         assert process.wait(PATIENCE_S) == 143
     assert world.kinds()[-1] == "run_ended"
@@ -136,17 +131,17 @@ def test_a_signal_while_the_dataset_is_created_leaves_an_end_on_record(make_worl
 
 def test_a_second_signal_leaves_at_once(make_world: MakeWorld) -> None:
     """Whoever insists gets out; the next run settles what was open."""
-    world = make_world(faults=["upload:hang"])
+    world = make_world(faults=["upload:slow:seconds=60"])
     world.pictures(4)
-    with world.start() as process:
-        deadline = time.monotonic() + PATIENCE_S
-        while "in_flight" not in world.states_by_now():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.terminate()
-        time.sleep(0.3)
-        process.terminate()
-        assert process.wait(PATIENCE_S) == 143
+    with world.start("--workers", "1") as process:
+        _batches(world, 1, process)
+
+        def ended() -> bool:
+            process.terminate()  # two that come together are one
+            return process.poll() is not None
+
+        world.until(ended, "the process has left")
+        assert process.wait() == 143
     assert set(world.states().values()) == {"in_flight"}
     world.box.clear_faults()
     assert world.run().code == 0
@@ -155,10 +150,10 @@ def test_a_second_signal_leaves_at_once(make_world: MakeWorld) -> None:
 
 def test_second_run_on_a_job_is_told_who_holds_it(make_world: MakeWorld) -> None:
     """While a run lives another one exits 11 at once, however the folder is spelt."""
-    world = make_world(faults=["upload:slow:seconds=0.3"])
+    world = make_world(faults=["upload:slow:seconds=60"])
     world.pictures(40)
     with world.start() as process:
-        _arrived(world, 5, process)
+        _batches(world, 1, process)
         ended = world.run()
         assert ended.code == 11
         assert str(process.pid) in ended.err
@@ -237,7 +232,7 @@ def test_a_list_from_standard_input_is_asked_for_again(world: World) -> None:
 
 def test_max_duration_stops_cleanly(make_world: MakeWorld) -> None:
     """--max-duration ends with 10 and nothing in doubt; the same command goes on."""
-    world = make_world(faults=["upload:slow:seconds=0.1"])
+    world = make_world(faults=["upload:slow:seconds=0.2"])
     world.pictures(60)
     assert world.run("--max-duration", "0.5s").code == 10
     assert not any(file.unknown_attempts for file in world.files())
@@ -262,7 +257,7 @@ def test_environment_sets_options(world: World) -> None:
     assert len(world.box.record.requests("upload")) == 5
 
 
-def test_demo_takes_a_folder(world: World, tmp_path: Path) -> None:
+def test_demo_takes_a_folder(world: World) -> None:
     """With a folder of one's own the demo sends that."""
     world.pictures(30)
     done = subprocess.run(

@@ -343,7 +343,7 @@ def test_the_container_has_what_it_needs() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_is_given_its_script(world: World, shell: str) -> None:
+def test_each_shell_is_given_its_script(shell: str) -> None:
     """The commands of the page print what the shell is to read."""
     assert f"vl-ingest completion {shell}" in _block("sh", "completion")
     done = subprocess.run(

@@ -1,6 +1,5 @@
 """Every way a trigger can be lost, with every way a status can tell: processing is accepted once."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from vl_ingest import ingest
 from vl_ingest.sandbox import Sandbox
 from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
-from world import World
+from world import PATIENCE_S, World
 
 # name -> (fault on the first trigger, whether the server carried that one out)
 LOSSES = {
@@ -159,13 +158,12 @@ def test_processing_that_began_before_the_last_file_is_not_adopted_by_the_next_r
     world.pictures(30)
     (world.folder / "torn.png").write_bytes(b"no picture")
     world.box._store.check_upload = lambda *_where: None  # type: ignore[method-assign]  # a server that takes files at any time
-    world.box.add_fault("upload:slow:seconds=0.2")
+    world.box.add_fault("upload:slow:seconds=60")
     with world.start("--workers", "1") as process:
-        while not world.box.record.files():
-            assert process.poll() is None
-            time.sleep(0.02)
+        world.until(world.box.record.files, "a batch arrived", process)
         _start_processing(world)
-        assert process.wait(60) == 3
+        world.box.clear_faults()
+        assert process.wait(PATIENCE_S) == 3
     assert world.cli("waive", "job", "--all").code == 0
     assert world.run().code == 13
     assert world.job().state == "uploaded"

@@ -1,7 +1,7 @@
 """Every answer of the design's table, on the real command and a server that gives it."""
 
-import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -355,7 +355,7 @@ def test_an_outage_burns_no_attempts(world: World) -> None:
     world.pictures(10)
     world.box.add_fault("upload:503:times=12")
     assert world.run().code == 0
-    assert "batch_split" not in world.kinds() or set(world.states().values()) == {"sent"}
+    assert "batch_split" not in world.kinds()
     world.check_promises()
 
 
@@ -371,11 +371,11 @@ def test_unreachable_server_is_given_up_after_the_time_named(world: World) -> No
 
 def test_outage_in_the_middle_of_the_upload_is_given_up_too(world: World) -> None:
     """The give-up counts from the last success, also when files are already there."""
-    world.pictures(20)
+    world.pictures(15)
     world.box.add_fault("upload:reset-before:after=2")
     ended = world.run("--give-up-after", "1s", "--workers", "1")
     assert ended.code == 5, ended.err
-    assert "pending" in world.states().values() or "unknown" in world.states().values()
+    assert Counter(world.states().values()) == {"sent": 10, "unknown": 5}
     world.box.clear_faults()
     assert world.run().code == 0
     world.check_promises()
@@ -396,7 +396,7 @@ def test_remote_gone_can_be_sent_again_into_a_new_transaction(world: World) -> N
     assert world.run("--new-transaction").code == 0, "a finished job stays finished"
 
 
-def test_processing_under_way_is_adopted(world: World, tmp_path: Path) -> None:
+def test_processing_under_way_is_adopted(world: World) -> None:
     """A ledger copied before the trigger, used after it elsewhere: the status is read, nothing triggered twice."""
     world.pictures(4)
     (world.folder / "torn.png").write_bytes(b"no picture")
@@ -563,4 +563,3 @@ def test_exit_code_reaches_programs(world: World) -> None:
     ended = world.run()
     assert ended.summary["exit_code"] == ended.code == 3
     assert ended.summary["files"]["rejected"] == 1
-    assert json.dumps(ended.summary)

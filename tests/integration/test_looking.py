@@ -52,9 +52,7 @@ def test_a_look_changes_no_byte(world: World, revision: str, look: list[str]) ->
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_completing_a_job_s_name_changes_no_byte(
-    world: World, monkeypatch: pytest.MonkeyPatch, revision: str
-) -> None:
+def test_completing_a_job_s_name_changes_no_byte(world: World, revision: str) -> None:
     """A key pressed in a shell never upgrades a ledger; only one of today's schema is asked for its jobs."""
     from vl_ingest.cli import cli
     from vl_ingest.cli.completion import jobs

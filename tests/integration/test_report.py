@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from pathlib import Path
 
 import jsonschema
@@ -22,10 +21,11 @@ def lived(world: World) -> World:
     """Return a world whose job was killed, met an outage and a poison file, and ended with a waiver."""
     world.pictures(40)
     (world.folder / EVIL).write_bytes(b"no picture")
-    world.box.add_fault("upload:slow:seconds=0.2")
+    world.box.add_fault("upload:slow:seconds=60:after=2")
     with world.start() as process:
-        while len(world.box.record.files()) < 10:
-            time.sleep(0.01)
+        world.until(
+            lambda: len(world.box.record.entries("batch_accepted")) > 2, "three batches arrived", process
+        )
         process.kill()
     world.box.clear_faults()
     world.box.add_fault("upload:503:times=3")

@@ -94,7 +94,7 @@ def test_new_continues_an_unfinished_job(world: World) -> None:
     assert len(world.box.record.datasets()) == 1
 
 
-def test_no_wait_stops_after_the_trigger(make_world: object, world: World) -> None:
+def test_no_wait_stops_after_the_trigger(world: World) -> None:
     """`--no-wait` exits 0 once processing is started; a later run watches."""
     world.pictures(2)
     ended = world.run("--no-wait")
@@ -368,17 +368,14 @@ def test_a_job_can_not_move_to_where_another_one_is(world: World) -> None:
     assert world.job().id in ended.err
 
 
-def test_processing_that_fails_is_exit_12(make_world: object, tmp_path: Path) -> None:
+def test_processing_that_fails_is_exit_12(make_world: Callable[..., World]) -> None:
     """The server's own words reach the user, and a re-run says the same."""
-    from vl_ingest.sandbox import Sandbox
-
-    with Sandbox(root=tmp_path / "server", processing_error="no memory left") as box:
-        world = World(tmp_path, box)
-        world.pictures(1)
-        for _ in range(2):
-            ended = world.run()
-            assert ended.code == 12
-            assert "no memory left" in ended.err + ended.out
+    world = make_world(processing_error="no memory left")
+    world.pictures(1)
+    for _ in range(2):
+        ended = world.run()
+        assert ended.code == 12
+        assert "no memory left" in ended.err
     assert world.job().state == "errored"
 
 
@@ -447,8 +444,9 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     found = Scanner.found
 
     def slowly(scanner: Scanner) -> object:
-        for item in found(scanner):
-            time.sleep(0.1)
+        for number, item in enumerate(found(scanner)):
+            if number == 6:
+                world.until(world.box.record.files, "files arrived before the scan ended")
             yield item
 
     monkeypatch.setattr(Scanner, "found", slowly)
@@ -456,7 +454,6 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     monkeypatch.setattr(scan, "CHUNK", 1)
     assert world.run().code == 0
     assert len(world.held()) == 12
-    assert len(world.box.record.requests("upload")) > 3, "sending starts before the scan ends"
     world.check_promises()
 
 
@@ -468,8 +465,10 @@ def test_no_worker_sends_on_when_its_run_has_ended(
     world = make_world(check_images=False, faults=["upload:slow-read:rate=4000000:times=1"])
     (world.folder / "long.mp4").write_bytes(bytes(24_000_000))
     assert world.run("--max-duration", "1s").code == 10
-    while any(thread.name.startswith("worker") for thread in threading.enumerate()):
-        time.sleep(0.05)
+    world.until(
+        lambda: not any(thread.name.startswith("worker") for thread in threading.enumerate()),
+        "the workers have ended",
+    )
     assert world.run().code == 0
     assert set(world.held().values()) == {1}
     world.check_promises()

@@ -1,7 +1,6 @@
 """Settings from flags, environment and file: each over the one before, and none of them guessed."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -42,7 +41,7 @@ def test_each_source_stands_over_the_one_before(world: World, monkeypatch: pytes
     assert "Configuration file: " + file in world.cli("config", "show", "--config", file).out
 
 
-def test_a_run_works_with_the_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_works_with_the_file(world: World) -> None:
     """Also one in its default place; a known job keeps what it was told when it is resumed."""
     world.pictures(4)
     file = default_file()
@@ -147,7 +146,7 @@ def test_people_are_shown_values_as_people_write_them(world: World) -> None:
         assert line in " ".join(said.split())
 
 
-def test_what_config_show_prints_is_a_file(world: World, tmp_path: Path) -> None:
+def test_what_config_show_prints_is_a_file(world: World) -> None:
     """Every option it names may stand in a file."""
     keys = shown(world)
     lines = [f"{key} = {json.dumps(value)}" for key, (value, _) in keys.items() if value is not None]

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -80,8 +79,7 @@ def test_a_killed_run_is_not_called_at_work(world: World) -> None:
     world.box.add_fault("upload:hang")
     world.pictures(2)
     with world.start() as process:
-        while "in_flight" not in world.states_by_now():
-            time.sleep(0.02)
+        world.until(lambda: "in_flight" in world.states_by_now(), "a batch is on its way", process)
         assert "at work" in world.cli("status", "job").out
         process.kill()
     shown = world.cli("status", "job", "--watch").out

@@ -292,7 +292,7 @@ def test_an_open_gate_never_gives_up() -> None:
 
 def test_a_worker_that_waits_gives_up_too(workers: ThreadPoolExecutor, cancel_token: CancelToken) -> None:
     """The time runs out for those who wait behind a probe that never comes back, too."""
-    impatient = Gate(cancel_token, give_up_after_s=0.2)
+    impatient = Gate(cancel_token, give_up_after_s=1.0)
     close_for_probes(impatient)
     assert impatient.enter() is True
     with pytest.raises(GaveUp):
