@@ -17,6 +17,7 @@ from vl_ingest.run.cancel import CancelToken
 from vl_ingest.server.api import Api
 from vl_ingest.server.credentials import find
 from vl_ingest.server.tokens import Tokens
+from vl_ingest.source.folder import Folder
 
 
 class Ingest:
@@ -60,7 +61,7 @@ class Ingest:
         """
         return self._told(
             lambda api, cancel_token: jobs.run(
-                self.ledger, api, os.fspath(source), name, settings or Settings(), new=new,
+                self.ledger, api, Folder.at(os.fspath(source)), name, settings or Settings(), new=new,
                 new_transaction=new_transaction, observer=self._observer, cancel_token=cancel_token,
             ),
             self._base_url or CLOUD_URL,
@@ -79,7 +80,7 @@ class Ingest:
         return self._told(
             lambda api, cancel_token: jobs.resume(
                 self.ledger, api, known, settings or Settings.of_job(known.settings),
-                source=None if source is None else os.fspath(source), observer=self._observer, cancel_token=cancel_token,
+                source=None if source is None else Folder.at(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
             ),
             self._base_url or known.base_url,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from vl_ingest import clock
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.domain.forms import parse_name
 from vl_ingest.domain.model import FINISHED, TRIGGERED, Job, JobState
-from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import host
@@ -24,7 +24,9 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.listening import listening
 from vl_ingest.run.status import read_status
 from vl_ingest.server.api import Api
-from vl_ingest.source.folder import Scanner
+from vl_ingest.source import Source
+from vl_ingest.source.folder import Folder
+from vl_ingest.source.scanner import Scanner
 from vl_ingest.upload.steps import upload
 from vl_ingest.version import __version__
 
@@ -34,7 +36,7 @@ COMPARED_TOGETHER = 1000
 def run(
     ledger: Ledger,
     api: Api,
-    source: str,
+    source: Source,
     name: str,
     settings: Settings,
     *,
@@ -43,7 +45,7 @@ def run(
     observer: Observer | None = None,
     cancel_token: CancelToken | None = None,
 ) -> Summary:
-    """Take the folder `source` to a processed dataset `name`, from wherever its job stands.
+    """Take `source` to a processed dataset `name`, from wherever its job stands.
 
     `new` starts another job after a finished one; `new_transaction` gives up the open transaction of an
     unfinished one and sends everything again.
@@ -51,12 +53,13 @@ def run(
     The same call again continues, or says that it is done. Raises a `VlIngestError` that says what stopped
     it; the ledger then holds everything that was done.
     """
-    folder, name = real_folder(source), parse_name(name)
-    job = ledger.jobs.get_or_create(folder, name, api.base_url, settings.to_record(), new=new)
+    name = parse_name(name)
+    job = ledger.jobs.get_or_create(source.address, name, api.base_url, settings.to_record(), new=new)
     return work(
         ledger,
         api,
         job,
+        source,
         settings,
         new_transaction=new_transaction,
         observer=observer,
@@ -70,30 +73,31 @@ def resume(
     job: Job,
     settings: Settings,
     *,
-    source: str | None = None,
+    source: Source | None = None,
     observer: Observer | None = None,
     cancel_token: CancelToken | None = None,
 ) -> Summary:
-    """Continue a known job; `source` is where its folder lies now, if that has moved.
+    """Continue a known job; `source` is what it sends, as it is now if that has moved.
 
     The server's address may have changed too: `api` says where it is.
     """
-    where = {"source": real_folder(source)} if source is not None else {}
-    if source is None and job.state not in TRIGGERED:
-        real_folder(job.source)
+    where = {"source": source.address} if source is not None else {}
+    if source is None:
+        source = Folder(job.source) if job.state in TRIGGERED else Folder.at(job.source)
     if api.base_url != job.base_url:
         where["base_url"] = api.base_url
     if where:
         with hold(ledger, job.id):
             ledger.jobs.relocate(job.id, **where)
         job = ledger.jobs.get(job.id)
-    return work(ledger, api, job, settings, observer=observer, cancel_token=cancel_token)
+    return work(ledger, api, job, source, settings, observer=observer, cancel_token=cancel_token)
 
 
 def work(
     ledger: Ledger,
     api: Api,
     job: Job,
+    source: Source,
     settings: Settings,
     *,
     new_transaction: bool = False,
@@ -102,41 +106,30 @@ def work(
 ) -> Summary:
     """Hold the job and take it as far as it goes; see `run`."""
     if job.state in FINISHED:
-        return _finished(ledger, job, settings)
+        return _finished(ledger, job, source, settings)
     with hold(ledger, job.id) as current:
         if current.state in FINISHED:  # by a run that ended while this one waited for nothing
-            return _finished(ledger, current, settings)
+            return _finished(ledger, current, source, settings)
         with _running(
-            ledger, api, current, settings, observer or Observer(), cancel_token or CancelToken()
+            ledger, api, current, source, settings, observer or Observer(), cancel_token or CancelToken()
         ) as context:
             if new_transaction:
                 _reopen(context)
             scanned = _advance(context)
             # Files that came while this very run watched are the next run's to report.
-            late = None if scanned else _not_in_dataset(ledger, current, settings)
+            late = None if scanned else _not_in_dataset(ledger, current, source, settings)
     return summarise(ledger, job.id, not_in_dataset=late)
-
-
-def real_folder(source: str) -> str:
-    """Return the real path of a folder, which makes all its spellings one. Raises `UsageError`."""
-    if not source:  # an unset variable of a script, not the current folder
-        raise UsageError("The name of the folder is empty. Write `.` for the current one.")
-    folder = os.path.realpath(os.path.expanduser(source))
-    if os.path.isfile(folder):
-        raise UsageError(
-            f"{path_to_text(source)} is a file. Name the folder that it is in; `--include NAME` picks it out of that."
-        )
-    if not os.path.isdir(folder):
-        raise UsageError(
-            f"There is no folder {path_to_text(source)}. Check its name, and whether its disk is mounted; the new "
-            "place of one that has moved is named by `vl-ingest resume JOB --source PATH`."
-        )
-    return folder
 
 
 @contextmanager
 def _running(
-    ledger: Ledger, api: Api, job: Job, settings: Settings, observer: Observer, cancel_token: CancelToken
+    ledger: Ledger,
+    api: Api,
+    job: Job,
+    source: Source,
+    settings: Settings,
+    observer: Observer,
+    cancel_token: CancelToken,
 ) -> Iterator[Context]:
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
@@ -146,7 +139,7 @@ def _running(
         ledger.jobs.change_settings(this, settings.to_record())
         observer.job_started(job, this)
         lease = Lease(ledger.runs, this)
-        context = Context(ledger, api, job, this, settings, cancel_token, observer, lease, started_at)
+        context = Context(ledger, api, job, this, source, settings, cancel_token, observer, lease, started_at)
         with listening(context, job.event_count):
             yield context
         exit_code = 0
@@ -191,7 +184,7 @@ def _advance(context: Context) -> bool:
     return wanting
 
 
-def _finished(ledger: Ledger, job: Job, settings: Settings) -> Summary:
+def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings) -> Summary:
     """Return the summary of a job that is over; raise what ended it otherwise."""
     if job.state is JobState.ERRORED:
         raise failed(job.message)
@@ -199,16 +192,16 @@ def _finished(ledger: Ledger, job: Job, settings: Settings) -> Summary:
         raise UsageError(
             f"Job {job.id} was cancelled. `vl-ingest run FOLDER --name NAME --new` starts another one."
         )
-    return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, settings))
+    return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, source, settings))
 
 
-def _not_in_dataset(ledger: Ledger, job: Job, settings: Settings) -> int | None:
-    """Count the files in the folder that came after the trigger; None if nobody can look any more."""
+def _not_in_dataset(ledger: Ledger, job: Job, source: Source, settings: Settings) -> int | None:
+    """Count the files of the source that came after the trigger; None if nobody can look any more."""
     listed = settings.files_from
-    if not os.path.isdir(job.source) or (listed is not None and not os.path.isfile(listed)):
+    if not source.is_there() or (listed is not None and not os.path.isfile(listed)):
         return None
     late, chunk = 0, []
-    for item in Scanner(job.source, settings).found():
+    for item in Scanner(source, settings).found():
         chunk.append(item.path)
         if len(chunk) == COMPARED_TOGETHER:
             late += ledger.files.count_unknown_paths(job.id, chunk)

@@ -22,6 +22,7 @@ from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
 from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
+from vl_ingest.source.folder import Folder
 from vl_ingest.upload import steps as upload
 from world import PATIENCE_S, World
 
@@ -217,9 +218,10 @@ def test_a_stop_reaches_a_run_that_is_just_starting(world: World) -> None:
             stop(ledger, job, 0.3)
         run = ledger.runs.take(job.id, "here", 1, "test")
         lease, now = Lease(ledger.runs, run), clock.monotonic()
-        with listening.listening(
-            Context(ledger, api, job, run, SETTINGS, cancel_token, Observer(), lease, now), job.event_count
-        ):
+        context = Context(
+            ledger, api, job, run, Folder(job.source), SETTINGS, cancel_token, Observer(), lease, now
+        )
+        with listening.listening(context, job.event_count):
             world.until(lambda: cancel_token.cancelled, "the run is asked to stop")
     assert isinstance(cancel_token.reason, Stopped)
 

@@ -16,6 +16,7 @@ from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
 from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
+from vl_ingest.source.folder import Folder
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import BatchLimits
@@ -52,6 +53,7 @@ def make_backlog(tmp_path: Path) -> Iterator[MakeBacklog]:
                 api,
                 job,
                 run,
+                Folder(str(folder)),
                 settings,
                 CancelToken(),
                 Observer(),

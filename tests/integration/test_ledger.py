@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from vl_ingest.domain.errors import JobHeld, UsageError
+from vl_ingest.domain.errors import FileTrouble, JobHeld, UsageError
 from vl_ingest.domain.model import (
     TRANSITIONS,
     AttemptOutcome,
@@ -21,7 +21,6 @@ from vl_ingest.domain.model import (
     Run,
 )
 from vl_ingest.ledger import Ledger, TransitionRefused
-from vl_ingest.ledger.batches import Problem
 from vl_ingest.ledger.guard import move
 from vl_ingest.ledger.tables import attempts, files, jobs
 from vl_ingest.manage import decide
@@ -266,7 +265,9 @@ def test_doubt_outlives_the_batch_in_which_it_arose(ledger: Ledger, run: Run, cu
     if cut == "split":
         ledger.batches.split(run, batch, [batch.files[:2], batch.files[2:]], "503")
     else:
-        ledger.batches.supersede(run, batch, batch.files[0], FileState.MISSING, "gone", None)
+        ledger.batches.supersede(
+            run, batch, batch.files[0], FileTrouble(batch.files[0].path, FileState.MISSING, "gone"), None
+        )
     later = ledger.runs.take(run.job_id, "host", 2, "test")
     unknown = ledger.batches.abandon_in_flight(later, died=True)
     assert unknown == len(list(ledger.files.rows(run.job_id, FileState.UNKNOWN)))
@@ -289,7 +290,9 @@ def test_doubt_about_one_file_is_none_about_its_neighbours(ledger: Ledger, run: 
 def test_what_can_not_be_sent_is_set_aside_with_the_claim(ledger: Ledger, run: Run) -> None:
     """Problems and the intent are one transaction."""
     rows = ledger.files.pending(run.job_id, 0, 2)
-    ledger.batches.claim(run, "1", rows[1:], [Problem(rows[0], FileState.MISSING, "gone")])
+    ledger.batches.claim(
+        run, "1", rows[1:], [(rows[0], FileTrouble(rows[0].path, FileState.MISSING, "gone"))]
+    )
     assert _states(ledger, run) == {"missing", "in_flight", "pending"}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import AttemptOutcome, BatchState, Facts, FileState, Found, JobState, Run
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger import database as db
-from vl_ingest.ledger.batches import Problem
 
 
 class Plans:
@@ -71,14 +71,19 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(35, 45)])
     files.count_unknown_paths(job, ["1.png", "new.png"])
     pending = files.pending(job, 0, 30)
-    batch = batches.claim(run, "1", pending[:10], [Problem(pending[10], FileState.MISSING, "gone")])
+    batch = batches.claim(
+        run, "1", pending[:10], [(pending[10], FileTrouble(pending[10].path, FileState.MISSING, "gone"))]
+    )
     assert batch is not None
     batches.record_failure(run, batch, AttemptOutcome.UNKNOWN, 500, "trouble")
     batch = batches.begin_attempt(run, batch)
     first, second = batches.split(run, batch, [batch.files[:5], batch.files[5:]], "trouble")
     first = batches.begin_attempt(run, first)
     batches.record_sent(run, first, ["0" * 64] * 5, 202)
-    rest = batches.supersede(run, second, second.files[0], FileState.CHANGED, "changed", Facts(1, 1))
+    changed = second.files[0]
+    rest = batches.supersede(
+        run, second, changed, FileTrouble(changed.path, FileState.CHANGED, "changed"), Facts(1, 1)
+    )
     assert rest is not None
     batches.conclude(run, rest, BatchState.FAILED, FileState.REJECTED, "no")
     claimed = batches.claim(run, "1", files.pending(job, 0, 5), [])

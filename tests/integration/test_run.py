@@ -437,7 +437,7 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers that have nothing to do wait for the scanner; nothing is processed before the last file is found."""
-    from vl_ingest.source.folder import Scanner
+    from vl_ingest.source.scanner import Scanner
     from vl_ingest.upload import scan
 
     world.pictures(12)

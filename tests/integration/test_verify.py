@@ -200,6 +200,7 @@ def test_a_folder_that_moved_is_found_where_it_is(done: World) -> None:
 def test_an_interrupted_rehash_goes_on(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was compared before is not read again, what differed is told again, and `--afresh` starts over."""
     from vl_ingest.proof import rehash
+    from vl_ingest.source.folder import Folder
 
     monkeypatch.setattr(rehash, "PORTION", 3)
     (done.folder / "p0000.png").write_bytes(b"other")
@@ -215,7 +216,7 @@ def test_an_interrupted_rehash_goes_on(done: World, monkeypatch: pytest.MonkeyPa
         with done.ledger() as ledger:
             job = ledger.jobs.get(done.job().id)
             ended = rehash.compare(
-                ledger, job, job.source, hashed=True, afresh=afresh, differs=lambda path, _: told.append(path),
+                ledger, job, Folder(job.source), hashed=True, afresh=afresh, differs=lambda path, _: told.append(path),
                 progress=interrupt,
             )  # fmt: skip
         return told, ended

@@ -27,6 +27,7 @@ from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.domain.model import Facts, FileRow, FileState
 from vl_ingest.domain.naming import wire_name
 from vl_ingest.server.multipart import MultipartBody
+from vl_ingest.source.folder import Folder
 
 if not django_settings.configured:
     django_settings.configure()
@@ -107,7 +108,7 @@ def test_the_body_is_as_long_as_promised_for_any_read_size(contents: list[bytes]
     """However it is read, the body is the same bytes, as many as its length says, and knows their hashes."""
     with tempfile.TemporaryDirectory() as name:
         files = [put(Path(name), f"{number}.png", content) for number, content in enumerate(contents)]
-        body = MultipartBody(name, files)
+        body = MultipartBody(Folder(name), files)
         out = drain(body, sizes)
     boundary = boundary_of(body)
     expected = b"".join(
@@ -123,7 +124,7 @@ def test_the_body_is_as_long_as_promised_for_any_read_size(contents: list[bytes]
 def test_readinto_fills_the_whole_target_until_the_end(tmp_path: Path) -> None:
     """A target is filled across headers and files, so that every block but the last is full."""
     files = [put(tmp_path, f"{number}.jpg", b"x" * 1000) for number in range(5)]
-    body = MultipartBody(str(tmp_path), files)
+    body = MultipartBody(Folder(str(tmp_path)), files)
     target = memoryview(bytearray(701))
     counts = []
     while count := body.readinto(target):
@@ -134,7 +135,9 @@ def test_readinto_fills_the_whole_target_until_the_end(tmp_path: Path) -> None:
 
 def test_a_hash_is_known_only_when_its_file_has_passed_whole(tmp_path: Path) -> None:
     """A half-read file has no hash yet, so none can be recorded for it."""
-    body = MultipartBody(str(tmp_path), [put(tmp_path, "a.jpg", PROMISED), put(tmp_path, "b.jpg", PROMISED)])
+    body = MultipartBody(
+        Folder(str(tmp_path)), [put(tmp_path, "a.jpg", PROMISED), put(tmp_path, "b.jpg", PROMISED)]
+    )
     body.read(len(PROMISED))
     assert body.sha256s == []
     body.read(len(PROMISED))
@@ -157,13 +160,13 @@ def test_a_hash_is_known_only_when_its_file_has_passed_whole(tmp_path: Path) -> 
 )
 def test_each_file_says_its_media_type(name: str, media_type: bytes, tmp_path: Path) -> None:
     """The part's Content-Type follows the extension, in either case; an unknown one is plain bytes."""
-    out = drain(MultipartBody(str(tmp_path), [put(tmp_path, name, b"x")]))
+    out = drain(MultipartBody(Folder(str(tmp_path)), [put(tmp_path, name, b"x")]))
     assert b"\r\nContent-Type: " + media_type + b"\r\n\r\nx\r\n" in out
 
 
 def test_every_body_has_a_boundary_of_its_own(tmp_path: Path) -> None:
     """No file can hold the boundary by being made to: nobody can know it before."""
-    assert len({MultipartBody(str(tmp_path), []).content_type for _ in range(50)}) == 50
+    assert len({MultipartBody(Folder(str(tmp_path)), []).content_type for _ in range(50)}) == 50
 
 
 # ---- descriptors
@@ -172,7 +175,7 @@ def test_every_body_has_a_boundary_of_its_own(tmp_path: Path) -> None:
 def test_at_most_one_file_is_open_at_a_time(tmp_path: Path) -> None:
     """However many files a batch has, one descriptor does; none is open before, nor at the end."""
     files = [put(tmp_path, f"{number}.jpg", b"x" * 5000) for number in range(20)]
-    body = MultipartBody(str(tmp_path), files)
+    body = MultipartBody(Folder(str(tmp_path)), files)
     assert open_below(tmp_path) == []
     seen = set()
     while body.read(1000):
@@ -185,7 +188,7 @@ def test_at_most_one_file_is_open_at_a_time(tmp_path: Path) -> None:
 
 def test_an_abandoned_body_closes_its_file(tmp_path: Path) -> None:
     """Leaving the body in the middle of a file, as a cut connection does, closes that file."""
-    with MultipartBody(str(tmp_path), [put(tmp_path, "a.jpg", PROMISED)]) as body:
+    with MultipartBody(Folder(str(tmp_path)), [put(tmp_path, "a.jpg", PROMISED)]) as body:
         body.read(SMALL)
         assert open_below(tmp_path) == [f"{tmp_path}/a.jpg"]
     assert open_below(tmp_path) == []
@@ -274,7 +277,7 @@ def test_a_file_spoilt_before_its_turn_leaves_the_body_incomplete(
 ) -> None:
     """The trouble names the file and the state it belongs in, and none of its bytes are sent."""
     files = [put(tmp_path, f"{number}.jpg", PROMISED) for number in range(3)]
-    body = MultipartBody(str(tmp_path), files)
+    body = MultipartBody(Folder(str(tmp_path)), files)
     spoil(str(tmp_path / files[place].path))
     out, trouble = read_until_trouble(body)
     assert (trouble.path, trouble.state) == (files[place].path, state)
@@ -330,7 +333,7 @@ def test_a_file_spoilt_while_it_is_read_leaves_the_body_incomplete(
 ) -> None:
     """A file that changes under the reading hand is changed, its hash is not kept, and the body is cut."""
     files = [put(tmp_path, f"{number}.jpg", PROMISED) for number in range(2)]
-    body = MultipartBody(str(tmp_path), files)
+    body = MultipartBody(Folder(str(tmp_path)), files)
     out = bytes(body.read(place * len(PROMISED) + SMALL))  # well into the file, and far from its end
     assert open_below(tmp_path) == [str(tmp_path / files[place].path)]
     spoil(str(tmp_path / files[place].path))
@@ -343,7 +346,7 @@ def test_a_file_spoilt_while_it_is_read_leaves_the_body_incomplete(
 
 def test_a_file_deleted_while_it_is_read_is_not_taken_for_sent(tmp_path: Path) -> None:
     """The open file still has its bytes, but it is not what was promised any more once its name is gone."""
-    body = MultipartBody(str(tmp_path), [put(tmp_path, "a.jpg", PROMISED)])
+    body = MultipartBody(Folder(str(tmp_path)), [put(tmp_path, "a.jpg", PROMISED)])
     out = bytes(body.read(SMALL))
     path = str(tmp_path / "a.jpg")
     let_the_clock_tick(path)
@@ -355,7 +358,7 @@ def test_a_file_deleted_while_it_is_read_is_not_taken_for_sent(tmp_path: Path) -
 
 def test_the_trouble_says_which_file_and_why(tmp_path: Path) -> None:
     """The text of a trouble is for people: the path in the job, and what has happened to it."""
-    body = MultipartBody(str(tmp_path), [put(tmp_path, "a.jpg", PROMISED)])
+    body = MultipartBody(Folder(str(tmp_path)), [put(tmp_path, "a.jpg", PROMISED)])
     os.unlink(tmp_path / "a.jpg")
     _, trouble = read_until_trouble(body)
     assert str(trouble) == "a.jpg: is no longer there"
@@ -437,7 +440,7 @@ def sent_and_parsed(folder: Path, name: str, parser: Callable[[str, bytes], Pars
     """Send a file of that name between two others and return what a parser makes of it, and its bytes."""
     content = b'\r\n--vl-ingest-\r\n\r\n"' + os.fsencode(name) + b"\r\n"
     files = [put(folder, f, b) for f, b in (("first.jpg", b"first"), (name, content), ("last.jpg", b"\r\n"))]
-    body = MultipartBody(str(folder), files)
+    body = MultipartBody(Folder(str(folder)), files)
     return parser(body.content_type, drain(body)), content
 
 
@@ -473,7 +476,9 @@ def test_werkzeug_turns_an_escaped_quote_back(name: str, tmp_path: Path) -> None
 def test_servers_read_large_files_whole(parser: Callable[[str, bytes], Parsed], tmp_path: Path) -> None:
     """Files longer than any parser's own buffers arrive byte for byte, in order."""
     contents = [os.urandom(300_000), b"\r\n" * 100_000, b"-" * 150_001]
-    body = MultipartBody(str(tmp_path), [put(tmp_path, f"{n}.mp4", c) for n, c in enumerate(contents)])
+    body = MultipartBody(
+        Folder(str(tmp_path)), [put(tmp_path, f"{n}.mp4", c) for n, c in enumerate(contents)]
+    )
     parsed = parser(body.content_type, drain(body, [65_536]))
     assert parsed == [(f"{number}.mp4", content) for number, content in enumerate(contents)]
 
@@ -484,14 +489,14 @@ def test_a_folder_in_a_files_place_leaves_no_descriptor_open(tmp_path: Path) -> 
     file = FileRow(1, "a.png", "a.png", Facts(10, 0), FileState.IN_FLIGHT)
     before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
     for _ in range(3):
-        with pytest.raises(FileTrouble), MultipartBody(str(tmp_path), [file]) as body:
+        with pytest.raises(FileTrouble), MultipartBody(Folder(str(tmp_path)), [file]) as body:
             body.read()
     assert len(os.listdir("/proc/self/fd") if before else []) == len(before)
 
 
 def test_a_cancelled_body_stays_incomplete(tmp_path: Path) -> None:
     """Nothing more is handed out once somebody has given the request up, however much was before."""
-    with MultipartBody(str(tmp_path), [put(tmp_path, "a.png", PROMISED)]) as body:
+    with MultipartBody(Folder(str(tmp_path)), [put(tmp_path, "a.png", PROMISED)]) as body:
         body.read(SMALL)
         body.cancel()
         for _ in range(2):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vl_ingest.domain.model import MEDIA_TYPES
+from vl_ingest.domain.formats import MEDIA_TYPES
 from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_text, wire_name
 
 # Whatever a POSIX file system can hold: any bytes but NUL, with `/` between the parts.

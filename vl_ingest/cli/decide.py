@@ -67,6 +67,7 @@ def waive(
     from vl_ingest.domain.model import WAIVABLE
     from vl_ingest.domain.naming import path_from_text
     from vl_ingest.manage import decide
+    from vl_ingest.source.folder import Folder
 
     if bool(paths) == everything:
         raise UsageError("Name the files to waive, or say --all.")
@@ -77,9 +78,9 @@ def waive(
         else:
             # A path is one in the job, as the file system or as the ledger writes it, or one of today's.
             known = {row.path for row in book.files.rows(job.id, *sorted(WAIVABLE))}
-            wanted = []
+            source, wanted = Folder(job.source), []
             for path in paths:
-                real = os.path.relpath(os.path.abspath(path), job.source).replace(os.sep, "/")
+                real = source.path_of(os.path.abspath(path))
                 wanted.append(next((p for p in (path, path_from_text(path), real) if p in known), path))
         count = decide.waive(book, job, wanted)
     _said(

@@ -12,14 +12,14 @@ import click
 from vl_ingest import clock
 from vl_ingest.cli.options import open_to_read
 from vl_ingest.domain import words
-from vl_ingest.domain.errors import FilesHeld, UsageError
+from vl_ingest.domain.errors import FilesHeld, FileTrouble, UsageError
 from vl_ingest.domain.model import JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
     from vl_ingest.domain.settings import Settings
     from vl_ingest.ledger import Ledger
-    from vl_ingest.upload.preview import Doubt, Preview
+    from vl_ingest.upload.preview import Preview
 
 NAMED = 20  # doubtful files that people are told by name; with --json it is all of them
 
@@ -29,33 +29,35 @@ def dry_run(
     place: str | None, rate: float | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
-    from vl_ingest.job import real_folder
+    from vl_ingest.source.folder import Folder
     from vl_ingest.upload.preview import Previewer
 
-    folder = real_folder(source)
+    folder = Folder.at(source)
     with _known_ledger(place) as ledger:
-        job = None if ledger is None else ledger.jobs.find_by_identity(folder, name, base_url, new=new)
+        job = (
+            None if ledger is None else ledger.jobs.find_by_identity(folder.address, name, base_url, new=new)
+        )
         previewer = Previewer(folder, settings, ledger, job, base_url, new_transaction=new_transaction)
         plan, named = previewer.plan, 0
         if not as_json:
-            click.echo(f"Plan for {words.path(folder)} -> {name!r} at {base_url}; nothing is sent.")
+            click.echo(f"Plan for {words.path(folder.address)} -> {name!r} at {base_url}; nothing is sent.")
         with _progress(shown=not as_json) as progress:
             for doubt in previewer.doubts(progress):
                 named += 1
                 if as_json:
                     click.echo(json.dumps(_doubt_facts(doubt)))
                 elif named <= NAMED:
-                    click.echo(f"  {words.path(doubt.path)}: {doubt.what.replace('_', ' ')}: {doubt.reason}")
+                    click.echo(f"  {words.path(doubt.path)}: {doubt.state.replace('_', ' ')}: {doubt.reason}")
     if named > NAMED and not as_json:
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` names all.")
     if as_json:
-        click.echo(json.dumps(_facts(plan, settings, name, folder, base_url, rate)))
+        click.echo(json.dumps(_facts(plan, settings, name, folder.address, base_url, rate)))
     else:
         for line in _lines(plan, settings, rate):
             click.echo(line)
     if not plan.found and not plan.gone and (plan.job is None or plan.job.state is JobState.CREATED):
         raise UsageError(
-            f"There is nothing to send in {path_to_text(folder)}. "
+            f"There is nothing to send in {path_to_text(folder.address)}. "
             "Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
         )
     if plan.holds(settings):
@@ -95,9 +97,9 @@ def _progress(*, shown: bool) -> "Iterator[Callable[[Preview], None]]":
         )
 
 
-def _doubt_facts(doubt: "Doubt") -> dict[str, Any]:
+def _doubt_facts(doubt: FileTrouble) -> dict[str, Any]:
     return {
-        "type": "file_error", "path": path_to_text(doubt.path), "state": doubt.what, "reason": doubt.reason,
+        "type": "file_error", "path": path_to_text(doubt.path), "state": doubt.state, "reason": doubt.reason,
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
     from vl_ingest.proof.rehash import Rehash
     from vl_ingest.proof.verify import Check
+    from vl_ingest.source import Source
 
 ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 
@@ -51,6 +52,7 @@ def verify(
     Example:  vl-ingest verify holidays --rehash
     """
     from vl_ingest.proof.verify import verify_record, verify_server
+    from vl_ingest.source.folder import Folder
 
     if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
         raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
@@ -71,7 +73,9 @@ def verify(
         if report is not None:
             answered(_report(book, job, report))
         if not no_files:
-            answered(_files(book, job, source or job.source, rehash=rehash, afresh=afresh, as_json=as_json))
+            answered(
+                _files(book, job, Folder(source or job.source), rehash=rehash, afresh=afresh, as_json=as_json)
+            )
         if not offline:
             given = click.get_current_context().get_parameter_source("base_url")
             moved = given is ParameterSource.COMMANDLINE
@@ -98,7 +102,9 @@ def _report(book: "Ledger", job: "Job", report: Path) -> "Check":
         raise UsageError(f"{NEEDS} ({exc})") from exc
 
 
-def _files(book: "Ledger", job: "Job", source: str, *, rehash: bool, afresh: bool, as_json: bool) -> "Check":
+def _files(
+    book: "Ledger", job: "Job", source: "Source", *, rehash: bool, afresh: bool, as_json: bool
+) -> "Check":
     from vl_ingest.domain.naming import path_to_text
     from vl_ingest.proof.rehash import verify_files
 

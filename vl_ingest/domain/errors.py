@@ -15,7 +15,7 @@ VlIngestError                    1   unexpected
 ├── Undecided                   13   an outcome is unknown and a person must decide
 ├── Interrupted         128+signal   a signal asked the run to stop
 ├── Stopped                    143   `vl-ingest stop` asked the run to stop
-├── FileTrouble                      a file is not what was promised (never ends a command)
+├── FileTrouble                      a file can't be sent as it is, or as promised (never ends a command)
 └── RequestError                     one request did not end in a receipt (see `api`)
     ├── NotDelivered                 nothing of it reached the server: transient
     │   └── Throttled                429: wait, all together
@@ -122,7 +122,10 @@ class Stopped(VlIngestError):
 
 
 class FileTrouble(VlIngestError):
-    """A file can't be sent as promised. `state` is the state it belongs in, `path` its path in the job."""
+    """A file can't be sent as it is, or as promised. `path` is its path in the job, `reason` says why in words.
+
+    `state` is the state it belongs in; in a dry run also `wrong_type`, for what the server will hardly take.
+    """
 
     def __init__(self, path: str, state: str, reason: str) -> None:
         super().__init__(f"{path_to_text(path)}: {reason}")

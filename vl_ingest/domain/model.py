@@ -105,17 +105,6 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
 }
 
 
-# Formats of the vendor's own upload example, by extension (source: local-file upload page).
-MEDIA_TYPES: Mapping[str, str] = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".mp4": "video/mp4",
-    ".mov": "video/quicktime",
-}
-
-
 class StatusClass(StrEnum):
     """What the server's status word says about processing."""
 

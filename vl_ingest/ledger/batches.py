@@ -1,13 +1,14 @@
 """Batches and attempts: what is about to be sent, and what came of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from vl_ingest import clock
+from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import (
     AttemptOutcome,
     Batch,
@@ -38,15 +39,6 @@ _ONE_MORE: sa.ColumnElement[int] = sa.literal_column("attempts + 1")
 MAX_CHANGES = 3  # a file that changes more often while it is sent is held
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A file that can't be sent as it is: the state it belongs in, and why."""
-
-    file: FileRow
-    state: FileState
-    reason: str
-
-
 class Batches:
     """Every query that makes, follows or settles a batch."""
 
@@ -56,16 +48,20 @@ class Batches:
     # Intents
 
     def claim(
-        self, run: Run, transaction_id: str, chosen: Sequence[FileRow], problems: Sequence[Problem]
+        self,
+        run: Run,
+        transaction_id: str,
+        chosen: Sequence[FileRow],
+        unsendable: Sequence[tuple[FileRow, FileTrouble]],
     ) -> Batch | None:
-        """Commit the intent to send `chosen`, with its first attempt, and set `problems` aside.
+        """Commit the intent to send `chosen`, with its first attempt, and set those aside that can't be sent.
 
         `chosen` carry the facts that were just read from disk.
         """
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
-            for problem in problems:
-                _set_aside(connection, run, problem.file, FileState.PENDING, problem.state, problem.reason)
+            for file, trouble in unsendable:
+                _set_aside(connection, run, file, FileState.PENDING, trouble)
             if not chosen:
                 return None
             batch = _make(connection, run, transaction_id, chosen, parent=None)
@@ -156,9 +152,9 @@ class Batches:
         return parts
 
     def supersede(
-        self, run: Run, batch: Batch, culprit: FileRow, state: FileState, reason: str, facts: Facts | None
+        self, run: Run, batch: Batch, culprit: FileRow, trouble: FileTrouble, facts: Facts | None
     ) -> Batch | None:
-        """Replace a batch by one without `culprit`; None if that was its only file.
+        """Replace a batch by one without `culprit`, which has the trouble; None if that was its only file.
 
         A culprit that has changed is requeued with its new `facts`, up to `MAX_CHANGES` times.
         """
@@ -167,8 +163,8 @@ class Batches:
             assert_lease(connection, run.job_id, run.id)
             _end(connection, batch, BatchState.SUPERSEDED)
             successor = self._successor(connection, run, batch, rest) if rest else None
-            _set_aside(connection, run, culprit, FileState.IN_FLIGHT, state, reason)
-            if state is FileState.CHANGED and facts is not None:
+            _set_aside(connection, run, culprit, FileState.IN_FLIGHT, trouble)
+            if trouble.state == FileState.CHANGED and facts is not None:
                 changes = culprit.changes + 1
                 again = changes <= MAX_CHANGES
                 connection.execute(
@@ -307,8 +303,9 @@ def _doubt(connection: sa.Connection, where: sa.ColumnElement[bool]) -> None:
 
 
 def _set_aside(
-    connection: sa.Connection, run: Run, file: FileRow, before: FileState, after: FileState, reason: str
+    connection: sa.Connection, run: Run, file: FileRow, before: FileState, trouble: FileTrouble
 ) -> None:
+    after, reason = FileState(trouble.state), trouble.reason
     move(connection, files, files.c.id == file.id, before, after, reason=reason)
     append(connection, run.job_id, run.id, f"file_{after}", path=file.path, reason=reason)
 

@@ -4,20 +4,23 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from vl_ingest.atomic import replacing
-from vl_ingest.domain.errors import LedgerError
-from vl_ingest.domain.model import Facts, FileRow, FileState, Job
+from vl_ingest.domain.errors import FileTrouble, LedgerError
+from vl_ingest.domain.model import FileRow, FileState, Job
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.proof.verify import Check
-from vl_ingest.source.folder import look
+from vl_ingest.source import Source
 
 PORTION, PORTION_BYTES = 512, 1024**3  # compared between two notes of how far it is
+BLOCK_BYTES = 256 * 1024  # read at once
 KEPT = 1000  # differing files that are told again when an interrupted comparison goes on
 
 
@@ -37,7 +40,7 @@ class Rehash:
 def verify_files(
     ledger: Ledger,
     job: Job,
-    source: str,
+    source: Source,
     *,
     hashed: bool,
     afresh: bool = False,
@@ -45,11 +48,11 @@ def verify_files(
     progress: Callable[[Rehash], None],
 ) -> Check:
     """Return whether the sent files are in the folder `source` as they are on record; see `compare`."""
-    if not os.path.isdir(source):
+    if not source.is_there():
         return Check(
             "files",
             False,
-            f"The folder {path_to_text(source)} is not there. If it has moved: `--source PATH`; to leave the files out: "
+            f"The folder {path_to_text(source.address)} is not there. If it has moved: `--source PATH`; to leave the files out: "
             "`--no-files`.",
         )
     ended = compare(ledger, job, source, hashed=hashed, afresh=afresh, differs=differs, progress=progress)
@@ -66,7 +69,7 @@ def verify_files(
 def compare(
     ledger: Ledger,
     job: Job,
-    source: str,
+    source: Source,
     *,
     hashed: bool,
     afresh: bool = False,
@@ -86,9 +89,10 @@ def compare(
     for known in state.found:
         differs(*known)
     pool = ThreadPoolExecutor(os.cpu_count())
+    each, compare_one = (pool.map if hashed else map), partial(_difference, source, hashed=hashed)
     try:
         while rows := _portion(ledger.files.page(job.id, FileState.SENT, state.after_id, PORTION)):
-            for file, reason in zip(rows, _reasons(pool, source, rows, hashed=hashed), strict=True):
+            for file, reason in zip(rows, each(compare_one, rows), strict=True):
                 if reason is not None:
                     state.differing += 1
                     state.found += [(file.path, reason)] if len(state.found) < KEPT else []
@@ -111,39 +115,28 @@ def _portion(rows: list[FileRow]) -> list[FileRow]:
     return rows[: max(1, sum(end <= PORTION_BYTES for end in ends))]
 
 
-def _reasons(
-    pool: ThreadPoolExecutor, source: str, rows: list[FileRow], *, hashed: bool
-) -> Iterator[str | None]:
-    if hashed:
-        return pool.map(lambda row: _reread(source, row), rows)
-    return (_glance(source, row) for row in rows)
-
-
-def _glance(source: str, row: FileRow) -> str | None:
-    """Return how a file differs from what was sent, by size and time of change; None: it does not."""
-    seen = look(source, row.path)
-    if not isinstance(seen, Facts):
-        return seen.reason
-    if seen.size_bytes != row.facts.size_bytes:
-        return f"has {seen.size_bytes:,} bytes, and had {row.facts.size_bytes:,}"
+def _difference(source: Source, row: FileRow, *, hashed: bool) -> str | None:
+    """Return how a file differs from what was sent, by size and time of change or by its bytes; None: it does not."""
+    try:
+        seen = source.look(row.path)
+        if seen.size_bytes != row.facts.size_bytes:
+            return f"has {seen.size_bytes:,} bytes, and had {row.facts.size_bytes:,}"
+        if hashed and row.sha256 is not None:  # none is on record where a person called it delivered
+            now = _sha256(source, row)
+            return None if now == row.sha256 else f"has other bytes (SHA-256 {now}, sent {row.sha256})"
+    except FileTrouble as trouble:
+        return trouble.reason
     if seen.mtime_ns != row.facts.mtime_ns:
         return "was written to since (`--rehash` tells whether its bytes differ)"
     return None
 
 
-def _reread(source: str, row: FileRow) -> str | None:
-    """Return how a file's bytes differ from what was sent; None: they do not."""
-    seen = look(source, row.path)
-    if row.sha256 is None or not isinstance(seen, Facts) or seen.size_bytes != row.facts.size_bytes:
-        return _glance(
-            source, row
-        )  # without a hash on record (a person called it delivered) there is no better
-    try:
-        with open(os.path.join(source, row.path), "rb") as file:
-            now = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        return exc.strerror or str(exc)
-    return None if now == row.sha256 else f"has other bytes (SHA-256 {now}, sent {row.sha256})"
+def _sha256(source: Source, row: FileRow) -> str:
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(min(row.facts.size_bytes, BLOCK_BYTES)))
+    with closing(source.open(row.path)) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
 
 
 class _Notes:

@@ -14,6 +14,7 @@ from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.runs import HEARTBEAT_EVERY_S, Lease
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run.cancel import CancelToken
+from vl_ingest.source import Source
 
 if TYPE_CHECKING:  # whoever only looks at a ledger does without an HTTP library
     from vl_ingest.server.api import Api
@@ -21,22 +22,18 @@ if TYPE_CHECKING:  # whoever only looks at a ledger does without an HTTP library
 
 @dataclass(frozen=True)
 class Context:
-    """One run's work on one job. `source` is the folder's real path."""
+    """One run's work on one job."""
 
     ledger: Ledger
     api: "Api"
     job: Job
     run: Run
+    source: Source
     settings: Settings
     cancel_token: CancelToken
     observer: Observer
     lease: Lease
     started_at: float  # on the monotonic clock
-
-    @property
-    def source(self) -> str:
-        """The folder, as a real path."""
-        return self.job.source
 
     @property
     def dataset_id(self) -> str:

@@ -1,30 +1,22 @@
-"""The body of an upload: a stream over files on disk that holds none of them in memory.
+"""The body of an upload: a stream over files that holds none of them in memory.
 
 One pass does everything: the bytes are read into one buffer, hashed there and sent from there. A file is
-opened when its turn comes and closed behind its last byte; `fstat` on the open file then decides, before
+opened when its turn comes and closed after its last byte; a check of the open file then decides, before
 the closing boundary is written, whether it is still what was promised. If not, the body ends in a
 `FileTrouble` and the request is incomplete by its own Content-Length: no server can take it for whole.
 """
 
 import hashlib
-import io
-import os
 import secrets
-import stat
 from collections.abc import Generator, Iterator, Sequence
 
 from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
-from vl_ingest.domain.model import MEDIA_TYPES, FileRow, FileState
+from vl_ingest.domain.formats import media_type
+from vl_ingest.domain.model import FileRow, FileState
+from vl_ingest.domain.opening import Opener
 from vl_ingest.server.pace import Pace
 
 BLOCK_BYTES = 1024 * 1024  # one read, one hash update and one send move up to this much
-
-_OPEN_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place must not hang the run
-)
 
 
 class MultipartBody:
@@ -37,7 +29,7 @@ class MultipartBody:
 
     """
 
-    def __init__(self, source: str, files: Sequence[FileRow], pace: Pace | None = None) -> None:
+    def __init__(self, source: Opener, files: Sequence[FileRow], pace: Pace | None = None) -> None:
         boundary = "vl-ingest-" + secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.bytes_out = 0
@@ -116,50 +108,26 @@ class MultipartBody:
 
     def _send_file(self, file: FileRow) -> Iterator[int]:
         digest = hashlib.sha256()
+        opened = self._source.open(file.path)
         try:
-            descriptor = os.open(os.path.join(self._source, file.path), _OPEN_FLAGS)
-            try:
-                opened = os.fstat(descriptor)
-                _compare(file, opened, opened)
-                left = file.facts.size_bytes
-                while left:
-                    piece = self._target[:left]
-                    count = _read_into(descriptor, piece)
-                    if not count:
-                        raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
-                    digest.update(piece[:count])
-                    left -= count
-                    yield count
-                _compare(file, opened, os.fstat(descriptor))
-            finally:
-                os.close(descriptor)
-        except (FileNotFoundError, NotADirectoryError) as exc:
-            raise FileTrouble(file.path, FileState.MISSING, "is no longer there") from exc
-        except OSError as exc:
-            raise FileTrouble(file.path, FileState.UNREADABLE, exc.strerror or str(exc)) from exc
+            opened.check(file.facts)
+            left = file.facts.size_bytes
+            while left:
+                piece = self._target[:left]
+                count = opened.readinto(piece)
+                if not count:
+                    raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
+                digest.update(piece[:count])
+                left -= count
+                yield count
+            opened.check(file.facts)
+        finally:
+            opened.close()
         self.sha256s.append(digest.hexdigest())
 
 
-def _read_into(descriptor: int, piece: memoryview) -> int:
-    """Read into `piece` what comes next, without another copy; return the number of bytes."""
-    if hasattr(os, "readv"):
-        return os.readv(descriptor, (piece,))
-    with io.FileIO(descriptor, closefd=False) as reader:  # Windows
-        return reader.readinto(piece) or 0
-
-
-def _compare(file: FileRow, opened: os.stat_result, now: os.stat_result) -> None:
-    """Raise `FileTrouble` unless the open file is what the ledger promised, and untouched since opening."""
-    if not stat.S_ISREG(now.st_mode):
-        raise FileTrouble(file.path, FileState.UNREADABLE, "is not a regular file")
-    promised = (file.facts.size_bytes, file.facts.mtime_ns)
-    if (now.st_size, now.st_mtime_ns) != promised or now.st_ctime_ns != opened.st_ctime_ns:
-        raise FileTrouble(file.path, FileState.CHANGED, "changed while it was sent")
-
-
 def _head(boundary: str, name: str) -> bytes:
-    media_type = MEDIA_TYPES.get(os.path.splitext(name)[1].lower(), "application/octet-stream")
     return (
         f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
-        f"Content-Type: {media_type}\r\n\r\n"
+        f"Content-Type: {media_type(name)}\r\n\r\n"
     ).encode()

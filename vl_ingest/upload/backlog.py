@@ -6,10 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from vl_ingest import clock
-from vl_ingest.domain.model import Batch, FileRow
-from vl_ingest.ledger.batches import Problem
+from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.model import Batch, FileRow, FileState
 from vl_ingest.run.context import Context
-from vl_ingest.source.folder import Trouble, look
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import BatchLimits
 
@@ -138,18 +137,19 @@ class Backlog:
         left_bytes = sum(row.facts.size_bytes for row in self._ahead) if self._is_tail else None
         room = self._limits.room(self._concurrency.limit, left_bytes)
         chosen: list[FileRow] = []
-        problems: list[Problem] = []
+        unsendable: list[tuple[FileRow, FileTrouble]] = []
         for row in itertools.islice(self._ahead, room.files):
-            seen = look(context.source, row.path)
-            if isinstance(seen, Trouble):
-                problems.append(Problem(row, seen.state, seen.reason))
-            elif room.take(seen.size_bytes):
-                chosen.append(row.with_facts(seen))
-            else:
+            try:
+                seen = context.source.look(row.path)
+            except FileTrouble as trouble:
+                unsendable.append((row, trouble))
+                continue
+            if not room.take(seen.size_bytes):
                 break
-        batch = context.ledger.batches.claim(context.run, transaction_id, chosen, problems)
-        for _ in range(len(chosen) + len(problems)):
+            chosen.append(row.with_facts(seen))
+        batch = context.ledger.batches.claim(context.run, transaction_id, chosen, unsendable)
+        for _ in range(len(chosen) + len(unsendable)):
             self._ahead.popleft()
-        for problem in problems:
-            context.observer.file_error(problem.file.path, problem.state, problem.reason)
+        for row, why in unsendable:
+            context.observer.file_error(row.path, FileState(why.state), why.reason)
         return batch

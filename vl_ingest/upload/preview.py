@@ -1,12 +1,13 @@
 """What a run would do: the folder is scanned and each file opened, and nothing is sent or recorded."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
+from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.formats import FIRST_BYTES, mismatch
 from vl_ingest.domain.model import (
     TRIGGERED,
     WAIVABLE,
@@ -23,8 +24,8 @@ from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
-from vl_ingest.source.folder import Scanner, Trouble, look
-from vl_ingest.source.signatures import FIRST_BYTES, mismatch
+from vl_ingest.source import Source
+from vl_ingest.source.scanner import Scanner
 from vl_ingest.upload.concurrency import START
 from vl_ingest.upload.plan import BatchLimits, Room
 
@@ -35,15 +36,6 @@ MENTIONED = 5  # clashes that are kept as examples
 WRONG_TYPE = "wrong_type"  # beside the states of files that can't be sent
 
 _LEAVES = frozenset({FileState.PENDING, FileState.IN_FLIGHT, FileState.UNKNOWN})
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A file that a run would stumble over: `what` is a state of files, or `wrong_type`."""
-
-    path: str
-    what: str
-    reason: str
 
 
 @dataclass
@@ -92,7 +84,7 @@ class Previewer:
 
     def __init__(
         self,
-        source: str,
+        source: Source,
         settings: Settings,
         ledger: Ledger | None,
         job: Job | None,
@@ -109,7 +101,7 @@ class Previewer:
         self._limits = BatchLimits(settings, job.too_large_bytes if job else None)
         self._room: Room | None = None  # what is left in the batch that is being filled
 
-    def doubts(self, progress: Callable[[Preview], None]) -> Iterator[Doubt]:
+    def doubts(self, progress: Callable[[Preview], None]) -> Iterator[FileTrouble]:
         """Go through the folder, and yield what a run would stumble over; `plan` is complete at the end.
 
         `progress` is called after every `CHUNK` files.
@@ -154,7 +146,7 @@ class Previewer:
             return _LEAVES | {FileState.SENT}
         return _LEAVES if self._settings.on_unknown is OnUnknown.RESEND else _LEAVES - {FileState.UNKNOWN}
 
-    def _consider(self, item: Found, row: FileRow | None, names: Names) -> Iterator[Doubt]:
+    def _consider(self, item: Found, row: FileRow | None, names: Names) -> Iterator[FileTrouble]:
         plan = self.plan
         plan.found += 1
         plan.found_bytes += item.facts.size_bytes
@@ -163,35 +155,32 @@ class Previewer:
             return
         if row is not None and row.state not in self._leaves():
             if row.state in WAIVABLE:
-                yield self._doubt(row.path, str(row.state), row.reason or "no reason on record")
+                yield self._doubt(FileTrouble(row.path, row.state, row.reason or "no reason on record"))
             elif row.state is FileState.UNKNOWN:
-                yield self._doubt(
-                    row.path, str(row.state), "may have been delivered, and --on-unknown holds it"
-                )
+                reason = "may have been delivered, and --on-unknown holds it"
+                yield self._doubt(FileTrouble(row.path, row.state, reason))
             else:
                 plan.settled += 1
             return
-        seen = look(self._source, item.path)
-        if isinstance(seen, Trouble):
-            yield self._doubt(item.path, str(seen.state), seen.reason)
-            return
-        # Only opening it tells whether it can be read, and what it is.
+        first = memoryview(bytearray(FIRST_BYTES))
         try:
-            with open(os.path.join(self._source, item.path), "rb", buffering=0) as file:
-                first = file.read(FIRST_BYTES)
-        except OSError as exc:
-            yield self._doubt(item.path, str(FileState.UNREADABLE), exc.strerror or str(exc))
+            seen = self._source.look(item.path)
+            # Only opening it tells whether it can be read, and what it is.
+            with closing(self._source.open(item.path)) as file:
+                count = file.readinto(first)
+        except FileTrouble as trouble:
+            yield self._doubt(trouble)
             return
         if row is None:
             self._name(item.path, names)
         self._fill(seen)
-        reason = mismatch(item.path, first)
-        if reason is not None:
-            yield self._doubt(item.path, WRONG_TYPE, reason)
+        wrong = mismatch(item.path, bytes(first[:count]))
+        if wrong is not None:
+            yield self._doubt(FileTrouble(item.path, WRONG_TYPE, wrong))
 
-    def _doubt(self, path: str, what: str, reason: str) -> Doubt:
-        self.plan.doubts[what] += 1
-        return Doubt(path, what, reason)
+    def _doubt(self, trouble: FileTrouble) -> FileTrouble:
+        self.plan.doubts[trouble.state] += 1
+        return trouble
 
     def _name(self, path: str, names: Names) -> None:
         name = names.choose(path)

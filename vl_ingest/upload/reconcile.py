@@ -1,9 +1,9 @@
 """Settle what an earlier run left open, before anything new is sent."""
 
-from vl_ingest.domain.model import Facts, FileRow, FileState, OnUnknown
+from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.model import FileRow, FileState, OnUnknown
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
-from vl_ingest.source.folder import look
 
 
 def reconcile(context: Context) -> None:
@@ -32,12 +32,14 @@ def reconcile(context: Context) -> None:
 
 def _settle(context: Context, file: FileRow) -> None:
     """Send the file again as it is on disk now."""
-    seen = look(context.source, file.path)
     ledger, by = context.ledger.files, "--on-unknown resend"
-    if not isinstance(seen, Facts):
-        after = FileState.MISSING if seen.state is FileState.MISSING else FileState.PENDING
+    try:
+        seen = context.source.look(file.path)
+    except FileTrouble as trouble:
+        after = FileState.MISSING if trouble.state == FileState.MISSING else FileState.PENDING
         ledger.settle_unknown(context.job.id, context.run, file, after, by)
-    elif seen != file.facts:
+        return
+    if seen != file.facts:
         ledger.settle_unknown(context.job.id, context.run, file, FileState.CHANGED, by, seen)
     else:
         ledger.settle_unknown(context.job.id, context.run, file, FileState.PENDING, by)

@@ -10,7 +10,7 @@ from vl_ingest.domain.errors import FilesHeld
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.run.context import Context
-from vl_ingest.source.folder import Scanner
+from vl_ingest.source.scanner import Scanner
 
 FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
@@ -47,7 +47,7 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
     if empty and context.ledger.files.any_known(context.job.id):
         context.note("scan_incomplete", unread=["."])
         raise FilesHeld(
-            f"There is no file to send in {path_to_text(context.source)} any more, so processing was not started: "
+            f"There is no file to send in {path_to_text(context.source.address)} any more, so processing was not started: "
             "is the disk mounted? Run the same command again when it is; or, if the folder has been emptied on "
             f"purpose, with `--files-from {os.devnull}`."
         )

@@ -1,6 +1,7 @@
 """The workers: send one delivery after the other and record what came of it."""
 
 import threading
+from contextlib import suppress
 
 from vl_ingest import clock
 from vl_ingest.domain import words
@@ -23,7 +24,6 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.retry import backoff_s, refused
 from vl_ingest.server.multipart import MultipartBody
 from vl_ingest.server.pace import Pace, Timetable
-from vl_ingest.source.folder import look
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.gate import Gate
@@ -303,13 +303,12 @@ class Sender:
         outcome = AttemptOutcome.UNKNOWN if began else AttemptOutcome.NOT_DELIVERED
         self._record(delivery, outcome, trouble, body)
         culprit = next(file for file in delivery.batch.files if file.path == trouble.path)
-        state = FileState(trouble.state)
-        facts = look(context.source, culprit.path) if state is FileState.CHANGED else None
-        rest = context.ledger.batches.supersede(
-            context.run, delivery.batch, culprit, state, trouble.reason,
-            facts if isinstance(facts, Facts) else None,
-        )  # fmt: skip
-        context.observer.file_error(culprit.path, state, trouble.reason)
+        facts: Facts | None = None
+        if trouble.state == FileState.CHANGED:
+            with suppress(FileTrouble):  # its next turn will tell
+                facts = context.source.look(culprit.path)
+        rest = context.ledger.batches.supersede(context.run, delivery.batch, culprit, trouble, facts)
+        context.observer.file_error(culprit.path, FileState(trouble.state), trouble.reason)
         if rest is None:
             return []
         follower = delivery.part(rest)

@@ -1,16 +1,30 @@
-"""What a file is by its first bytes, whatever its name says.
+"""The formats that are sent: by a file's name, and by its first bytes, whatever its name says.
 
-Sources: JFIF and PNG specifications, RIFF container of WebP, ISO/IEC 14496-12 (`ftyp`), QuickTime File Format.
+Sources: the vendor's own upload example (extensions and media types); JFIF and PNG specifications, RIFF container of
+WebP, ISO/IEC 14496-12 (`ftyp`), QuickTime File Format.
 """
 
 import os
+from collections.abc import Mapping
 
+MEDIA_TYPES: Mapping[str, str] = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+}
 FIRST_BYTES = 32  # of a file, as many as `kind` looks at
 
 MEDIA = "MP4/MOV"
-_EXPECTED = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP", ".mp4": MEDIA, ".mov": MEDIA,
-}  # fmt: skip
+_BY_TYPE = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/webp": "WebP",
+    "video/mp4": MEDIA,
+    "video/quicktime": MEDIA,
+}
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -25,6 +39,16 @@ _BEGINNINGS = {
 }
 _STILL = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}  # brands of pictures
 _ATOMS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}  # QuickTime's from before `ftyp`
+
+
+def extension(path: str) -> str:
+    """Return the extension in lower case, with its dot; empty if there is none."""
+    return os.path.splitext(path)[1].lower()
+
+
+def media_type(name: str) -> str:
+    """Return the media type that a name stands for."""
+    return MEDIA_TYPES.get(extension(name), "application/octet-stream")
 
 
 def kind(first: bytes) -> str | None:
@@ -43,7 +67,7 @@ def mismatch(path: str, first: bytes) -> str | None:
 
     An extension beyond the documented formats promises nothing.
     """
-    expected = _EXPECTED.get(os.path.splitext(path)[1].lower())
+    expected = _BY_TYPE.get(media_type(path))
     found = kind(first)
     if expected is None or found == expected:
         return None

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from vl_ingest.source.signatures import FIRST_BYTES, kind, mismatch
+from vl_ingest.domain.formats import FIRST_BYTES, kind, mismatch
 
 
 @pytest.mark.parametrize(
