@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vl_ingest.server import variables
 from world import CLEAN
+
+DESCRIBED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 ROOT = Path(__file__).parents[2] / "vl_ingest"
 
@@ -87,6 +90,20 @@ def test_each_library_has_its_room(library: str, rooms: set[str]) -> None:
     }
     assert users, f"nothing imports {library} any more"
     assert [user for user in users if not any(f"{user}.".startswith(f"{room}.") for room in rooms)] == []
+
+
+def test_the_names_of_secret_variables_have_one_home() -> None:
+    """Whatever reads, hides or mentions them takes the names from there; only descriptions spell them out."""
+    spelled = set()
+    for module, tree in MODULES.items():
+        described = {
+            ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, DESCRIBED)
+        }
+        strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        texts = [text for text in strings if isinstance(text, str) and text not in described]
+        if any(name in text for text in texts for name in variables.SECRETS):
+            spelled.add(module)
+    assert spelled == {"server.variables"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.server import variables
 
 FILE = "vl_ingest.config"  # in a context's `meta`: the file that was read
 LOOKED = "vl_ingest.looked"  # there too: the environment has been looked at
@@ -47,7 +48,7 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
         if key in SECRETS:
             raise UsageError(
                 f"{path} holds {key!r}: secrets don't belong there. Name where they are: token-file or token-command, "
-                "or set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET."
+                f"or set {variables.PAIR}."
             )
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)

@@ -8,6 +8,7 @@ import click
 
 from vl_ingest.cli.options import DURATION, SIZE, general_options, option
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.server import variables
 
 NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 
@@ -65,7 +66,7 @@ def sandbox(
         from vl_ingest.sandbox import Sandbox
     except ImportError as exc:
         raise UsageError(f"{NEEDS} ({exc})") from exc
-    key, secret = os.environ.get("VISUAL_LAYER_API_KEY"), os.environ.get("VISUAL_LAYER_API_SECRET")
+    key, secret = os.environ.get(variables.KEY), os.environ.get(variables.SECRET)
     try:
         server = Sandbox(
             root=root, faults=list(faults), port=port, credentials=(key, secret) if key and secret else None,

@@ -17,6 +17,7 @@ from vl_ingest.domain.errors import (
     RequestError,
     UsageError,
 )
+from vl_ingest.server import variables
 from vl_ingest.server.api import Api
 from vl_ingest.server.wire import authorities, proxy_of
 
@@ -129,8 +130,8 @@ def check_credentials(api: Api, dataset_id: str | None) -> Finding:
     except CredentialsRefused as exc:
         what = "refuses the credentials" if has_token else "wants credentials"
         mend = (
-            f"The server {what}: {exc.detail}. Check VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, "
-            "VISUAL_LAYER_TOKEN, the token's or credentials file, or the keyring (`vl-ingest auth check` names which)."
+            f"The server {what}: {exc.detail}. Check {variables.PAIR}, {variables.TOKEN}, the token's or "
+            "credentials file, or the keyring (`vl-ingest auth check` names which)."
         )
         return failed(name, Refused(mend))
     except Denied as exc:

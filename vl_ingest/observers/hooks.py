@@ -17,13 +17,13 @@ from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.observers.observer import Observer, Progress
+from vl_ingest.server import variables
 
 LONGEST_S = 300.0
 SHOWN_BYTES = 65536
 PREFIX = "VL_INGEST_HOOK_"
-LEFT_OUT = (  # secrets, and what would make a run that the command starts call the command again
-    "VISUAL_LAYER_API_KEY", "VISUAL_LAYER_API_SECRET", "VISUAL_LAYER_TOKEN", "VL_INGEST_ON_FINISH", "VL_INGEST_ON_TROUBLE",
-)  # fmt: skip
+AGAIN = ("VL_INGEST_ON_FINISH", "VL_INGEST_ON_TROUBLE")  # a run that the command starts would call it again
+LEFT_OUT = (*variables.SECRETS, *AGAIN)
 
 
 class Hooks(Observer):

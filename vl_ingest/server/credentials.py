@@ -15,6 +15,7 @@ from typing import Any
 
 from vl_ingest.domain.errors import Refused, UsageError
 from vl_ingest.domain.forms import CLOUD_URL
+from vl_ingest.server import variables
 from vl_ingest.server.tokens import Tokens, checked, from_command, from_file, from_key
 
 SERVICE = "vl-ingest"  # in the keyring: the secret by its key, and the key by `KEY_ENTRY`
@@ -62,8 +63,8 @@ def find(
     found = _of_environment(environ) or _of_default_file(warn) or _of_keyring()
     if found is None and base_url == CLOUD_URL:
         raise UsageError(
-            f"No credentials for {CLOUD_URL}. Set VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or "
-            "VISUAL_LAYER_TOKEN, or say `vl-ingest auth login`; for another server name it with --base-url."
+            f"No credentials for {CLOUD_URL}. Set {variables.PAIR}, or {variables.TOKEN}, or run "
+            "`vl-ingest auth login`; for another server name it with --base-url."
         )
     return found or Credentials(Tokens(None), "none")
 
@@ -103,19 +104,17 @@ def forget() -> bool:
 
 
 def _of_environment(environ: Mapping[str, str]) -> Credentials | None:
-    key, secret = environ.get("VISUAL_LAYER_API_KEY"), environ.get("VISUAL_LAYER_API_SECRET")
+    key, secret = environ.get(variables.KEY), environ.get(variables.SECRET)
     if key and secret:
-        return Credentials(from_key(key, secret), "VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET")
+        return Credentials(from_key(key, secret), variables.PAIR)
     if key and (kept := _kept(key)):
-        return Credentials(
-            from_key(key, kept), "VISUAL_LAYER_API_KEY, and its secret in the system's keyring"
-        )
+        return Credentials(from_key(key, kept), f"{variables.KEY}, and its secret in the system's keyring")
     if key or secret:
-        raise UsageError("Set both VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET, or neither.")
-    ready = environ.get("VISUAL_LAYER_TOKEN")
+        raise UsageError(f"Set both {variables.PAIR}, or neither.")
+    ready = environ.get(variables.TOKEN)
     if ready:
-        token = checked(ready.strip(), "VISUAL_LAYER_TOKEN")
-        return Credentials(Tokens(lambda _skew: token), "VISUAL_LAYER_TOKEN")
+        token = checked(ready.strip(), variables.TOKEN)
+        return Credentials(Tokens(lambda _skew: token), variables.TOKEN)
     return None
 
 

@@ -5,9 +5,10 @@ import os
 import re
 from functools import cache
 
+from vl_ingest.server import variables
+
 HIDDEN = "***"
 
-_NAMES = ("VISUAL_LAYER_API_SECRET", "VISUAL_LAYER_API_KEY", "VISUAL_LAYER_TOKEN")
 _LONG_ENOUGH = 6  # shorter ones would hide half of the text
 _SHAPES = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JSON Web Token
@@ -18,7 +19,7 @@ _SHAPES = re.compile(
 
 def redact(text: str) -> str:
     """Return `text` with everything hidden that is a credential, or looks like one."""
-    for secret in _secrets(tuple(os.environ.get(name, "") for name in _NAMES)):
+    for secret in _secrets(tuple(os.environ.get(name, "") for name in variables.SECRETS)):
         text = text.replace(secret, HIDDEN)
     return _SHAPES.sub(HIDDEN, text)
 

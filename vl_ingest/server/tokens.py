@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import CredentialsRefused, Refused
+from vl_ingest.server import variables
 
 LIFETIME = timedelta(minutes=10)  # as in the vendor's sample
 RENEW_BEFORE = timedelta(minutes=2)
@@ -67,8 +68,8 @@ class Tokens:
             token = self._token
             if token is None:
                 raise Refused(
-                    f"The server wants credentials ({refusal.detail}). Set VISUAL_LAYER_API_KEY and "
-                    "VISUAL_LAYER_API_SECRET, then run the same command again."
+                    f"The server wants credentials ({refusal.detail}). Set {variables.PAIR}, then run the "
+                    "same command again."
                 ) from refusal
             if refusal.token_number < token.number:
                 return
