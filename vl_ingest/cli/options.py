@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -17,11 +18,13 @@ from vl_ingest.cli.configfile import configure
 from vl_ingest.domain.errors import VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
+    duration_text,
     normalise_base_url,
     parse_duration,
     parse_name,
     parse_size,
     parse_workers,
+    size_text,
 )
 from vl_ingest.domain.model import OnRejected, OnUnknown
 from vl_ingest.domain.settings import Settings
@@ -40,9 +43,21 @@ VERBOSITY = "vl_ingest.verbosity"  # in click's context
 class Parsed(click.ParamType[Any]):
     """A value in one of people's forms, read by a function that raises `VlIngestError`."""
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[str], Any],
+        text: Callable[[Any], str] = str,
+        unset: str | None = None,
+    ) -> None:
         self.name = name
         self._parse = parse
+        self._text = text
+        self._unset = unset
+
+    def text(self, value: Any) -> str | None:
+        """Return a value in the form that people write."""
+        return self._unset if value is None else self._text(value)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the parsed value, or fail with its message."""
@@ -54,13 +69,14 @@ class Parsed(click.ParamType[Any]):
             self.fail(str(exc), param, ctx)
 
 
-SIZE = Parsed("size", parse_size)
+SIZE = Parsed("size", parse_size, size_text)
 RATE = Parsed("rate", parse_rate)
-DURATION = Parsed("duration", parse_duration)
+DURATION = Parsed("duration", parse_duration, duration_text)
 BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)
 NAME = Parsed("text", parse_name)
-WORKERS = Parsed("auto|N", parse_workers)
+WORKERS = Parsed("auto|N", parse_workers, unset="auto")
+LIST = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:
@@ -68,6 +84,11 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     attributes.setdefault("envvar", "VL_INGEST_" + long.removeprefix("--").replace("-", "_").upper())
     return click.option(*names, **attributes)
+
+
+def one_of(kind: type[StrEnum]) -> click.Choice[str]:
+    """Return the type of an option whose values are those of `kind`."""
+    return click.Choice([choice.value for choice in kind])
 
 
 def together(name: str, **options: Callable[[F], F]) -> Callable[[F], F]:
@@ -167,22 +188,34 @@ telling_options: Callable[[F], F] = together(
     on_trouble=option("--on-trouble", metavar="CMD", help="A command to call when the run begins to wait, stalls, or can't send a file."),
 )  # fmt: skip
 
+
+def setting(field: str, flags: str, **attributes: Any) -> Callable[[F], F]:
+    """Return the option of one field of `Settings`; its default is that field's, in the form that people write."""
+    value, kind = getattr(DEFAULTS, field), attributes.get("type")
+    if isinstance(kind, Parsed):
+        value = kind.text(value)
+    elif isinstance(value, StrEnum):
+        value = str(value)
+    shown = value is not None and not attributes.get("multiple")
+    return option(flags, field, default=value, show_default=shown, **attributes)
+
+
 SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
-    option("--batch-size", type=click.IntRange(1, 1000), default=50, show_default=True, help="Files a request."),
-    option("--batch-bytes", type=SIZE, default="64MiB", show_default=True, help="Bytes a request; a larger file goes alone."),
-    option("--workers", type=WORKERS, default="auto", show_default=True, help="Requests at once; 'auto' finds the best number as it goes."),
-    option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
-    option("--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
-    option("--files-from", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="Only the files named in this list ('-': standard input)."),
-    option("--recursive/--no-recursive", default=True, help="Go into folders.  [default: recursive]"),
-    option("--on-rejected", type=click.Choice([choice.value for choice in OnRejected]), default="hold", show_default=True, help="What to do about files that the server rejects."),
-    option("--on-unknown", type=click.Choice([choice.value for choice in OnUnknown]), default="resend", show_default=True, help="What to do about files that may have been delivered."),
-    option("--settle", "settle_s", type=DURATION, default="30s", show_default=True, help="How long the status must stand still to prove that processing has not begun."),
-    option("--give-up-after", "give_up_after_s", type=DURATION, default="24h", show_default=True, help="How long to bear having no success."),
-    option("--max-duration", "max_duration_s", type=DURATION, help="Stop cleanly after this time."),
-    option("--bwlimit", type=BWLIMIT, help="Bytes a second, all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
-    option("--stall-after", "stall_after_s", type=DURATION, default="10m", show_default=True, help="Warn when no byte has moved for so long; '0': never."),
-    option("--wait/--no-wait", "wait", default=True, help="Watch until the dataset is ready.  [default: wait]"),
+    setting("batch_size", "--batch-size", type=click.IntRange(1, 1000), help="Files a request."),
+    setting("batch_bytes", "--batch-bytes", type=SIZE, help="Bytes a request; a larger file goes alone."),
+    setting("workers", "--workers", type=WORKERS, help="Requests at once; 'auto' finds the best number as it goes."),
+    setting("include", "--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
+    setting("exclude", "--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
+    setting("files_from", "--files-from", type=LIST, help="Only the files named in this list ('-': standard input)."),
+    setting("recursive", "--recursive/--no-recursive", help="Go into folders."),
+    setting("on_rejected", "--on-rejected", type=one_of(OnRejected), help="What to do about files that the server rejects."),
+    setting("on_unknown", "--on-unknown", type=one_of(OnUnknown), help="What to do about files that may have been delivered."),
+    setting("settle_s", "--settle", type=DURATION, help="How long the status must stand still to prove that processing has not begun."),
+    setting("give_up_after_s", "--give-up-after", type=DURATION, help="How long to bear having no success."),
+    setting("max_duration_s", "--max-duration", type=DURATION, help="Stop cleanly after this time."),
+    setting("bwlimit", "--bwlimit", type=BWLIMIT, help="Bytes a second, all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
+    setting("stall_after_s", "--stall-after", type=DURATION, help="Warn when no byte has moved for so long; '0': never."),
+    setting("wait", "--wait/--no-wait", help="Watch until the dataset is ready."),
 )  # fmt: skip
 
 

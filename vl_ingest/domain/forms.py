@@ -26,6 +26,14 @@ def parse_size(text: str) -> int:
     return int(float(number) * thousand ** "kmgt".index(prefix) * thousand) if prefix else int(float(number))
 
 
+def size_text(count: int) -> str:
+    """Return bytes in the shortest form that `parse_size` reads back exactly: `64MiB`."""
+    for unit, factor in (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if count and count % factor == 0:
+            return f"{count // factor}{unit}"
+    return str(count)
+
+
 def parse_name(text: str) -> str:
     """Return the name of a dataset, if it is one line of text. Raises `UsageError` for anything else."""
     if not text.strip() or any(
@@ -44,6 +52,14 @@ def parse_duration(text: str) -> float:
     if seconds > LONGEST_S:
         raise UsageError(f"{text!r} is more than a hundred years. Write for example 6h or 2d.")
     return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """Return seconds in a short form that `parse_duration` reads back: `30s`, `10m`, `24h`."""
+    for unit in "hm":
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds:g}s"
 
 
 def parse_workers(text: str) -> int | None:

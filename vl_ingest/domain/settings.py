@@ -11,37 +11,37 @@ from vl_ingest.domain.model import OnRejected, OnUnknown
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told; every field is an option of `vl-ingest run`. Kept in the ledger without secrets."""
+    """What a run is told; every field is an option of `vl-ingest run`, with this default. Kept in the ledger.
 
-    batch_size: int = 50  # files a request; the vendor's own figure
-    batch_bytes: int = 64 * 1024**2
-    workers: int | None = None  # requests at once; None: as many as pay
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    files_from: str | None = None
-    recursive: bool = True
-    on_rejected: OnRejected = OnRejected.HOLD
-    on_unknown: OnUnknown = OnUnknown.RESEND
-    settle_s: float = 30.0
-    give_up_after_s: float = 86400.0
-    max_duration_s: float | None = None
-    bwlimit: str | None = None  # a rate or a timetable, as `pace.Timetable` reads it
-    stall_after_s: float = 600.0  # 0: never
-    wait: bool = True
+    What ends in `_s` counts seconds.
+    """
+
+    batch_size: int = 50  # files a request, at most; the vendor's own figure
+    batch_bytes: int = 64 * 1024**2  # bytes of files a request, at most; a larger file goes alone
+    workers: int | None = None  # requests at once, 1 to 64; None: as many as pay
+    include: tuple[str, ...] = ()  # patterns as in .gitignore: only files that match one; (): all
+    exclude: tuple[str, ...] = ()  # the same: no file and no folder that matches one
+    files_from: str | None = None  # path of a list of files, which alone are sent; "-": standard input
+    recursive: bool = True  # whether to go into folders
+    on_rejected: OnRejected = OnRejected.HOLD  # what to do about files that the server rejects
+    on_unknown: OnUnknown = OnUnknown.RESEND  # what to do about files that may have been delivered
+    settle_s: float = 30.0  # the status stands still for so long: processing has not begun
+    give_up_after_s: float = 86400.0  # without a success for so long: the run ends
+    max_duration_s: float | None = None  # after so long the run stops cleanly; None: never
+    bwlimit: str | None = None  # bytes a second or a timetable, as `pace.Timetable` reads it; None: no limit
+    stall_after_s: float = 600.0  # no byte moved for so long: a warning; 0: never
+    wait: bool = True  # whether to watch until the dataset is ready
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a number that can't be."""
         if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
-            raise UsageError(f"{self.workers} is no number of workers: from 1 to {MOST_WORKERS}, or None.")
-        for name, least in (
-            ("batch_size", 1),
-            ("batch_bytes", 1),
-            ("settle_s", 0),
-            ("give_up_after_s", 0),
-            ("stall_after_s", 0),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}, and must be {least} at least.")
+            raise UsageError(
+                f"Invalid number of workers: {self.workers}. It is None, or from 1 to {MOST_WORKERS}."
+            )
+        least = {"batch_size": 1, "batch_bytes": 1, "settle_s": 0, "give_up_after_s": 0, "stall_after_s": 0}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise UsageError(f"{name} is {getattr(self, name)}, and must be at least {smallest}.")
 
     def to_record(self) -> dict[str, Any]:
         """Return the settings as JSON's types."""

@@ -13,17 +13,17 @@ if TYPE_CHECKING:  # it needs the ledger, and an observer does not
 
 @dataclass(frozen=True)
 class Progress:
-    """A moment of a run, for display; counts come from the ledger, `bytes_moving` from open requests."""
+    """A moment of a run, for display."""
 
-    state: JobState
-    counts: Counts
-    bytes_moving: int = 0
-    attempts_failed: int = 0
+    state: JobState  # the job's, from the ledger
+    counts: Counts  # files and bytes by state, from the ledger
+    bytes_moving: int = 0  # bytes that open requests have handed to the network
+    attempts_failed: int = 0  # requests of this run that got no receipt
     workers: int = 0  # requests that may go at once
-    scanning: bool = False
+    scanning: bool = False  # whether the folder is still being read: the counts may grow
     waiting: str | None = None  # what the run waits for, in words; None while it works
     status: str | None = None  # the server's word, while it is processing
-    status_progress: float | None = None  # 0 to 100
+    status_progress: float | None = None  # percent, 0 to 100; None where the server does not say
 
 
 class Observer:
