@@ -59,7 +59,7 @@ def duration_text(seconds: float) -> str:
     for unit in "hm":
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.12g}s"
 
 
 def parse_workers(text: str) -> int | None:

@@ -1,34 +1,17 @@
-"""Settings, and the forms in which people write sizes, durations and addresses."""
-
-import json
-from dataclasses import fields
+"""The forms in which people write sizes, durations, numbers of workers and addresses."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.domain.forms import normalise_base_url, parse_duration, parse_size, parse_workers
-from vl_ingest.domain.model import OnRejected, OnUnknown
-from vl_ingest.domain.settings import Settings
-
-SECONDS = st.floats(min_value=0, max_value=1e9)
-GLOBS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
-SETTINGS = st.builds(
-    Settings,
-    batch_size=st.integers(1, 10_000),
-    batch_bytes=st.integers(1, 2**50),
-    workers=st.none() | st.integers(1, 64),
-    include=GLOBS,
-    exclude=GLOBS,
-    files_from=st.none() | st.text(max_size=8),
-    recursive=st.booleans(),
-    on_rejected=st.sampled_from(OnRejected),
-    on_unknown=st.sampled_from(OnUnknown),
-    settle_s=SECONDS,
-    give_up_after_s=SECONDS,
-    max_duration_s=st.none() | SECONDS,
-    wait=st.booleans(),
+from vl_ingest.domain.forms import (
+    duration_text,
+    normalise_base_url,
+    parse_duration,
+    parse_size,
+    parse_workers,
+    size_text,
 )
 
 
@@ -183,35 +166,6 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(login: str) -> N
     assert "hunter2" not in str(caught.value)
 
 
-@given(settings=SETTINGS)
-def test_settings_come_back_from_the_ledger(settings: Settings) -> None:
-    """Written as JSON and read again, settings are equal to what they were, in their own types."""
-    again = Settings.from_record(json.loads(json.dumps(settings.to_record())))
-    assert again == settings
-    assert [type(getattr(again, f.name)) for f in fields(Settings)] == [
-        type(getattr(settings, f.name)) for f in fields(Settings)
-    ]
-
-
-def test_settings_of_a_newer_version_are_ignored() -> None:
-    """A ledger written by a newer program can still be worked on: what is not known is left aside."""
-    record = {**Settings(workers=7).to_record(), "telepathy": ["on"], "colour": None}
-    assert Settings.from_record(record) == Settings(workers=7)
-
-
-def test_settings_that_an_older_version_did_not_write_have_their_defaults() -> None:
-    """A record without a setting means the setting's default."""
-    assert Settings.from_record({"workers": 2}) == Settings(workers=2)
-    assert Settings.from_record({}) == Settings()
-
-
-def test_a_rule_read_from_a_record_is_a_member_again() -> None:
-    """The rules come back as their enumerations, which the code compares by identity."""
-    settings = Settings.from_record({"on_rejected": "skip", "on_unknown": "hold"})
-    assert settings.on_rejected is OnRejected.SKIP
-    assert settings.on_unknown is OnUnknown.HOLD
-
-
 @pytest.mark.parametrize("text", ["9" * 400, "5i", "5\u017f", "\u0665"])
 def test_absurd_sizes_and_durations_are_usage_errors(text: str) -> None:
     """No number is so odd that it ends in anything but a sentence."""
@@ -241,3 +195,17 @@ def test_no_other_number_of_workers_is_taken(text: str) -> None:
     """The message says what can be written."""
     with pytest.raises(UsageError, match="Write `auto`, or a number from 1 to 64"):
         parse_workers(text)
+
+
+@given(size_bytes=st.integers(0, 2**53))
+def test_a_size_that_is_written_is_read_again(size_bytes: int) -> None:
+    """What the help calls the default is that very number of bytes."""
+    assert parse_size(size_text(size_bytes)) == size_bytes
+    assert size_text(64 * 1024**2) == "64MiB"
+
+
+@given(seconds=st.integers(0, 10**9))
+def test_a_duration_that_is_written_is_read_again(seconds: int) -> None:
+    """What the help calls the default is that very number of seconds."""
+    assert parse_duration(duration_text(seconds)) == seconds
+    assert [duration_text(each) for each in (0.5, 30, 600, 86400)] == ["0.5s", "30s", "10m", "24h"]

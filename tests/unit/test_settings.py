@@ -1,0 +1,58 @@
+"""Settings, as they are kept in the ledger."""
+
+import json
+from dataclasses import fields
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vl_ingest.domain.model import OnRejected, OnUnknown
+from vl_ingest.domain.settings import Settings
+
+SECONDS = st.floats(min_value=0, max_value=1e9)
+GLOBS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
+SETTINGS = st.builds(
+    Settings,
+    batch_size=st.integers(1, 10_000),
+    batch_bytes=st.integers(1, 2**50),
+    workers=st.none() | st.integers(1, 64),
+    include=GLOBS,
+    exclude=GLOBS,
+    files_from=st.none() | st.text(max_size=8),
+    recursive=st.booleans(),
+    on_rejected=st.sampled_from(OnRejected),
+    on_unknown=st.sampled_from(OnUnknown),
+    settle_s=SECONDS,
+    give_up_after_s=SECONDS,
+    max_duration_s=st.none() | SECONDS,
+    wait=st.booleans(),
+)
+
+
+@given(settings=SETTINGS)
+def test_settings_come_back_from_the_ledger(settings: Settings) -> None:
+    """Written as JSON and read again, settings are equal to what they were, in their own types."""
+    again = Settings.from_record(json.loads(json.dumps(settings.to_record())))
+    assert again == settings
+    assert [type(getattr(again, f.name)) for f in fields(Settings)] == [
+        type(getattr(settings, f.name)) for f in fields(Settings)
+    ]
+
+
+def test_settings_of_a_newer_version_are_ignored() -> None:
+    """A ledger written by a newer program can still be worked on: what is not known is left aside."""
+    record = {**Settings(workers=7).to_record(), "telepathy": ["on"], "colour": None}
+    assert Settings.from_record(record) == Settings(workers=7)
+
+
+def test_settings_that_an_older_version_did_not_write_have_their_defaults() -> None:
+    """A record without a setting means the setting's default."""
+    assert Settings.from_record({"workers": 2}) == Settings(workers=2)
+    assert Settings.from_record({}) == Settings()
+
+
+def test_a_rule_read_from_a_record_is_a_member_again() -> None:
+    """The rules come back as their enumerations, which the code compares by identity."""
+    settings = Settings.from_record({"on_rejected": "skip", "on_unknown": "hold"})
+    assert settings.on_rejected is OnRejected.SKIP
+    assert settings.on_unknown is OnUnknown.HOLD
