@@ -204,7 +204,7 @@ def test_a_size_that_is_written_is_read_again(size_bytes: int) -> None:
     assert size_text(64 * 1024**2) == "64MiB"
 
 
-@given(seconds=st.integers(0, 10**9))
+@given(seconds=st.integers(0, 10**9 - 1))
 def test_a_duration_that_is_written_is_read_again(seconds: int) -> None:
     """What the help calls the default is that very number of seconds."""
     assert parse_duration(duration_text(seconds)) == seconds
