@@ -33,13 +33,13 @@ def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | No
     from vl_ingest.server.credentials import find
 
     found = find(base_url, warn=warn, **access)
-    finding = check_credentials(Api(base_url, found.tokens), None)
+    result = check_credentials(Api(base_url, found.tokens), None)
     if as_json:
-        facts = {"type": "check", "origin": found.origin, "grade": finding.grade, "text": finding.text}
-        click.echo(json.dumps({**facts, "exit_code": finding.exit_code}))
+        facts = {"type": "check", "origin": found.origin, "grade": result.grade, "text": result.text}
+        click.echo(json.dumps({**facts, "exit_code": result.exit_code}))
     else:
-        click.echo(f"Credentials: {found.origin}.\n{finding.text}")
-    return finding.exit_code
+        click.echo(f"Credentials: {found.origin}.\n{result.text}")
+    return result.exit_code
 
 
 @auth.command()

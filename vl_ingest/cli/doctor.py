@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from vl_ingest.cli.options import ledger_options, open_api, option, server_options
-
-if TYPE_CHECKING:
-    from vl_ingest.doctor import Finding
+from vl_ingest.domain.checks import Check
 
 
 @click.command()
@@ -33,7 +31,7 @@ def doctor(
 
     place = ledger or default_path()
 
-    def findings() -> "Iterator[Finding]":
+    def checks() -> Iterator[Check]:
         yield from check_machine(place, log_file)
         if not offline:
             yield from check_server(
@@ -42,17 +40,17 @@ def doctor(
                 _known_dataset(str(place), base_url),
             )
 
-    found = []
-    for finding in findings():
-        found.append(finding)
+    found: list[Check] = []
+    for check in checks():
+        found.append(check)
         if as_json:
-            told = {"type": "check", "name": finding.name, "grade": finding.grade, "text": finding.text}
-            click.echo(json.dumps({**told, **finding.facts}))
+            told = {"type": "check", "name": check.name, "grade": check.grade, "text": check.text}
+            click.echo(json.dumps({**told, **check.facts}))
         else:
             click.echo(
-                f"{finding.grade.upper() if finding.exit_code else finding.grade:<9}{finding.name:<15}{finding.text}"
+                f"{check.grade.upper() if check.exit_code else check.grade:<9}{check.name:<15}{check.text}"
             )
-    code = next((finding.exit_code for finding in found if finding.exit_code), 0)
+    code = next((check.exit_code for check in found if check.exit_code), 0)
     if as_json:
         click.echo(json.dumps({"type": "summary", "exit_code": code}))
     return code

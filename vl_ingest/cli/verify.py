@@ -16,10 +16,10 @@ from vl_ingest.domain import words
 from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
+    from vl_ingest.domain.checks import Check
     from vl_ingest.domain.model import Job
     from vl_ingest.ledger import Ledger
     from vl_ingest.proof.rehash import Rehash
-    from vl_ingest.proof.verify import Check
     from vl_ingest.source import Source
 
 ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}

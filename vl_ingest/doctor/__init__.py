@@ -4,8 +4,7 @@ Nothing is created or changed: the ledger is opened to read, folders are asked a
 gets one request that changes nothing.
 """
 
-from vl_ingest.doctor.finding import Finding, Grade
 from vl_ingest.doctor.machine import check_machine
 from vl_ingest.doctor.server import check_server
 
-__all__ = ["Finding", "Grade", "check_machine", "check_server"]
+__all__ = ["check_machine", "check_server"]

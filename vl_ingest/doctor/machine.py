@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from vl_ingest.doctor.finding import Finding, failed, ok, warning
 from vl_ingest.domain import words
+from vl_ingest.domain.checks import Check, failed, ok, warning
 from vl_ingest.domain.errors import LedgerError, UsageError
 from vl_ingest.domain.forms import MOST_WORKERS
 from vl_ingest.ledger import Ledger
@@ -21,7 +21,7 @@ FILES_WANTED = 4 * MOST_WORKERS  # a connection and a file each, the ledger, and
 PACKAGES = ("sqlalchemy", "requests", "urllib3", "click", "tenacity")
 
 
-def check_machine(place: str | os.PathLike[str], log_file: str | None) -> Iterator[Finding]:
+def check_machine(place: str | os.PathLike[str], log_file: str | None) -> Iterator[Check]:
     """Yield the checks that need no network. `place` is the ledger's path or URL."""
     yield _program()
     yield _ledger(place)
@@ -35,7 +35,7 @@ def check_machine(place: str | os.PathLike[str], log_file: str | None) -> Iterat
     yield _open_files()
 
 
-def _program() -> Finding:
+def _program() -> Check:
     versions = {name: metadata.version(name) for name in PACKAGES}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     python = platform.python_version()
@@ -45,7 +45,7 @@ def _program() -> Finding:
     )  # fmt: skip
 
 
-def _ledger(place: str | os.PathLike[str]) -> Finding:
+def _ledger(place: str | os.PathLike[str]) -> Check:
     """Open the ledger to read only, and let the database look for damage."""
     url = to_url(place)
     if url.get_backend_name() == "sqlite" and url.database and not os.path.exists(url.database):
@@ -78,7 +78,7 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
-def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageError]) -> Finding:
+def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageError]) -> Check:
     # Asked, not tried: a doctor leaves nothing behind, not even for a moment.
     if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
         return ok(name, f"{folder} can be written to.", path=str(folder))
@@ -87,7 +87,7 @@ def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageErro
     )  # fmt: skip
 
 
-def _space(folder: Path) -> Finding:
+def _space(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     text = f"{words.size(free)} free on the disk of {folder}"
     if free < TOO_LITTLE_BYTES:
@@ -99,7 +99,7 @@ def _space(folder: Path) -> Finding:
     return ok("disk space", f"{text}.", free=free)
 
 
-def _log(path: Path) -> Finding:
+def _log(path: Path) -> Check:
     """Say whether the log can be written: as a file that is there, or as one in its folder."""
     if not os.path.isdir(path.parent):
         return failed(
@@ -118,7 +118,7 @@ def _log(path: Path) -> Finding:
     return ok("log", f"{path} can be written.", path=str(path))
 
 
-def _open_files() -> Finding:
+def _open_files() -> Check:
     if sys.platform == "win32":
         return ok("open files", "This system sets no limit.")
     import resource

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from vl_ingest import clock
-from vl_ingest.doctor.finding import Finding, failed, ok, warning
+from vl_ingest.domain.checks import Check, failed, ok, warning
 from vl_ingest.domain.errors import (
     CredentialsRefused,
     Denied,
@@ -27,7 +27,7 @@ DAYS_LEFT = 14
 CLOCK_OFF_S = 30.0
 
 
-def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | None) -> Iterator[Finding]:
+def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | None) -> Iterator[Check]:
     """Yield the checks from the name of the server to its answer, and end where the next can't be made.
 
     `open_api` is called for the last; `dataset_id` is one that the server should know, if there is one.
@@ -57,7 +57,7 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
     yield _clock(api)
 
 
-def _dns(host: str, port: int) -> Finding:
+def _dns(host: str, port: int) -> Check:
     try:
         addresses = sorted(
             {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
@@ -69,7 +69,7 @@ def _dns(host: str, port: int) -> Finding:
     return ok("DNS", f"{host} is {', '.join(addresses[:3])}.", addresses=addresses)
 
 
-def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Finding:
+def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Check:
     """Connect, and look at the certificate."""
     name = "TLS" if secure else "TCP"
     try:
@@ -101,7 +101,7 @@ def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Finding
     return ok(name, f"{text}.", days_left=days)
 
 
-def _unencrypted(base_url: str, host: str) -> Finding:
+def _unencrypted(base_url: str, host: str) -> Check:
     if host in ("127.0.0.1", "::1", "localhost"):
         return ok("TCP", f"{base_url} takes connections.")
     return warning(
@@ -117,7 +117,7 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=place)
 
 
-def check_credentials(api: Api, dataset_id: str | None) -> Finding:
+def check_credentials(api: Api, dataset_id: str | None) -> Check:
     """Ask for the status of a dataset; that changes nothing, and the server must know who asks.
 
     Raises `Refused` where there is no token to be had.
@@ -145,7 +145,7 @@ def check_credentials(api: Api, dataset_id: str | None) -> Finding:
     return ok(name, f"The server answers {way}: dataset {dataset_id} is {status.word}.", status=status.word)
 
 
-def _denied(name: str, exc: Denied, way: str, dataset_id: str | None) -> Finding:
+def _denied(name: str, exc: Denied, way: str, dataset_id: str | None) -> Check:
     """Return what it means that the server knows us, but no such dataset."""
     if exc.http_status == 403:
         return failed(name, Refused(f"The account may not do that: {exc.detail}. Have that changed."))
@@ -154,7 +154,7 @@ def _denied(name: str, exc: Denied, way: str, dataset_id: str | None) -> Finding
     return warning(name, f"The server answers {way}, but does not know dataset {dataset_id}: {exc.detail}.")
 
 
-def _clock(api: Api) -> Finding:
+def _clock(api: Api) -> Check:
     skew = api.tokens.skew
     if skew is None:
         return warning("clock", "The server's answer has no date to compare with.")

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from vl_ingest.atomic import replacing
+from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import FileTrouble, LedgerError
 from vl_ingest.domain.model import FileRow, FileState, Job
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
-from vl_ingest.proof.verify import Check
 from vl_ingest.source import Source
 
 PORTION, PORTION_BYTES = 512, 1024**3  # compared between two notes of how far it is
@@ -49,7 +49,7 @@ def verify_files(
 ) -> Check:
     """Return whether the sent files are in the folder `source` as they are on record; see `compare`."""
     if not source.is_there():
-        return Check(
+        return compared(
             "files",
             False,
             f"The folder {path_to_text(source.address)} is not there. If it has moved: `--source PATH`; to leave the files out: "
@@ -62,8 +62,10 @@ def verify_files(
         text = (
             f"{ended.differing:,} of {files_text(ended.compared)} on disk differ from what was sent ({how})."
         )
-        return Check("files", False, text, facts)
-    return Check("files", True, f"{files_text(ended.compared)} on disk, unchanged since sent ({how}).", facts)
+        return compared("files", False, text, facts)
+    return compared(
+        "files", True, f"{files_text(ended.compared)} on disk, unchanged since sent ({how}).", facts
+    )
 
 
 def compare(

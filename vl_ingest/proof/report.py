@@ -4,17 +4,20 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import SETTLED
 from vl_ingest.ledger import Ledger
-from vl_ingest.proof.verify import Check
 from vl_ingest.report.story import FORMAT, build
 from vl_ingest.report.table import COLUMNS, rows, written
+
+Row = dict[str, str]
 
 NAME = "report"
 _HEAD = re.compile(r'<code id="head">([0-9a-f]{64})</code>')
@@ -47,50 +50,81 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
 def _table(ledger: Ledger, job_id: str, file: Iterator[str]) -> Check:
     """Compare row by row, in the order of paths, which both have."""
     ours = (written(row) for row in rows(ledger, job_id))
-    mine = next(ours, None)
-    compared = moved = absent = 0
-    newest = ""  # of the receipts that the table knows
-    oldest = ("9999", "")  # of those that it does not: sent_at, path
+    table = _Table()
+    try:
+        for theirs, row in _pairs(csv.DictReader(file, COLUMNS, strict=True), ours):
+            table.take(theirs, row)
+        return table.result()
+    except _Contradiction as exc:
+        return _differs(str(exc))
+
+
+def _pairs(theirs: Iterable[Row], ours: Iterator[Row]) -> Iterator[tuple[Row | None, Row]]:
+    """Yield each of our rows with theirs of the same path; None where they have none.
+
+    Raises `_Contradiction` for a row of theirs that is out of its order, or not ours.
+    """
     before: bytes | None = None
-
-    def lacks(row: dict[str, str]) -> None:
-        nonlocal oldest
-        oldest = min(oldest, (row["sent_at"] or "9999", row["path"]))
-
-    for row in csv.DictReader(file, COLUMNS, strict=True):
+    mine = next(ours, None)
+    for row in theirs:
         place = _order(row["path"])
         if before is not None and place <= before:
-            return _differs(f"{row['path']} is out of its order")
+            raise _Contradiction(f"{row['path']} is out of its order")
         before = place
         while mine is not None and _order(mine["path"]) < place:
-            lacks(mine)
-            mine, absent = next(ours, None), absent + 1
+            yield None, mine
+            mine = next(ours, None)
         if mine is None or mine["path"] != row["path"]:
-            return _differs(f"{row['path']} is not a file of this job")
-        if row != mine:
-            column = next((key for key in COLUMNS if row[key] != mine[key]), "a column too many")
-            if row["state"] in SETTLED or mine["state"] == row["state"]:
-                return _differs(
-                    f"{row['path']}: {column} is {row.get(column)!r}, and {mine.get(column)!r} on record"
-                )
-            lacks(mine)
-            moved += 1
-        newest = max(newest, row["sent_at"] or "")
-        compared += 1
+            raise _Contradiction(f"{row['path']} is not a file of this job")
+        yield row, mine
         mine = next(ours, None)
     while mine is not None:
-        lacks(mine)
-        mine, absent = next(ours, None), absent + 1
-    if oldest[0] <= newest:
-        return _differs(
-            f"{oldest[1]} was sent at {oldest[0]}, and the table, which knows of {newest}, does not say so"
-        )
-    if moved or absent:
-        text = (
-            f"It is older than the record: {moved:,} rows have moved on since, and {absent:,} are not in it."
-        )
-        return Check(NAME, None, text, {"rows": compared, "moved_on": moved, "absent": absent})
-    return Check(NAME, True, f"Its {compared:,} rows are those of the ledger.", {"rows": compared})
+        yield None, mine
+        mine = next(ours, None)
+
+
+class _Contradiction(Exception):  # no error of the program: what a report is found to be
+    """The report says what the ledger does not."""
+
+
+@dataclass
+class _Table:
+    """What a table says of the rows that the ledger has: the same, or less because it is older."""
+
+    compared: int = 0
+    moved: int = 0  # rows that have changed since
+    absent: int = 0
+    newest: str = ""  # `sent_at` of the newest receipt that the table knows
+    oldest: tuple[str, str] = ("9999", "")  # of those that it does not: `sent_at`, path
+
+    def take(self, theirs: Row | None, ours: Row) -> None:
+        """Take up one row of the ledger, and what the table says of it. Raises `_Contradiction`."""
+        if theirs is None:
+            self.absent += 1
+        else:
+            self.compared += 1
+            self.newest = max(self.newest, theirs["sent_at"] or "")
+            if theirs == ours:
+                return
+            if theirs["state"] in SETTLED or ours["state"] == theirs["state"]:
+                column = next((key for key in COLUMNS if theirs[key] != ours[key]), "a column too many")
+                told, known = theirs.get(column), ours.get(column)
+                raise _Contradiction(f"{ours['path']}: {column} is {told!r}, and {known!r} on record")
+            self.moved += 1
+        self.oldest = min(self.oldest, (ours["sent_at"] or "9999", ours["path"]))
+
+    def result(self) -> Check:
+        """Return what it comes to. Raises `_Contradiction` where a row is missing that an older table would have."""
+        sent_at, path = self.oldest
+        if sent_at <= self.newest:
+            raise _Contradiction(
+                f"{path} was sent at {sent_at}, and the table, which knows of {self.newest}, does not say so"
+            )
+        facts = {"rows": self.compared}
+        if not self.moved and not self.absent:
+            return compared(NAME, True, f"Its {self.compared:,} rows are those of the ledger.", facts)
+        text = f"It is older than the record: {self.moved:,} rows have moved on since, and {self.absent:,} are not in it."
+        return compared(NAME, None, text, {**facts, "moved_on": self.moved, "absent": self.absent})
 
 
 def _value(ledger: Ledger, job_id: str, text: str) -> Check:
@@ -136,7 +170,7 @@ def _older(ledger: Ledger, job_id: str, head: Any) -> Check | None:
         f"It was made after event {number}, and {job.event_count - number} came since. Its head is in the chain; the "
         "rest can only be compared with a report made now."
     )
-    return Check(NAME, None, text, {"head": head, "number": number})
+    return compared(NAME, None, text, {"head": head, "number": number})
 
 
 def _order(path: str) -> bytes:
@@ -144,8 +178,8 @@ def _order(path: str) -> bytes:
 
 
 def _same(head: Any) -> Check:
-    return Check(NAME, True, "It says what the ledger says.", {"head": head})
+    return compared(NAME, True, "It says what the ledger says.", {"head": head})
 
 
 def _differs(what: str) -> Check:
-    return Check(NAME, False, f"It is not as the ledger has it: {what}.")
+    return compared(NAME, False, f"It is not as the ledger has it: {what}.")

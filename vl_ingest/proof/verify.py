@@ -6,9 +6,10 @@ disk (`verify_files`) and the dataset (`verify_server`) can be held against it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vl_ingest.domain import words
+from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import Denied
 from vl_ingest.domain.model import TRIGGERED, Event, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
@@ -23,16 +24,6 @@ BEGINNINGS = frozenset(
     {"trigger_acknowledged", "trigger_settled_begun", "trigger_adopted", "trigger_settled_by_hand"}
 )
 MENTIONED = 5  # examples in one sentence
-
-
-@dataclass(frozen=True)
-class Check:
-    """One answer: `held` is None where nothing could be compared; `facts` say the same to programs."""
-
-    name: str
-    held: bool | None
-    text: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -113,7 +104,7 @@ def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterat
         story.tell(event)
     if broken is None and (number, sealed) != (job.event_count, job.event_head):
         broken = f"the job names {job.event_count} events up to {job.event_head}, and there are {number}"
-    yield Check(
+    yield compared(
         "events",
         broken is None,
         f"The chain of events is broken: {broken}."
@@ -122,7 +113,7 @@ def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterat
         {"count": number, "head": sealed},
     )
     if head is not None:
-        yield Check(
+        yield compared(
             "head",
             found is not None and broken is None,
             "No event has that hash: what it was printed of has been changed, or it is of another job."
@@ -156,7 +147,7 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
             wrong.append(f"a row of batch {batch_id} ({_named([row.path for row in files])}) was changed")
     wrong += [f"no file of batch {batch_id} is called sent any more" for batch_id in left]
     if wrong:
-        return Check(
+        return compared(
             "receipts",
             False,
             f"The rows of files are not what was recorded: {_named(wrong)}.",
@@ -167,7 +158,7 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:
         text += f" {files_text(len(story.settled))} delivered on a person's word."
-    return Check(
+    return compared(
         "receipts", True, text, {"files": counted, "unsealed": unsealed, "by_word": len(story.settled)}
     )
 
@@ -178,21 +169,23 @@ def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
         row.path for row in ledger.seals.rows(job.id, FileState.WAIVED) if row.path not in story.waived
     ]
     if undecided:
-        return Check("totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", {"now": now})
+        return compared(
+            "totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", {"now": now}
+        )
     if story.finished is None:
         if job.state in TRIGGERED:
-            return Check(
+            return compared(
                 "totals", False, "Processing began, but no event says that the upload ended.", {"now": now}
             )
-        return Check(
+        return compared(
             "totals", None, "The upload has not ended: there are no totals to compare with.", {"now": now}
         )
     then = {key: story.finished.facts[key] for key in now if key in story.finished.facts}
     if not then:
-        return Check("totals", None, "The upload ended before the record held totals.", {"now": now})
+        return compared("totals", None, "The upload ended before the record held totals.", {"now": now})
     held = then == now
     text = ", ".join(f"{count:,} {state}" for state, count in sorted(now["files"].items()))
-    return Check(
+    return compared(
         "totals",
         held,
         f"{text}: as when the upload ended."
@@ -216,7 +209,7 @@ def _processing(job: Job, story: _Story) -> Check:
         if story.begun
         else "Processing has not begun."
     )
-    return Check(
+    return compared(
         "processing", not wrong, f"{'; '.join(wrong).capitalize()}." if wrong else text,
         {"begun": story.begun, "intended": story.intended},
     )  # fmt: skip
@@ -224,10 +217,10 @@ def _processing(job: Job, story: _Story) -> Check:
 
 def _agreed(name: str, wrong: list[str], what: str) -> Check:
     if wrong:
-        return Check(
+        return compared(
             name, False, f"{what} are not what the events say: {_named(wrong, '; ')}.", {"wrong": wrong}
         )
-    return Check(name, True, f"{what} are as the events say.")
+    return compared(name, True, f"{what} are as the events say.")
 
 
 def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
@@ -236,11 +229,11 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     Raises `RequestError` where the server gives no answer.
     """
     if job.dataset_id is None:
-        return Check("server", None, "There is no dataset yet.")
+        return compared("server", None, "There is no dataset yet.")
     try:
         status = api.dataset_status(job.dataset_id)
     except Denied as error:
-        return Check(
+        return compared(
             "server", False, f"The server has no dataset {job.dataset_id} for you: {words.clause(error)}."
         )
     sent = ledger.files.counts(job.id)[FileState.SENT]
@@ -256,7 +249,7 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
                 " How the server counts is not public: it may still be counting, leave out duplicates or what it "
                 "can't read, or count frames."
             )
-    return Check("server", True, text, facts)
+    return compared("server", True, text, facts)
 
 
 def _named(items: list[str], between: str = ", ") -> str:
