@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vl_ingest.ledger.summary import Summary
     from vl_ingest.observers.observer import Observer, Progress
 
-_ROOMS = {
+_HOMES = {
     "Ingest": "ingest",
     "Observer": "observers.observer",
     "Progress": "observers.observer",
@@ -29,6 +29,6 @@ _ROOMS = {
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: the command line starts without it."""
-    if name not in _ROOMS:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

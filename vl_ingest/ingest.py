@@ -44,8 +44,8 @@ class Ingest:
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger or default_path(), create=True)
         self._base_url = None if base_url is None else normalise_base_url(base_url)
         self._tokens = tokens
-        calling = [] if on_progress is None else [_Calling(on_progress)]
-        self._current = _Current()
+        calling = [] if on_progress is None else [_ProgressCall(on_progress)]
+        self._current = _CurrentRun()
         self._observer = Observers([self._current, *observers, *calling])
         self._cancel_token = CancelToken()
         self._busy = threading.Lock()
@@ -59,7 +59,7 @@ class Ingest:
         `new` starts another job after a finished one; `new_transaction` sends everything again. Raises a
         `VlIngestError` that says what stopped it and, as `exit_code`, of which kind it is; nothing is lost.
         """
-        return self._told(
+        return self._observed(
             lambda api, cancel_token: jobs.run(
                 self.ledger, api, Folder.at(os.fspath(source)), name, settings or Settings(), new=new,
                 new_transaction=new_transaction, observer=self._observer, cancel_token=cancel_token,
@@ -77,7 +77,7 @@ class Ingest:
         moved. Raises as `run` does.
         """
         known = job if isinstance(job, Job) else self.find(job)
-        return self._told(
+        return self._observed(
             lambda api, cancel_token: jobs.resume(
                 self.ledger, api, known, settings or Settings.of_job(known.settings),
                 source=None if source is None else Folder.at(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
@@ -119,7 +119,7 @@ class Ingest:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def _told(self, work: Callable[[Api, CancelToken], Summary], base_url: str) -> Summary:
+    def _observed(self, work: Callable[[Api, CancelToken], Summary], base_url: str) -> Summary:
         """Do the work and tell the observers how it ended, also when it ended badly."""
         if not self._busy.acquire(blocking=False):
             raise UsageError("This `Ingest` is at work: another run at the same time wants one of its own.")
@@ -139,7 +139,7 @@ class Ingest:
         return summary
 
 
-class _Current(Observer):
+class _CurrentRun(Observer):
     """Knows the run that is going on."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _Current(Observer):
         self.run = None
 
 
-class _Calling(Observer):
+class _ProgressCall(Observer):
     """Tells a function of the progress."""
 
     def __init__(self, function: Callable[[Progress], None]) -> None:

@@ -18,7 +18,7 @@ patience = option(
 )
 
 
-def _said(as_json: bool, job_id: str, text: str, **facts: object) -> None:
+def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
     if as_json:
         import json
 
@@ -42,7 +42,7 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         count = decide.retry(book, job)
-    _said(
+    _print(
         as_json,
         job.id,
         f"{files_text(count)} will be tried again by `vl-ingest resume {job.id}`.",
@@ -83,7 +83,7 @@ def waive(
                 real = source.path_of(os.path.abspath(path))
                 wanted.append(next((p for p in (path, path_from_text(path), real) if p in known), path))
         count = decide.waive(book, job, wanted)
-    _said(
+    _print(
         as_json,
         job.id,
         f"{files_text(count)} waived. `vl-ingest resume {job.id}` goes on without.",
@@ -119,7 +119,7 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
             text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
         else:
             raise UsageError("Say one of --began, --not-begun, --delivered, --not-delivered.")
-    _said(as_json, job.id, f"{text} `vl-ingest resume {job.id}` goes on.", settled=word)
+    _print(as_json, job.id, f"{text} `vl-ingest resume {job.id}` goes on.", settled=word)
 
 
 @click.command()
@@ -139,7 +139,7 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
         job = book.jobs.find(job_reference)
         stopped = stop_run(book, job, wait_s)
     text = f"The run on job {job.id} has stopped. `vl-ingest resume {job.id}` goes on."
-    _said(as_json, job.id, text if stopped else f"No run works on job {job.id}.", stopped=stopped)
+    _print(as_json, job.id, text if stopped else f"No run works on job {job.id}.", stopped=stopped)
 
 
 @click.command()
@@ -160,7 +160,7 @@ def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool)
         job = book.jobs.find(job_reference)
         stop_run(book, job, wait_s, "cancel")
         decide.cancel(book, book.jobs.get(job.id))
-    _said(
+    _print(
         as_json,
         job.id,
         f"Job {job.id} is cancelled; "

@@ -195,7 +195,7 @@ class Replay:
 def _unlike(whose: str, expected: dict[str, Any], row: Any) -> list[str]:
     """Return in words each value of `expected` that the row does not have."""
     return [
-        f"{whose} {key} is {_said(row.get(key))}, and was {_said(value)}"
+        f"{whose} {key} is {_shown(row.get(key))}, and was {_shown(value)}"
         for key, value in expected.items()
         if key in row and not _alike(value, row[key])
     ]
@@ -207,5 +207,5 @@ def _alike(value: Any, found: Any) -> bool:
     return bool(value == found)
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else repr(value)

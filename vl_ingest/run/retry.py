@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import tenacity
@@ -47,6 +48,11 @@ T = TypeVar("T")
 def backoff_s(failures: int) -> float:
     """Return how many seconds to wait after so many failures in a row."""
     return BACKOFF.wait_s(failures)
+
+
+def waiting_since(begin: datetime, why: str) -> str:
+    """Return what a run waits for, as `Progress.waiting` and the display have it."""
+    return f"waiting for the server since {begin:%H:%M:%S} UTC ({why})"
 
 
 def retry_through_outages(
@@ -106,7 +112,7 @@ class _Outage:
                 f"Could not {self._doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
                 "`vl-ingest doctor` looks for the cause.",
             )
-            self._waiting = f"waiting for the server since {clock.now():%H:%M:%S} UTC ({error.detail})"
+            self._waiting = waiting_since(clock.now(), error.detail)
         self._show()
 
     def over(self) -> None:

@@ -9,7 +9,7 @@ import threading
 from vl_ingest import clock
 from vl_ingest.domain.errors import GaveUp
 from vl_ingest.run.cancel import CancelToken
-from vl_ingest.run.retry import backoff_s
+from vl_ingest.run.retry import backoff_s, waiting_since
 
 FAILURES_TO_CLOSE = 3
 PROBE_EVERY_S = 15.0  # at most
@@ -93,9 +93,7 @@ class Gate:
     def waiting(self) -> str | None:
         """What everybody waits for, in words; None while the gate is open."""
         with self._changed:
-            if self._closed_since is None:
-                return None
-            return f"waiting for the server since {self._closed_at:%H:%M:%S} UTC ({self._why})"
+            return None if self._closed_since is None else waiting_since(self._closed_at, self._why)
 
     def _close(self, why: str, wait_s: float) -> None:
         now = clock.monotonic()

@@ -26,7 +26,7 @@ class StallAlarm:
         more, self._out = out > self._out, out
         if self._stalled:  # a wait or a failed attempt is no end of it: only bytes are
             if more:
-                self._said(
+                self._report(
                     "step", "stall_over", f"Bytes move again, after {words.duration(now - self._since)}."
                 )
                 self._since, self._stalled, self._moved = now, False, moved
@@ -35,12 +35,12 @@ class StallAlarm:
         elif self._after_s and now - self._since >= self._after_s:
             self._stalled = True
             still = words.duration(now - self._since)
-            self._said(
+            self._report(
                 "warning", "stalled",
                 f"No byte has moved for {still}, though the server was last heard of as working. If that lasts, look "
                 f"at the network and the disk; stopping (Ctrl-C, `vl-ingest stop {self._context.job.id}`) loses nothing.",
             )  # fmt: skip
 
-    def _said(self, kind: str, event: str, text: str) -> None:
+    def _report(self, kind: str, event: str, text: str) -> None:
         self._context.note(event, seconds=round(clock.monotonic() - self._since))
         self._context.observer.notice(kind, text, event=event)
