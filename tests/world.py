@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 from PIL import Image
@@ -24,7 +25,18 @@ from vl_ingest.sandbox import Sandbox
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
 CLEAN["VL_INGEST_CONFIG"] = os.devnull
+COMMAND = (sys.executable, "-m", "vl_ingest")
 PATIENCE_S = 120.0  # for what must happen; reached only when the code is broken
+
+
+def call(
+    *command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end, whatever that is; of our settings it is told only those named."""
+    told = {**CLEAN, **(environment or {})}
+    return subprocess.run(
+        command, env=told, cwd=cwd, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
 
 
 @dataclass(frozen=True)
@@ -77,10 +89,8 @@ class World:
 
     def arguments(self, *more: str, name: str = "job") -> list[str]:
         """Return what `run` is called with."""
-        return [
-            "run", str(self.folder), "--name", name, "--base-url", self.box.url, "--settle", "0.3s",
-            "--workers", "2", "--batch-size", "5", "--json", *more,
-        ]  # fmt: skip
+        settings = ["--settle", "0.3s", "--workers", "2", "--batch-size", "5", "--json", *more]
+        return ["run", str(self.folder), "--name", name, "--base-url", self.box.url, *settings]
 
     def run(self, *more: str, name: str = "job") -> Ended:
         """Run the job."""
@@ -88,10 +98,8 @@ class World:
 
     def start(self, *more: str, name: str = "job", **options: Any) -> "subprocess.Popen[str]":
         """Start the same as a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "vl_ingest", *self.arguments(*more, name=name), "--ledger", str(self.ledger_path)],
-            env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-        )  # fmt: skip
+        command = [*COMMAND, *self.arguments(*more, name=name), "--ledger", str(self.ledger_path)]
+        return Popen(command, env=CLEAN, stdout=PIPE, stderr=PIPE, text=True, **options)
 
     def until(
         self, condition: Callable[[], object], what: str, process: "subprocess.Popen[str] | None" = None

@@ -48,10 +48,9 @@ def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str]
     """Run the job in a child that dies at a point; return its exit code."""
     assert forker.stdin is not None
     assert forker.stdout is not None
-    arguments = [*world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)]
-    asked = {
-        "arguments": [*arguments, "--ledger", str(world.ledger_path)], "die_at": die_at, "log": str(world.place / "log"),
-    }  # fmt: skip
+    arguments = world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)
+    arguments += ["--ledger", str(world.ledger_path)]
+    asked = {"arguments": arguments, "die_at": die_at, "log": str(world.place / "log")}
     forker.stdin.write(json.dumps(asked) + "\n")
     forker.stdin.flush()
     return int(forker.stdout.readline())

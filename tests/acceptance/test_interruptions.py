@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from world import CLEAN, PATIENCE_S, World
+from world import CLEAN, COMMAND, PATIENCE_S, World, call
 
 MakeWorld = Callable[..., World]
 
@@ -86,16 +86,13 @@ def trace(frame, _event, _argument):
 cancel_token = CancelToken()
 with _signals(cancel_token.cancel, lambda _reason: None):
     sys.settrace(trace)
-    cancel_token.pause(60)
+    cancel_token.pause(3600)
 """
 
 
 def test_a_signal_may_come_at_any_instruction() -> None:
     """A signal in the middle of taking up a pause, with its locks held, still ends the pause at once."""
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_INSIDE_A_PAUSE],
-        env=CLEAN, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+    done = call(sys.executable, "-c", INTERRUPTED_INSIDE_A_PAUSE)
     assert "Interrupted: Stopped by SIGTERM" in done.stderr
 
 
@@ -206,7 +203,7 @@ def test_a_reader_that_has_enough_is_no_error(world: World) -> None:
     """`vl-ingest files ... | head` ends without a traceback and without a failure."""
     world.pictures(3)
     world.run()
-    program = [sys.executable, "-m", "vl_ingest", "files", "job", "--ledger", str(world.ledger_path)]
+    program = [*COMMAND, "files", "job", "--ledger", str(world.ledger_path)]
     with subprocess.Popen(
         program, env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -245,14 +242,12 @@ def test_environment_sets_options(world: World) -> None:
     """Every option is also VL_INGEST_<OPTION>."""
     world.pictures(10)
     environment = {
-        **CLEAN,
         "VL_INGEST_NAME": "fromenv",
         "VL_INGEST_BASE_URL": world.box.url,
         "VL_INGEST_LEDGER": str(world.ledger_path),
         "VL_INGEST_BATCH_SIZE": "2",
     }
-    command = [sys.executable, "-m", "vl_ingest", "run", str(world.folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = call(*COMMAND, "run", str(world.folder), environment=environment)
     assert done.returncode == 0, done.stderr
     assert len(world.box.record.requests("upload")) == 5
 
@@ -260,10 +255,7 @@ def test_environment_sets_options(world: World) -> None:
 def test_demo_takes_a_folder(world: World) -> None:
     """With a folder of one's own the demo sends that."""
     world.pictures(30)
-    done = subprocess.run(
-        [sys.executable, "-m", "vl_ingest", "demo", str(world.folder)],
-        env=CLEAN, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = call(*COMMAND, "demo", str(world.folder))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "30" in done.stdout
     assert len(os.listdir(world.folder)) == 30

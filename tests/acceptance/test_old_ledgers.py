@@ -39,9 +39,8 @@ def test_a_half_done_job_is_upgraded_and_finishes(world: World, revision: str) -
     world.box.add_dataset(job.dataset_id, job.name, int(job.transaction_id))
     before = world.states()
     assert {"sent", "in_flight", "pending"} <= set(before.values())
-    ended = world.cli(
-        "resume", job.id, "--source", str(world.folder), "--base-url", world.box.url, "--settle", "0.2s", "--json"
-    )  # fmt: skip
+    here = ["--source", str(world.folder), "--base-url", world.box.url]
+    ended = world.cli("resume", job.id, *here, "--settle", "0.2s", "--json")
     assert ended.code == 0, ended.err
     assert set(world.states().values()) == {"sent"}
     received = {name for name, _, _ in world.held()}

@@ -1,14 +1,13 @@
 """The promises that no other file proves: flat cost, secrets that stay out, counts that are the rows."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 
 from vl_ingest.domain.model import FileState
-from world import CLEAN, World
+from world import COMMAND, World, call
 
 MakeWorld = Callable[..., World]
 
@@ -24,11 +23,8 @@ MEASURE = (
 
 def _peak_kib(world: World, *options: str, name: str) -> tuple[int, int]:
     """Return the exit code and the peak memory of a run, a process of its own."""
-    command = [sys.executable, "-m", "vl_ingest", *world.arguments(*options, name=name)]
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *command, "--new", "--ledger", str(world.ledger_path)],
-        env=CLEAN, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    command = [*COMMAND, *world.arguments(*options, name=name)]
+    done = call(sys.executable, "-c", MEASURE, *command, "--new", "--ledger", str(world.ledger_path))
     code, peak = done.stdout.split()
     return int(code), int(peak)
 

@@ -130,13 +130,10 @@ class Job(RuleBasedStateMachine):
     def _run(self, point: int | None) -> int:
         assert self.forker.stdin is not None
         assert self.forker.stdout is not None
-        asked = {
-            "arguments": [
-                *self.world.arguments("--settle", "0.1s", "--give-up-after", "5s", "--batch-size", "4"),
-                "--ledger", str(self.world.ledger_path),
-            ],
-            "die_at": None if point is None else [ANY, point], "log": str(self.world.place / "log"),
-        }  # fmt: skip
+        arguments = self.world.arguments("--settle", "0.1s", "--give-up-after", "5s", "--batch-size", "4")
+        arguments += ["--ledger", str(self.world.ledger_path)]
+        die_at = None if point is None else [ANY, point]
+        asked = {"arguments": arguments, "die_at": die_at, "log": str(self.world.place / "log")}
         self.forker.stdin.write(json.dumps(asked) + "\n")
         self.forker.stdin.flush()
         return int(self.forker.stdout.readline())

@@ -27,7 +27,7 @@ from vl_ingest.ledger.database import default_path
 from vl_ingest.observers.hooks import PREFIX
 from vl_ingest.server.credentials import default_file as default_credentials
 from vl_ingest.server.pace import Timetable
-from world import CLEAN, World
+from world import COMMAND, World, call
 
 TOP = Path(__file__).parents[2]
 README = (TOP / "README.md").read_text(encoding="utf-8")
@@ -80,10 +80,7 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
 def test_the_output_shown_is_the_demos(tmp_path: Path) -> None:
     """The demo proves itself, cleans up, and tells what the README shows, but for numbers, ids and the weather."""
     shown = next(text for language, text in BLOCKS if language == "text")
-    done = subprocess.run(
-        [sys.executable, "-m", "vl_ingest", "demo"],
-        env={**CLEAN, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = call(*COMMAND, "demo", environment={"TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "processing was started exactly once" in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -218,10 +215,10 @@ def test_the_line_shown_is_what_a_run_writes(world: World) -> None:
     shown = _block("text", "at once").strip()
     for number in range(8):
         (world.folder / f"{number}.mov").write_bytes(b"\0\0\0\x20ftypqt  " + bytes(256 * 1024))
+    slowly = ["--batch-size", "1", "--bwlimit", "400K", "--stats", "0.5s"]
     ended = world.cli(
-        "run", str(world.folder), "--name", "job", "--base-url", world.box.url, "--workers", "2",
-        "--batch-size", "1", "--bwlimit", "400K", "--stats", "0.5s",
-    )  # fmt: skip
+        "run", str(world.folder), "--name", "job", "--base-url", world.box.url, "--workers", "2", *slowly
+    )
     assert ended.code == 0
 
     def shape(line: str) -> str:
@@ -294,10 +291,7 @@ def test_the_unit_restarts_what_time_mends(tmp_path: Path) -> None:
     assert fine == {kind.exit_code for kind in (errors.DurationReached, errors.JobHeld, errors.Stopped)}
     if shutil.which("systemd-analyze") is None:
         return  # what can be known without it is known
-    done = subprocess.run(
-        ["systemd-analyze", "verify", *(str(tmp_path / name) for name in units)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = call("systemd-analyze", "verify", *(str(tmp_path / name) for name in units))
     assert not [line for line in done.stderr.splitlines() if "vl-ingest." in line], done.stderr
 
 
@@ -315,9 +309,8 @@ def test_the_line_of_cron_is_a_window() -> None:
 def test_the_container_has_what_it_needs() -> None:
     """What is copied makes the package, its settings are options, and what it is called with is a command."""
     steps = [line.split(maxsplit=1) for line in _block("dockerfile").splitlines()]
-    assert [name for name, _rest in steps] == [
-        "FROM", "WORKDIR", "COPY", "COPY", "COPY", "RUN", "USER", "ENV", "VOLUME", "ENTRYPOINT",
-    ]  # fmt: skip
+    order = ["FROM", "WORKDIR", "COPY", "COPY", "COPY", "RUN", "USER", "ENV", "VOLUME", "ENTRYPOINT"]
+    assert [name for name, _rest in steps] == order
     copied = {path for name, rest in steps if name == "COPY" for path in rest.split()[:-1]}
     with (TOP / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
@@ -346,13 +339,8 @@ def test_the_container_has_what_it_needs() -> None:
 def test_each_shell_is_given_its_script(shell: str) -> None:
     """The commands of the page print what the shell is to read."""
     assert f"vl-ingest completion {shell}" in _block("sh", "completion")
-    done = subprocess.run(
-        [sys.executable, "-m", "vl_ingest", "completion", shell],
-        env=CLEAN,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = call(*COMMAND, "completion", shell)
+    assert done.returncode == 0, done.stderr
     assert "_vl_ingest_completion" in done.stdout
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
@@ -389,14 +377,8 @@ def test_the_example_for_python_runs(world: World) -> None:
     world.pictures(3)
     text = _block("python").replace("https://vl.example.org", world.box.url)
     for _again in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", text],
-            cwd=world.place,
-            env=CLEAN,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = call(sys.executable, "-c", text, cwd=world.place)
+        assert done.returncode == 0, done.stderr
         last = done.stdout.splitlines()[-1]
         assert re.fullmatch(r"3 files are in dataset [0-9a-f-]{36}, which is READY\.", last), done.stdout
     world.ledger_path = world.place / "holidays.db"

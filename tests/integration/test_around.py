@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import subprocess
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ import vl_ingest
 from vl_ingest import Ingest, Observer, Progress, Settings
 from vl_ingest.domain.errors import FilesHeld, Stopped, UsageError
 from vl_ingest.domain.model import FileState, Job, Run
-from world import CLEAN, PATIENCE_S, World
+from world import PATIENCE_S, World, call
 
 NOTE = "import json, os, sys; open(sys.argv[1], 'a').write(json.dumps(dict(os.environ)) + chr(10)); print('noted')"
 
@@ -247,9 +246,7 @@ def test_the_package_is_light_until_it_is_used() -> None:
     program = (
         "import sys, vl_ingest; assert 'sqlalchemy' not in sys.modules; print(vl_ingest.Ingest.__module__)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=CLEAN, capture_output=True, text=True, check=True
-    )
+    done = call(sys.executable, "-c", program)
     assert done.stdout.strip() == "vl_ingest.ingest"
     for name in vl_ingest.__all__:
         assert getattr(vl_ingest, name) is not None

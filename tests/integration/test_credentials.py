@@ -4,7 +4,6 @@ import io
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from keyring.errors import KeyringError
 from vl_ingest.cli import command_line
 from vl_ingest.domain.errors import Refused, UsageError
 from vl_ingest.server.credentials import default_file, find
-from world import CLEAN, World
+from world import COMMAND, World, call
 
 KEY, SECRET = "key-123", "a-secret-of-more-than-thirty-two-bytes"
 FILE = f'api-key = "{KEY}"\napi-secret = "{SECRET}"\n'
@@ -172,12 +171,12 @@ def test_bash_completes_commands_options_and_jobs(world: World, typed: str, offe
     assert world.run(name="holidays").code == 0
     words = typed.split()
     asked = {
-        **CLEAN, "_VL_INGEST_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1),
+        "_VL_INGEST_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(words) - 1),
         "VL_INGEST_LEDGER": str(world.ledger_path),
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "vl_ingest"], env=asked, capture_output=True, text=True, check=True
-    )
+    }
+    done = call(*COMMAND, environment=asked)
     assert f"plain,{offered}" in done.stdout.split()
 
 

@@ -335,10 +335,9 @@ def test_two_spellings_of_a_place_are_one_ledger(tmp_path: Path) -> None:
     """Path, URL and SQLite's own address, through a link or not: what belongs to it lies in one place."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    places: list[str | Path] = [
-        tmp_path / "real" / "l.db", tmp_path / "link" / "l.db", f"sqlite:///{tmp_path}/link/l.db",
-        f"sqlite:///file:{tmp_path}/link/l.db?uri=true",
-    ]  # fmt: skip
+    link = tmp_path / "link" / "l.db"
+    urls = [f"sqlite:///{link}", f"sqlite:///file:{link}?uri=true"]
+    places: list[str | Path] = [tmp_path / "real" / "l.db", link, *urls]
     opened = [Ledger(place) for place in places]
     assert len({ledger.db.locks for ledger in opened}) == 1
     for ledger in opened:

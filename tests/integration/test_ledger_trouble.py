@@ -3,7 +3,6 @@
 import contextlib
 import io
 import sqlite3
-import subprocess
 import sys
 
 import pytest
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 from vl_ingest.cli import command_line
 from vl_ingest.domain.errors import LedgerError
 from vl_ingest.ledger import sqlite
-from world import CLEAN, World
+from world import World, call
 
 
 def test_what_is_no_database_is_left_alone(world: World) -> None:
@@ -120,10 +119,7 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(world: World) -> None:
         "    connection.execute(f'PRAGMA max_page_count = {pages + 40}')\n"
         "sys.exit(cli.command_line(sys.argv[1:]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *world.arguments(), "--ledger", str(world.ledger_path)],
-        env=CLEAN, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = call(sys.executable, "-c", program, *world.arguments(), "--ledger", str(world.ledger_path))
     assert done.returncode == 4, done.stderr
     assert "Free some space" in done.stderr
     assert "Traceback" not in done.stderr

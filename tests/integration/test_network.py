@@ -127,10 +127,8 @@ def test_an_answer_before_the_answer_is_no_receipt_for_the_next(world: World) ->
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hinting) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        ended = world.cli(
-            "run", str(world.folder), "--name", "job", "--base-url", f"http://127.0.0.1:{server.server_port}",
-            "--workers", "1", "--batch-size", "1", "--settle", "0.1s", "--no-wait",
-        )  # fmt: skip
+        url = f"http://127.0.0.1:{server.server_port}"
+        ended = world.run("--base-url", url, "--workers", "1", "--batch-size", "1", "--no-wait")
         server.shutdown()
         thread.join()
     assert ended.code == 0, ended.err

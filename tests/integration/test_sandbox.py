@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pytest
 import requests
 
 from vl_ingest.sandbox import Sandbox, parse_fault
-from world import CLEAN, PATIENCE_S, World
+from world import CLEAN, COMMAND, PATIENCE_S, World
 
 PICTURE = ("files", ("one.png", b"\x89PNG", "image/png"))
 
@@ -128,10 +127,8 @@ def test_a_mistyped_fault_is_a_usage_error_of_the_command() -> None:
 @contextmanager
 def served(*options: str) -> Iterator[str]:
     """Serve with the real command; give the address."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "vl_ingest", "sandbox", "--port", "0", "--json", *options],
-        env=CLEAN, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    command = [*COMMAND, "sandbox", "--port", "0", "--json", *options]
+    with subprocess.Popen(command, env=CLEAN, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield json.loads(process.stdout.readline())["url"]
@@ -144,10 +141,8 @@ def test_the_command_serves_as_its_options_say(world: World, tmp_path: Path) -> 
     pictures = {path.read_bytes() for path in world.pictures(8)}
     root = tmp_path / "kept"
     limit = 4 * (max(map(len, pictures)) + 200)
-    with served(
-        "--root", str(root), "--keep-files", "--max-request", str(limit), "--draft", "0.5s", "--indexing", "1s",
-        "--old-statuses",
-    ) as url:  # fmt: skip
+    slow = ["--draft", "0.5s", "--indexing", "1s", "--old-statuses"]
+    with served("--root", str(root), "--keep-files", "--max-request", str(limit), *slow) as url:
         ended = world.run("--base-url", url, "--batch-size", "8", "--workers", "1", "--settle", "5s")
         assert ended.code == 0, ended.err
     assert "batch_split" in world.kinds()

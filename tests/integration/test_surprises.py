@@ -64,10 +64,7 @@ def test_a_server_that_never_answered_is_waited_for_in_two_lines(world: World, t
     world.pictures(1)
     note = tmp_path / "note"
     command = shlex.join([sys.executable, "-c", f"open({str(note)!r}, 'w').close()"])
-    ended = world.cli(
-        "run", str(world.folder), "--name", "job", "--base-url", "http://127.0.0.1:9", "--give-up-after", "3s",
-        "--on-trouble", command,
-    )  # fmt: skip
+    ended = world.run("--base-url", "http://127.0.0.1:9", "--give-up-after", "3s", "--on-trouble", command)
     assert ended.code == 5
     assert ended.err.count("http://127.0.0.1:9: ") == 1
     assert ended.err.count("Waiting for the server") == 1

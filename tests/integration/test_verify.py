@@ -5,12 +5,11 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 
 import pytest
 
-from world import CLEAN, World
+from world import CLEAN, COMMAND, World
 
 RECORD = {"events": True, "receipts": True, "totals": True, "processing": True, "job": True, "requests": True}
 
@@ -215,10 +214,14 @@ def test_an_interrupted_rehash_goes_on(done: World, monkeypatch: pytest.MonkeyPa
         told: list[str] = []
         with done.ledger() as ledger:
             job = ledger.jobs.get(done.job().id)
+
+            def differs(path: str, _why: str) -> None:
+                told.append(path)
+
+            folder = Folder(job.source)
             ended = rehash.compare(
-                ledger, job, Folder(job.source), hashed=True, afresh=afresh, differs=lambda path, _: told.append(path),
-                progress=interrupt,
-            )  # fmt: skip
+                ledger, job, folder, hashed=True, afresh=afresh, differs=differs, progress=interrupt
+            )
         return told, ended
 
     with pytest.raises(KeyboardInterrupt):
@@ -292,7 +295,7 @@ def test_events_follow_a_job_to_its_end(world: World) -> None:
     world.pictures(3)
     (world.folder / "torn.png").write_bytes(b"no picture")
     assert world.run().code == 3
-    command = [sys.executable, "-m", "vl_ingest", "events", "job", "--follow", "--json", "--ledger"]
+    command = [*COMMAND, "events", "job", "--follow", "--json", "--ledger"]
     with subprocess.Popen(
         [*command, str(world.ledger_path)], env=CLEAN, stdout=subprocess.PIPE, text=True
     ) as following:

@@ -9,8 +9,16 @@ from vl_ingest.domain.formats import FIRST_BYTES, kind, mismatch
 
 
 @pytest.mark.parametrize(
-    ("form", "name"), [("JPEG", "JPEG"), ("PNG", "PNG"), ("WEBP", "WebP"), ("GIF", "GIF"), ("BMP", "BMP"), ("TIFF", "TIFF")]
-)  # fmt: skip
+    ("form", "name"),
+    [
+        ("JPEG", "JPEG"),
+        ("PNG", "PNG"),
+        ("WEBP", "WebP"),
+        ("GIF", "GIF"),
+        ("BMP", "BMP"),
+        ("TIFF", "TIFF"),
+    ],
+)
 def test_real_pictures_are_known(form: str, name: str) -> None:
     """What an encoder writes is recognised, from as many bytes as are read."""
     written = io.BytesIO()

@@ -1,7 +1,6 @@
 """The shape of the package: imports point one way, and each kind of thing is in its room."""
 
 import ast
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vl_ingest.server import variables
-from world import CLEAN
+from world import call
 
 DESCRIBED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -42,14 +41,8 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 def test_imports_point_one_way() -> None:
     """The contracts of imports in `pyproject.toml` hold, also for imports inside functions."""
     program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
-    done = subprocess.run(  # apart, because it turns off every logger that there is
-        [sys.executable, "-c", program, "--no-cache"],
-        cwd=ROOT.parent,
-        env=CLEAN,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Apart, because it turns off every logger that there is.
+    done = call(sys.executable, "-c", program, "--no-cache", cwd=ROOT.parent)
     assert done.returncode == 0, done.stdout
 
 
@@ -113,9 +106,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         "import sys; from vl_ingest.cli import command_line; command_line(sys.argv[1:]); "
         "sys.stderr.write(' '.join(sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], env=CLEAN, capture_output=True, text=True, check=True
-    )
+    done = call(sys.executable, "-c", program, *arguments)
     loaded = set(done.stderr.split())
     assert "click" in loaded
     assert not loaded & {"alembic", "sqlalchemy", "requests", "starlette", "uvicorn", "PIL", "rich", "jwt"}
@@ -128,9 +119,6 @@ def test_looking_at_a_ledger_needs_neither_alembic_nor_http(tmp_path: Path) -> N
         "from vl_ingest.cli import command_line; command_line(['status', '--ledger', sys.argv[1]]); "
         "sys.stderr.write(' '.join(sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "ledger.db")],
-        env=CLEAN, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = call(sys.executable, "-c", program, str(tmp_path / "ledger.db"))
     assert "Job " in done.stdout
     assert not set(done.stderr.split()) & {"alembic", "requests", "urllib3", "sqlalchemy.dialects.postgresql"}
