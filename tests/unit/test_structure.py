@@ -1,6 +1,7 @@
 """The shape of the package: imports point one way, and each kind of thing is in its room."""
 
 import ast
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,54 @@ def test_the_names_of_secret_variables_have_one_home() -> None:
         if any(name in text for text in texts for name in variables.SECRETS):
             spelled.add(module)
     assert spelled == {"server.variables"}
+
+
+def _paths_made(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield what is given to functions of files and paths, divided as paths are, or put before a slash."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in {"open", "Path", "PurePath"} or (
+                called.split(".")[0] in {"os", "io", "shutil"} and called != "os.fspath"
+            ):
+                yield from (*node.args, *(keyword.value for keyword in node.keywords))
+        elif isinstance(node, ast.BinOp) and (
+            isinstance(node.op, ast.Div) or ast.unparse(node.right) == "'/'"
+        ):
+            yield node.left
+        elif isinstance(node, ast.JoinedStr):
+            for value, after in itertools.pairwise(node.values):
+                if isinstance(after, ast.Constant) and str(after.value).startswith("/"):
+                    yield value
+
+
+def _of_the_source(path: ast.expr) -> bool:
+    """Say whether an expression holds a source or its address, or the path of one of its files (`row.path`)."""
+    return any(
+        (isinstance(node, ast.Name) and node.id == "source")
+        or (isinstance(node, ast.Attribute) and node.attr in {"source", "_source", "address"})
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr == "path"
+            and ast.unparse(node.value) not in {"os", "self"}
+        )
+        for node in ast.walk(path)
+    )
+
+
+def test_only_the_source_knows_where_its_files_lie() -> None:
+    """No file's path is joined to its source, or given to the operating system, outside of `source/`."""
+    # The demo writes the folder that it then uploads.
+    elsewhere = {
+        name: tree for name, tree in MODULES.items() if name.split(".")[0] not in {"source", "sandbox"}
+    }
+    made = {
+        (name, ast.unparse(path))
+        for name, tree in elsewhere.items()
+        for path in _paths_made(tree)
+        if name != "cli.demo" and _of_the_source(path)
+    }
+    assert made == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
