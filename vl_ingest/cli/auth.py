@@ -1,12 +1,11 @@
 """`auth`: which credentials there are, whether they work, and keeping them in the system's keyring."""
 
-import json
 import sys
 from typing import Any
 
 import click
 
-from vl_ingest.cli.options import ledger_options, server_options, warn
+from vl_ingest.cli.options import ledger_options, server_options, show, warn
 from vl_ingest.domain.errors import UsageError
 
 
@@ -34,11 +33,12 @@ def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | No
 
     found = find(base_url, warn=warn, **access)
     result = check_credentials(Api(base_url, found.tokens), None)
-    if as_json:
-        facts = {"type": "check", "origin": found.origin, "grade": result.grade, "text": result.text}
-        click.echo(json.dumps({**facts, "exit_code": result.exit_code}))
-    else:
-        click.echo(f"Credentials: {found.origin}.\n{result.text}")
+    facts = {"type": "check", "origin": found.origin, "grade": result.grade, "text": result.text}
+    show(
+        {**facts, "exit_code": result.exit_code},
+        f"Credentials: {found.origin}.\n{result.text}",
+        as_json=as_json,
+    )
     return result.exit_code
 
 

@@ -4,27 +4,16 @@ import os
 
 import click
 
-from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_ledger, option
+from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_ledger, option, show
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.naming import files_text
 
-patience = option(
-    "--patience",
-    "wait_s",
-    type=DURATION,
-    default="2m",
-    show_default=True,
-    help="How long to wait for the run's end.",
-)
+WAIT_HELP = "How long to wait for the run's end."
+patience = option("--patience", "wait_s", type=DURATION, default="2m", show_default=True, help=WAIT_HELP)
 
 
 def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
-    if as_json:
-        import json
-
-        click.echo(json.dumps({"type": "summary", "job": job_id, **facts}))
-    else:
-        click.echo(text)
+    show({"type": "summary", "job": job_id, **facts}, text, as_json=as_json)
 
 
 @click.command()
@@ -42,12 +31,8 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         count = decide.retry(book, job)
-    _print(
-        as_json,
-        job.id,
-        f"{files_text(count)} will be tried again by `vl-ingest resume {job.id}`.",
-        retried=count,
-    )
+    text = f"{files_text(count)} will be tried again by `vl-ingest resume {job.id}`."
+    _print(as_json, job.id, text, retried=count)
 
 
 @click.command()
@@ -83,12 +68,8 @@ def waive(
                 real = source.path_of(os.path.abspath(path))
                 wanted.append(next((p for p in (path, path_from_text(path), real) if p in known), path))
         count = decide.waive(book, job, wanted)
-    _print(
-        as_json,
-        job.id,
-        f"{files_text(count)} waived. `vl-ingest resume {job.id}` goes on without.",
-        waived=count,
-    )
+    text = f"{files_text(count)} waived. `vl-ingest resume {job.id}` goes on without."
+    _print(as_json, job.id, text, waived=count)
 
 
 @click.command()
@@ -160,10 +141,5 @@ def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool)
         job = book.jobs.find(job_reference)
         stop_run(book, job, wait_s, "cancel")
         decide.cancel(book, book.jobs.get(job.id))
-    _print(
-        as_json,
-        job.id,
-        f"Job {job.id} is cancelled; "
-        + (f"dataset {job.dataset_id} stays as it is." if job.dataset_id else "no dataset had been made."),
-        state="cancelled",
-    )
+    left = f"dataset {job.dataset_id} stays as it is" if job.dataset_id else "no dataset had been made"
+    _print(as_json, job.id, f"Job {job.id} is cancelled; {left}.", state="cancelled")

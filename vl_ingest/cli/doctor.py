@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vl_ingest.cli.options import ledger_options, open_api, option, server_options
+from vl_ingest.cli.options import ledger_options, open_api, option, server_options, show
 from vl_ingest.domain.checks import Check
 
 
@@ -34,22 +34,15 @@ def doctor(
     def checks() -> Iterator[Check]:
         yield from check_machine(place, log_file)
         if not offline:
-            yield from check_server(
-                base_url,
-                lambda: open_api(base_url, access),
-                _known_dataset(str(place), base_url),
-            )
+            dataset_id = _known_dataset(str(place), base_url)
+            yield from check_server(base_url, lambda: open_api(base_url, access), dataset_id)
 
     found: list[Check] = []
     for check in checks():
         found.append(check)
-        if as_json:
-            told = {"type": "check", "name": check.name, "grade": check.grade, "text": check.text}
-            click.echo(json.dumps({**told, **check.facts}))
-        else:
-            click.echo(
-                f"{check.grade.upper() if check.exit_code else check.grade:<9}{check.name:<15}{check.text}"
-            )
+        facts = {"type": "check", "name": check.name, "grade": check.grade, "text": check.text, **check.facts}
+        grade = check.grade.upper() if check.exit_code else check.grade
+        show(facts, f"{grade:<9}{check.name:<15}{check.text}", as_json=as_json)
     code = next((check.exit_code for check in found if check.exit_code), 0)
     if as_json:
         click.echo(json.dumps({"type": "summary", "exit_code": code}))

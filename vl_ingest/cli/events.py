@@ -1,13 +1,12 @@
 """`events`: the history of a job, and following it."""
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vl_ingest import clock
-from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option
+from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
 
 if TYPE_CHECKING:
@@ -46,14 +45,13 @@ def events(
             for event in book.events.history(job.id, *kinds, after=seen):
                 seen = event.number
                 if earliest is None or event.at >= earliest:
-                    click.echo(json.dumps(event_facts(event)) if as_json else _line(event))
+                    show(_facts(event), _line(event), as_json=as_json)
             if over:
                 return
             threading.Event().wait(FOLLOW_EVERY_S)
 
 
-def event_facts(event: "Event") -> dict[str, Any]:
-    """Return an event for programs."""
+def _facts(event: "Event") -> dict[str, Any]:
     return {
         "number": event.number, "at": clock.iso(event.at), "run": event.run_id, "host": event.host,
         "user": event.user, "kind": event.kind, "facts": event.facts, "hash": event.hash,

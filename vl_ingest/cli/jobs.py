@@ -1,24 +1,26 @@
 """`jobs`, `jobs prune` and `export`: the jobs of a ledger, listed, taken out, kept elsewhere."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from vl_ingest import clock
 from vl_ingest.cli.display import summary_facts
 from vl_ingest.cli.options import (
     DURATION,
+    given,
     job_argument,
     ledger_options,
     open_ledger,
     open_to_read,
     option,
+    show,
 )
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(invoke_without_command=True)
@@ -30,35 +32,26 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
     Example:  vl-ingest jobs --json
     """
     if context.invoked_subcommand is not None:
-        if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
+        if given(*context.params):
             raise UsageError(f"Write the options after `{context.invoked_subcommand}`, which has its own.")
         return
     from vl_ingest.ledger.summary import summarise
 
     with open_to_read(ledger) as book:
         listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]
-    if as_json:
-        for facts in listed:
-            click.echo(json.dumps(facts))
-        return
-    if not listed:
+    if not listed and not as_json:
         click.echo("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
     for facts in listed:
         sent = f"{facts['files']['sent']:,} of {facts['total_files']:,} sent"
-        click.echo(
-            f"{facts['job']}  {facts['state']:<17} {sent:<24} {words.path(facts['name'])}  <- {facts['source']}"
-        )
+        text = f"{facts['job']}  {facts['state']:<17} {sent:<24} {words.path(facts['name'])}  <- {facts['source']}"
+        show(facts, text, as_json=as_json)
 
 
 @jobs.command()
 @option(
     "--older-than", type=DURATION, required=True, help="Only jobs that have been over for so long: `90d`."
 )
-@option(
-    "--keep-in",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Export each job into this folder first.",
-)
+@option("--keep-in", type=FOLDER, help="Export each job into this folder first.")
 @option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
 @ledger_options
 def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | None, as_json: bool) -> None:
@@ -76,13 +69,10 @@ def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | 
         for job in chosen:
             if not dry_run:
                 retention.prune(book, job, keep_in)
-            if as_json:
-                click.echo(
-                    json.dumps({"type": "pruned", "job": job.id, "name": job.name, "dry_run": dry_run})
-                )
-            else:
-                over = f", {job.state} since {job.finished_at:%Y-%m-%d}" if job.finished_at else ""
-                click.echo(f"{'Would take' if dry_run else 'Took'} out job {job.id} ({job.name}{over}).")
+            over = f", {job.state} since {job.finished_at:%Y-%m-%d}" if job.finished_at else ""
+            text = f"{'Would take' if dry_run else 'Took'} out job {job.id} ({job.name}{over})."
+            facts = {"type": "pruned", "job": job.id, "name": job.name, "dry_run": dry_run}
+            show(facts, text, as_json=as_json)
         if chosen and not dry_run:
             book.retention.compact()
             if not as_json:
@@ -107,9 +97,5 @@ def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         retention.export(book, job, target)
-    if as_json:
-        click.echo(json.dumps({"type": "summary", "job": job.id, "file": str(target)}))
-    else:
-        click.echo(
-            f"Job {job.id} is in {target}. `vl-ingest verify {job.id} --ledger {target}` checks it there."
-        )
+    text = f"Job {job.id} is in {target}. `vl-ingest verify {job.id} --ledger {target}` checks it there."
+    show({"type": "summary", "job": job.id, "file": str(target)}, text, as_json=as_json)

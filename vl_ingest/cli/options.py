@@ -4,6 +4,7 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 """
 
 import functools
+import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -241,6 +242,12 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     return Settings.from_record({**base.to_record(), **given})
 
 
+def given(*names: str) -> bool:
+    """Say whether any of these options stands on the command line itself."""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) is ParameterSource.COMMANDLINE for name in names)
+
+
 def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
     """Open the ledger that was named, or the default one."""
     from vl_ingest.ledger import Ledger
@@ -262,6 +269,11 @@ def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
     from vl_ingest.server.credentials import find
 
     return find(base_url, warn=warn, **access).tokens
+
+
+def show(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Write one line to standard output: `facts` for programs, `text` for people."""
+    click.echo(json.dumps(facts) if as_json else text)
 
 
 def warn(text: str) -> None:

@@ -1,6 +1,5 @@
 """`run --dry-run`: the plan of a run, printed; no server is asked and no ledger written."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock
-from vl_ingest.cli.options import open_to_read
+from vl_ingest.cli.options import open_to_read, show
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import FilesHeld, FileTrouble, UsageError
 from vl_ingest.domain.model import JobState
@@ -34,9 +33,9 @@ def dry_run(
 
     folder = Folder.at(source)
     with _known_ledger(place) as ledger:
-        job = (
-            None if ledger is None else ledger.jobs.find_by_identity(folder.address, name, base_url, new=new)
-        )
+        job = None
+        if ledger is not None:
+            job = ledger.jobs.find_by_identity(folder.address, name, base_url, new=new)
         previewer = Previewer(folder, settings, ledger, job, base_url, new_transaction=new_transaction)
         plan, named = previewer.plan, 0
         if not as_json:
@@ -44,17 +43,13 @@ def dry_run(
         with _progress(shown=not as_json) as progress:
             for doubt in previewer.doubts(progress):
                 named += 1
-                if as_json:
-                    click.echo(json.dumps(_doubt_facts(doubt)))
-                elif named <= NAMED:
-                    click.echo(f"  {words.path(doubt.path)}: {doubt.state.replace('_', ' ')}: {doubt.reason}")
+                if as_json or named <= NAMED:
+                    text = f"  {words.path(doubt.path)}: {doubt.state.replace('_', ' ')}: {doubt.reason}"
+                    show(_doubt_facts(doubt), text, as_json=as_json)
     if named > NAMED and not as_json:
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` names all.")
-    if as_json:
-        click.echo(json.dumps(_facts(plan, settings, name, folder.address, base_url, rate)))
-    else:
-        for line in _lines(plan, settings, rate):
-            click.echo(line)
+    facts = _facts(plan, settings, name, folder.address, base_url, rate)
+    show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if not plan.found and not plan.gone and (plan.job is None or plan.job.state is JobState.CREATED):
         raise UsageError(
             f"There is nothing to send in {path_to_text(folder.address)}. "

@@ -9,11 +9,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from vl_ingest.cli.options import (
     NAME,
     RATE,
+    given,
     ledger_options,
     open_ledger,
     open_tokens,
@@ -100,8 +100,7 @@ def resume(
         settings = settings_from(values, Settings.of_job(known.settings))
         if settings.files_from == "-" and not values["files_from"]:
             raise UsageError("The job's list of files came from standard input: say --files-from again.")
-        moved = click.get_current_context().get_parameter_source("base_url") is ParameterSource.COMMANDLINE
-        where = base_url if moved else known.base_url
+        where = base_url if given("base_url") else known.base_url
         tokens = open_tokens(where, access)
         with _observers(book, as_json, **telling) as observers:
             from vl_ingest.ingest import Ingest

@@ -11,7 +11,7 @@ import click
 
 from vl_ingest import clock
 from vl_ingest.cli.display import Rate, summary_facts
-from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option, optional_job_argument
+from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option, optional_job_argument, show
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import FINISHED, WAIVABLE
@@ -44,7 +44,7 @@ def status(
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
         else:
             facts = _facts(book, job.id)
-            click.echo(json.dumps(facts) if as_json else "\n".join(_lines(book, job.id, facts)))
+            show(facts, "\n".join(_lines(book, job.id, facts)), as_json=as_json)
 
 
 def _found(book: "Ledger", reference: str | None) -> "Job":

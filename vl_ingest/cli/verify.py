@@ -1,6 +1,5 @@
 """`verify`: whether the record holds, and with it the files on disk and the dataset."""
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -9,9 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from vl_ingest.cli.options import job_argument, ledger_options, open_api, open_ledger, option, server_options
+from vl_ingest.cli.options import (
+    given,
+    job_argument,
+    ledger_options,
+    open_api,
+    open_ledger,
+    option,
+    server_options,
+    show,
+)
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
 
@@ -60,11 +67,8 @@ def verify(
 
     def answered(check: "Check") -> None:
         checks.append(check)
-        if as_json:
-            told = {"type": "check", "name": check.name, "held": check.held, "text": check.text}
-            click.echo(json.dumps({**told, **check.facts}))
-        else:
-            click.echo(f"{ANSWERS[check.held]:<10}{check.name:<12}{check.text}")
+        facts = {"type": "check", "name": check.name, "held": check.held, "text": check.text, **check.facts}
+        show(facts, f"{ANSWERS[check.held]:<10}{check.name:<12}{check.text}", as_json=as_json)
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
@@ -73,13 +77,10 @@ def verify(
         if report is not None:
             answered(_report(book, job, report))
         if not no_files:
-            answered(
-                _files(book, job, Folder(source or job.source), rehash=rehash, afresh=afresh, as_json=as_json)
-            )
+            folder = Folder(source or job.source)
+            answered(_files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json))
         if not offline:
-            given = click.get_current_context().get_parameter_source("base_url")
-            moved = given is ParameterSource.COMMANDLINE
-            api = open_api(base_url if moved else job.base_url, access)
+            api = open_api(base_url if given("base_url") else job.base_url, access)
             try:
                 answered(verify_server(book, api, job))
             except RequestError as exc:
@@ -109,15 +110,12 @@ def _files(
     from vl_ingest.proof.rehash import verify_files
 
     def differs(path: str, reason: str) -> None:
-        if as_json:
-            click.echo(json.dumps({"type": "difference", "path": path_to_text(path), "reason": reason}))
-        else:
-            click.echo(f"{'':<10}{words.path(path)} {reason}")
+        facts = {"type": "difference", "path": path_to_text(path), "reason": reason}
+        show(facts, f"{'':<10}{words.path(path)} {reason}", as_json=as_json)
 
     with _progress(book, job, shown=rehash and not as_json) as progress:
-        return verify_files(
-            book, job, source, hashed=rehash, afresh=afresh, differs=differs, progress=progress
-        )
+        how = {"hashed": rehash, "afresh": afresh}
+        return verify_files(book, job, source, differs=differs, progress=progress, **how)
 
 
 @contextmanager

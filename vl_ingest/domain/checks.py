@@ -50,7 +50,7 @@ def failed(name: str, error: VlIngestError, **facts: Any) -> Check:
     return Check(name, Grade.FAILED, str(error), error.exit_code, facts)
 
 
-def compared(name: str, held: bool | None, text: str, facts: dict[str, Any] | None = None) -> Check:
+def compared(name: str, held: bool | None, text: str, **facts: Any) -> Check:
     """Return whether something is what was recorded; `held` is None where there was nothing to compare with."""
     grade = Grade.UNANSWERED if held is None else Grade.OK if held else Grade.FAILED
-    return Check(name, grade, text, Differs.exit_code if held is False else 0, facts or {})
+    return Check(name, grade, text, Differs.exit_code if held is False else 0, facts)

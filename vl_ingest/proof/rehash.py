@@ -49,12 +49,8 @@ def verify_files(
 ) -> Check:
     """Return whether the sent files are in the folder `source` as they are on record; see `compare`."""
     if not source.is_there():
-        return compared(
-            "files",
-            False,
-            f"The folder {path_to_text(source.address)} is not there. If it has moved: `--source PATH`; to leave the files out: "
-            "`--no-files`.",
-        )
+        text = f"The folder {path_to_text(source.address)} is not there. If it has moved: `--source PATH`; to leave the files out: `--no-files`."
+        return compared("files", False, text)
     ended = compare(ledger, job, source, hashed=hashed, afresh=afresh, differs=differs, progress=progress)
     how = "SHA-256" if hashed else "size and time of change"
     facts = {"compared": ended.compared, "differing": ended.differing, "rehash": hashed}
@@ -62,10 +58,9 @@ def verify_files(
         text = (
             f"{ended.differing:,} of {files_text(ended.compared)} on disk differ from what was sent ({how})."
         )
-        return compared("files", False, text, facts)
-    return compared(
-        "files", True, f"{files_text(ended.compared)} on disk, unchanged since sent ({how}).", facts
-    )
+        return compared("files", False, text, **facts)
+    text = f"{files_text(ended.compared)} on disk, unchanged since sent ({how})."
+    return compared("files", True, text, **facts)
 
 
 def compare(

@@ -120,11 +120,11 @@ class _Table:
             raise _Contradiction(
                 f"{path} was sent at {sent_at}, and the table, which knows of {self.newest}, does not say so"
             )
-        facts = {"rows": self.compared}
+        count = self.compared
         if not self.moved and not self.absent:
-            return compared(NAME, True, f"Its {self.compared:,} rows are those of the ledger.", facts)
+            return compared(NAME, True, f"Its {count:,} rows are those of the ledger.", rows=count)
         text = f"It is older than the record: {self.moved:,} rows have moved on since, and {self.absent:,} are not in it."
-        return compared(NAME, None, text, {**facts, "moved_on": self.moved, "absent": self.absent})
+        return compared(NAME, None, text, rows=count, moved_on=self.moved, absent=self.absent)
 
 
 def _value(ledger: Ledger, job_id: str, text: str) -> Check:
@@ -170,7 +170,7 @@ def _older(ledger: Ledger, job_id: str, head: Any) -> Check | None:
         f"It was made after event {number}, and {job.event_count - number} came since. Its head is in the chain; the "
         "rest can only be compared with a report made now."
     )
-    return compared(NAME, None, text, {"head": head, "number": number})
+    return compared(NAME, None, text, head=head, number=number)
 
 
 def _order(path: str) -> bytes:
@@ -178,7 +178,7 @@ def _order(path: str) -> bytes:
 
 
 def _same(head: Any) -> Check:
-    return compared(NAME, True, "It says what the ledger says.", {"head": head})
+    return compared(NAME, True, "It says what the ledger says.", head=head)
 
 
 def _differs(what: str) -> Check:

@@ -104,25 +104,19 @@ def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterat
         story.tell(event)
     if broken is None and (number, sealed) != (job.event_count, job.event_head):
         broken = f"the job names {job.event_count} events up to {job.event_head}, and there are {number}"
-    yield compared(
-        "events",
-        broken is None,
-        f"The chain of events is broken: {broken}."
-        if broken
-        else f"{number} events, each sealed by the next; the head is {sealed}.",
-        {"count": number, "head": sealed},
-    )
-    if head is not None:
-        yield compared(
-            "head",
-            found is not None and broken is None,
-            "No event has that hash: what it was printed of has been changed, or it is of another job."
-            if found is None
-            else f"It is the hash of event {found}; {number - found} came after."
-            if broken is None
-            else f"It is the hash of event {found}, but the chain is broken.",
-            {"head": head, "number": found},
-        )
+    text = f"{number} events, each sealed by the next; the head is {sealed}."
+    if broken is not None:
+        text = f"The chain of events is broken: {broken}."
+    yield compared("events", broken is None, text, count=number, head=sealed)
+    if head is None:
+        return
+    if found is None:
+        text = "No event has that hash: what it was printed of has been changed, or it is of another job."
+    elif broken is None:
+        text = f"It is the hash of event {found}; {number - found} came after."
+    else:
+        text = f"It is the hash of event {found}, but the chain is broken."
+    yield compared("head", found is not None and broken is None, text, head=head, number=found)
 
 
 def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
@@ -147,52 +141,36 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
             wrong.append(f"a row of batch {batch_id} ({_named([row.path for row in files])}) was changed")
     wrong += [f"no file of batch {batch_id} is called sent any more" for batch_id in left]
     if wrong:
-        return compared(
-            "receipts",
-            False,
-            f"The rows of files are not what was recorded: {_named(wrong)}.",
-            {"wrong": wrong},
-        )
+        text = f"The rows of files are not what was recorded: {_named(wrong)}."
+        return compared("receipts", False, text, wrong=wrong)
     text = f"{words.several(len(story.receipts), 'receipt')} for {files_text(counted)}: they agree with their rows."
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:
         text += f" {files_text(len(story.settled))} delivered on a person's word."
-    return compared(
-        "receipts", True, text, {"files": counted, "unsealed": unsealed, "by_word": len(story.settled)}
-    )
+    by_word = len(story.settled)
+    return compared("receipts", True, text, files=counted, unsealed=unsealed, by_word=by_word)
 
 
 def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
     now = ledger.seals.totals(job.id)
-    undecided = [
-        row.path for row in ledger.seals.rows(job.id, FileState.WAIVED) if row.path not in story.waived
-    ]
-    if undecided:
-        return compared(
-            "totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", {"now": now}
-        )
+    waived = (row.path for row in ledger.seals.rows(job.id, FileState.WAIVED))
+    if undecided := [path for path in waived if path not in story.waived]:
+        return compared("totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", now=now)
+    if story.finished is None and job.state in TRIGGERED:
+        text = "Processing began, but no event says that the upload ended."
+        return compared("totals", False, text, now=now)
     if story.finished is None:
-        if job.state in TRIGGERED:
-            return compared(
-                "totals", False, "Processing began, but no event says that the upload ended.", {"now": now}
-            )
-        return compared(
-            "totals", None, "The upload has not ended: there are no totals to compare with.", {"now": now}
-        )
+        text = "The upload has not ended: there are no totals to compare with."
+        return compared("totals", None, text, now=now)
     then = {key: story.finished.facts[key] for key in now if key in story.finished.facts}
     if not then:
-        return compared("totals", None, "The upload ended before the record held totals.", {"now": now})
-    held = then == now
-    text = ", ".join(f"{count:,} {state}" for state, count in sorted(now["files"].items()))
-    return compared(
-        "totals",
-        held,
-        f"{text}: as when the upload ended."
-        if held
-        else f"The files are not those of the end of the upload: {text} now; then {then['files']}.",
-        {"now": now, "then": then},
-    )
+        return compared("totals", None, "The upload ended before the record held totals.", now=now)
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(now["files"].items()))
+    text = f"{counts}: as when the upload ended."
+    if then != now:
+        text = f"The files are not those of the end of the upload: {counts} now; then {then['files']}."
+    return compared("totals", then == now, text, now=now, then=then)
 
 
 def _processing(job: Job, story: _Story) -> Check:
@@ -204,22 +182,18 @@ def _processing(job: Job, story: _Story) -> Check:
         wrong.append(f"the job is {job.state}, and by the events processing began {story.begun} times")
     if story.begun > 1:
         wrong.append(f"by the events, processing began {story.begun} times")
-    text = (
-        f"Processing began once, after {story.intended} intent{'s' * (story.intended != 1)}."
-        if story.begun
-        else "Processing has not begun."
-    )
-    return compared(
-        "processing", not wrong, f"{'; '.join(wrong).capitalize()}." if wrong else text,
-        {"begun": story.begun, "intended": story.intended},
-    )  # fmt: skip
+    text = "Processing has not begun."
+    if wrong:
+        text = f"{'; '.join(wrong).capitalize()}."
+    elif story.begun:
+        text = f"Processing began once, after {words.several(story.intended, 'intent')}."
+    return compared("processing", not wrong, text, begun=story.begun, intended=story.intended)
 
 
 def _agreed(name: str, wrong: list[str], what: str) -> Check:
     if wrong:
-        return compared(
-            name, False, f"{what} are not what the events say: {_named(wrong, '; ')}.", {"wrong": wrong}
-        )
+        text = f"{what} are not what the events say: {_named(wrong, '; ')}."
+        return compared(name, False, text, wrong=wrong)
     return compared(name, True, f"{what} are as the events say.")
 
 
@@ -233,9 +207,8 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
     try:
         status = api.dataset_status(job.dataset_id)
     except Denied as error:
-        return compared(
-            "server", False, f"The server has no dataset {job.dataset_id} for you: {words.clause(error)}."
-        )
+        text = f"The server has no dataset {job.dataset_id} for you: {words.clause(error)}."
+        return compared("server", False, text)
     sent = ledger.files.counts(job.id)[FileState.SENT]
     text = f"Dataset {job.dataset_id} is {status.word}."
     if job.status not in (None, status.word):
@@ -249,7 +222,7 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
                 " How the server counts is not public: it may still be counting, leave out duplicates or what it "
                 "can't read, or count frames."
             )
-    return compared("server", True, text, facts)
+    return compared("server", True, text, **facts)
 
 
 def _named(items: list[str], between: str = ", ") -> str:
