@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from typing import Any
 from PIL import Image
 
 from vl_ingest.cli import command_line
+from vl_ingest.domain.errors import LedgerError, UsageError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileRow, FileState, Job
 from vl_ingest.ledger import Ledger
 from vl_ingest.proof.verify import verify_record
@@ -27,6 +30,7 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", 
 CLEAN["VL_INGEST_CONFIG"] = os.devnull
 COMMAND = (sys.executable, "-m", "vl_ingest")
 PATIENCE_S = 120.0  # for what must happen; reached only when the code is broken
+DECISIONS = frozenset({"waive", "retry", "settle", "cancel"})
 
 
 def call(
@@ -85,6 +89,9 @@ class World:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = command_line([*arguments, "--ledger", str(self.ledger_path)])
+        done = code not in (UsageError.exit_code, LedgerError.exit_code)
+        if done and arguments[0] in DECISIONS | {"run"} and self.ledger_path.exists():  # a dry run makes none
+            self.check_facts()
         return Ended(code, out.getvalue(), err.getvalue())
 
     def arguments(self, *more: str, name: str = "job") -> list[str]:
@@ -146,6 +153,18 @@ class World:
         job = self.job(name)
         with self.ledger() as ledger:
             return [event.kind for event in ledger.events.history(job.id)]
+
+    def check_facts(self) -> None:
+        """See that each event is of a known kind and carries the facts that it declares."""
+        with contextlib.closing(sqlite3.connect(self.ledger_path)) as connection:
+            events = connection.execute("SELECT kind, facts FROM events").fetchall()
+        for word, facts in events:
+            kind = EventKind.known(word)
+            assert kind is not None, word
+            declared, given = set(kind.facts.split()), set(json.loads(facts))
+            needed = {name for name in declared if not name.endswith("?")}
+            if "*" not in declared:
+                assert needed <= given <= {name.rstrip("?") for name in declared}, f"{word}: {given}"
 
     def held(self, name: str = "job") -> "Counter[tuple[str, int, str]]":
         """Return (name, size, SHA-256) -> how often the job's dataset on the server holds it."""

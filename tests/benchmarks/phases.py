@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Facts, FileState, Found, JobState
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.summary import summarise
@@ -32,9 +33,11 @@ def main(files: int, result: Path) -> None:
     with tempfile.TemporaryDirectory() as place, closing(Ledger(Path(place) / "ledger.db")) as ledger:
         job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
         this = ledger.runs.take(job.id, "host", 1, "benchmark")
-        created, opened = JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN
-        ledger.jobs.step(job.id, this, JobState.CREATED, created, "dataset_created", dataset_id="d")
-        ledger.jobs.step(job.id, this, created, opened, "transaction_opened", transaction_id="1")
+        dataset, transaction = {"dataset_id": "d"}, {"transaction_id": "1"}
+        ledger.jobs.step(job.id, this, JobState.CREATED, EventKind.DATASET_CREATED, dataset, **dataset)
+        ledger.jobs.step(
+            job.id, this, JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, transaction, **transaction
+        )
 
         def scan() -> None:
             for start in range(0, files, CHUNK):

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from vl_ingest.domain.errors import FileTrouble, JobHeld, UsageError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import (
     TRANSITIONS,
     AttemptOutcome,
@@ -39,16 +40,10 @@ def run(ledger: Ledger) -> Run:
     job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
     run = ledger.runs.take(job.id, "host", 1, "test")
     ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(5)])
+    dataset, transaction = {"dataset_id": "d"}, {"transaction_id": "1"}
+    ledger.jobs.step(job.id, run, JobState.CREATED, EventKind.DATASET_CREATED, dataset, **dataset)
     ledger.jobs.step(
-        job.id, run, JobState.CREATED, JobState.DATASET_CREATED, "dataset_created", dataset_id="d"
-    )
-    ledger.jobs.step(
-        job.id,
-        run,
-        JobState.DATASET_CREATED,
-        JobState.TRANSACTION_OPEN,
-        "transaction_opened",
-        transaction_id="1",
+        job.id, run, JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, transaction, **transaction
     )
     return run
 
@@ -108,7 +103,7 @@ def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run, lost: str) ->
         ledger.runs.take(run.job_id, "host", 2, "test")
     for effect in (
         lambda: ledger.runs.beat(run),
-        lambda: ledger.jobs.intend(run, "create_intended"),
+        lambda: ledger.jobs.intend(run, EventKind.CREATE_INTENDED),
         lambda: ledger.batches.claim(run, "1", ledger.files.pending(run.job_id, 0, 1), []),
         lambda: ledger.batches.begin_attempt(run, batch),
         lambda: ledger.jobs.mark_scanned(run, {}),
@@ -127,9 +122,9 @@ def test_a_late_no_of_a_run_that_lost_the_job_changes_nothing(ledger: Ledger, ru
     ledger.jobs.intend_trigger(run, "DRAFT", "1")
     ledger.runs.take(run.job_id, "host", 2, "test")
     with pytest.raises(JobHeld):
-        ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.UPLOADED, "trigger_refused")
+        ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, EventKind.TRIGGER_REFUSED, {"detail": "no"})
     assert ledger.jobs.get(run.job_id).state is JobState.TRIGGERING
-    ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.PROCESSING, "trigger_acknowledged")
+    ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, EventKind.TRIGGER_ACKNOWLEDGED, {})
     assert ledger.jobs.get(run.job_id).state is JobState.PROCESSING
 
 
@@ -168,7 +163,7 @@ def test_a_decision_is_about_the_job_as_it_is_now(ledger: Ledger, run: Run) -> N
     ledger.jobs.finish_upload(run)
     ledger.jobs.intend_trigger(run, "DRAFT", "1")
     stale = ledger.jobs.get(run.job_id)
-    ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, JobState.PROCESSING, "trigger_acknowledged")
+    ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, EventKind.TRIGGER_ACKNOWLEDGED, {})
     ledger.runs.end(run, 0)
     with pytest.raises(UsageError, match="is processing"):
         decide.settle_trigger(ledger, stale, began=False)

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import AttemptOutcome, BatchState, Facts, FileState, Found, JobState, Run
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger import database as db
@@ -58,9 +59,11 @@ def run(ledger: Ledger) -> Run:
     job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
     run = ledger.runs.take(job.id, "host", 1, "test")
     ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(40)])
-    created, opened = JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN
-    ledger.jobs.step(job.id, run, JobState.CREATED, created, "dataset_created", dataset_id="d")
-    ledger.jobs.step(job.id, run, created, opened, "transaction_opened", transaction_id="1")
+    dataset, transaction = {"dataset_id": "d"}, {"transaction_id": "1"}
+    ledger.jobs.step(job.id, run, JobState.CREATED, EventKind.DATASET_CREATED, dataset, **dataset)
+    ledger.jobs.step(
+        job.id, run, JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, transaction, **transaction
+    )
     return run
 
 

@@ -94,6 +94,23 @@ def test_a_report_of_each_state_follows_the_schema(world: World) -> None:
     assert facts["verdict"].startswith("Given up")
 
 
+@pytest.mark.parametrize("endpoint", ["create", "open", "trigger"])
+@pytest.mark.parametrize(
+    ("fault", "words"), [("403", "HTTP 403: The sandbox was told to answer 403"), ("429", "429")]
+)
+def test_a_refusal_is_told_in_the_servers_words(world: World, endpoint: str, fault: str, words: str) -> None:
+    """Whatever the server would not do, the report says why, and the record agrees with the rows."""
+    world.pictures(1)
+    world.box.add_fault(f"{endpoint}:{fault}:times=1{':retry-after=0' * (fault == '429')}")
+    assert world.run().code == (7 if fault == "403" else 0)
+    story = json.loads(world.cli("report", "job", "--json").out)["timeline"]
+    kinds = {"create": "create_failed", "open": "open_failed", "trigger": "trigger_refused"}
+    kind = kinds[endpoint] if (fault, endpoint) != ("429", "trigger") else "trigger_not_delivered"
+    (told,) = [moment["text"] for moment in story if moment["kind"] == kind]
+    assert words in told
+    assert world.cli("verify", "job", "--offline").code == 0
+
+
 def test_the_text_fits_one_screen(lived: World) -> None:
     """At most 40 lines, the verdict first, the head of the chain among them."""
     lines = lived.cli("report", "job").out.splitlines()

@@ -6,9 +6,13 @@ import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
+from enum import StrEnum
+from typing import cast
 
 import pytest
 
+from vl_ingest.domain.events import EventKind
+from vl_ingest.ledger.events import append
 from world import CLEAN, COMMAND, World
 
 RECORD = {"events": True, "receipts": True, "totals": True, "processing": True, "job": True, "requests": True}
@@ -288,6 +292,29 @@ def test_events_by_kind_and_age(done: World) -> None:
     tamper(done, "UPDATE events SET at = '2026-01-01 00:00:00.000000' WHERE number < 3")
     numbers = [line["number"] for line in done.cli("events", "job", "--since", "10m", "--json").lines]
     assert numbers == list(range(3, done.job().event_count + 1))
+
+
+def test_a_kind_of_event_that_does_not_exist_is_refused_with_the_closest(done: World) -> None:
+    """A mistyped kind is no empty history; one that a newer version has written is known where it is."""
+    ended = done.cli("events", "job", "--kind", "batch_snt")
+    assert (ended.code, ended.out) == (2, "")
+    assert "no kind of event 'batch_snt'. Did you mean batch_sent" in ended.err
+    ended = done.cli("events", "job", "--kind", "batch_sent", "--kind", "xyzzy")
+    assert (ended.code, ended.out) == (2, "")
+    assert "'xyzzy'. Without `--kind`" in ended.err
+    assert done.cli("events", "job", "--kind", "stalled").code == 0, "none happened, but it exists"
+
+
+def test_a_ledger_of_a_newer_version_is_read_all_the_same(done: World) -> None:
+    """Its kinds are shown, told plainly, and say nothing of the rows."""
+    (newer,) = StrEnum("Newer", {"MOON_ROSE": "moon_rose"})
+    with done.ledger() as ledger, ledger.db.write() as connection:
+        append(connection, done.job().id, None, cast("EventKind", newer), path="x", files=["y"])
+    assert [line["facts"] for line in done.cli("events", "job", "--kind", "moon_rose", "--json").lines] == [
+        {"path": "x", "files": ["y"]}
+    ]
+    assert "Moon rose." in done.cli("report", "job").out
+    assert wrong(done, "--no-files") == set()
 
 
 def test_events_follow_a_job_to_its_end(world: World) -> None:

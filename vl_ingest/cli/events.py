@@ -1,5 +1,6 @@
 """`events`: the history of a job, and following it."""
 
+import difflib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import click
 from vl_ingest import clock
 from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
+from vl_ingest.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from vl_ingest.domain.model import Event
@@ -30,12 +32,18 @@ def events(
     """
     import threading
 
+    from vl_ingest.domain.events import EventKind
     from vl_ingest.domain.model import FINISHED
     from vl_ingest.ledger.runs import is_alive
 
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
     with open_to_read(ledger, live=follow) as book:
         job = book.jobs.find(job_reference)
+        for kind in kinds:  # one that only a newer version knows may be in the ledger all the same
+            if EventKind.known(kind) is None and not book.events.count(job.id, kind):
+                near = " or ".join(difflib.get_close_matches(kind, list(EventKind)))
+                meant = f"Did you mean {near}?" if near else "Without `--kind`, every event is shown."
+                raise UsageError(f"There is no kind of event {kind!r}. {meant}")
         seen, over = 0, False
         while True:
             # Before the last look; the end of its run is the last event of a job that is over.

@@ -14,6 +14,7 @@ from vl_ingest.cli.display import Rate, summary_facts
 from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option, optional_job_argument, show
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FINISHED, WAIVABLE
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
 
 def _run_stands(book: "Ledger", run: "Run") -> str:
     if run.ended_at is not None:
-        end = book.events.last(run.job_id, "run_ended")
+        end = book.events.last(run.job_id, EventKind.RUN_ENDED)
         how = "" if end is None or end.run_id != run.id else f" with exit code {end.facts.get('exit_code')}"
         return f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC{how}"
     if _at_work(book, run.job_id):

@@ -9,15 +9,8 @@ import sqlalchemy as sa
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import FileTrouble
-from vl_ingest.domain.model import (
-    AttemptOutcome,
-    Batch,
-    BatchState,
-    Facts,
-    FileRow,
-    FileState,
-    Run,
-)
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileRow, FileState, Run
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.chain import SealedRow, rows_digest
 from vl_ingest.ledger.database import Database
@@ -98,7 +91,7 @@ class Batches:
                 [(sha256, file.id) for file, sha256 in zip(batch.files, sha256s, strict=True)],
             )  # fmt: skip
             append(
-                connection, run.job_id, run.id, "batch_sent",
+                connection, run.job_id, run.id, EventKind.BATCH_SENT,
                 batch=batch.id, attempt=batch.attempt, http_status=http_status,
                 files=len(batch.files), size_bytes=batch.size_bytes,
                 digest=rows_digest(
@@ -128,7 +121,7 @@ class Batches:
                 _doubt(connection, files.c.id.in_([f.id for f in batch.files]))
                 facts["sha256"] = dict(sha256s or {})
             append(
-                connection, run.job_id, run.id, f"attempt_{outcome}",
+                connection, run.job_id, run.id, EventKind.of(outcome),
                 batch=batch.id, attempt=batch.attempt, files=len(batch.files), **facts,
             )  # fmt: skip
         if outcome is not AttemptOutcome.UNKNOWN:
@@ -146,7 +139,7 @@ class Batches:
             parts = [self._successor(connection, run, batch, group) for group in groups]
             _end(connection, batch, BatchState.SPLIT)
             append(
-                connection, run.job_id, run.id, "batch_split",
+                connection, run.job_id, run.id, EventKind.BATCH_SPLIT,
                 batch=batch.id, into=[part.id for part in parts], reason=reason,
             )  # fmt: skip
         return parts
@@ -189,7 +182,7 @@ class Batches:
             if file_state is not FileState.PENDING:
                 for file in batch.files:
                     append(
-                        connection, run.job_id, run.id, f"file_{file_state}",
+                        connection, run.job_id, run.id, EventKind.of(file_state),
                         path=file.path, batch=batch.id, reason=reason,
                     )  # fmt: skip
 
@@ -197,7 +190,8 @@ class Batches:
         """Take rejections back: it turned out not to be the files."""
         with self._db.write() as connection:
             _move_files(connection, rejected, FileState.REJECTED, FileState.PENDING, reason=None)
-            append(connection, run.job_id, run.id, "rejections_withdrawn", files=len(rejected), reason=reason)
+            told = {"files": len(rejected), "reason": reason}
+            append(connection, run.job_id, run.id, EventKind.REJECTIONS_WITHDRAWN, **told)
 
     def abandon_in_flight(self, run: Run, *, died: bool) -> int:
         """Conclude every batch of the job that is in flight: its run has died, or is about to end.
@@ -307,7 +301,7 @@ def _set_aside(
 ) -> None:
     after, reason = FileState(trouble.state), trouble.reason
     move(connection, files, files.c.id == file.id, before, after, reason=reason)
-    append(connection, run.job_id, run.id, f"file_{after}", path=file.path, reason=reason)
+    append(connection, run.job_id, run.id, EventKind.of(after), path=file.path, reason=reason)
 
 
 def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> int:
@@ -334,7 +328,7 @@ def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> 
     _move_files(connection, doubted, FileState.IN_FLIGHT, FileState.UNKNOWN)
     _move_files(connection, certain, FileState.IN_FLIGHT, FileState.PENDING)
     append(
-        connection, run.job_id, run.id, "batch_abandoned",
+        connection, run.job_id, run.id, EventKind.BATCH_ABANDONED,
         batch=batch_id, state=state, files=len(group), lost_answers=lost, died=died,
     )  # fmt: skip
     return len(doubted)

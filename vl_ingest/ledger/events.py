@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Event
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.author import host, user
@@ -21,14 +22,14 @@ _HEAD = (
 _MOVE_HEAD = sa.update(jobs).where(jobs.c.id == sa.bindparam("b_job"))
 
 
-def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: str, **facts: Any) -> None:
+def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: EventKind, **facts: Any) -> None:
     """Add one event to the transaction that makes it true. Paths among the facts become text."""
     for key in facts.keys() & {"path", "source"}:
         facts[key] = path_to_text(facts[key])
     count, head = connection.execute(_HEAD, {"b_job": job_id}).one()
     event = {
         "job_id": job_id, "number": count + 1, "run_id": run_id, "host": host(), "user": user(),
-        "at": clock.now(), "kind": kind, "facts": facts,
+        "at": clock.now(), "kind": kind.value, "facts": facts,
     }  # fmt: skip
     sealed = event_hash(previous=head, **event)
     connection.execute(events.insert(), {**event, "hash": sealed})
@@ -38,7 +39,7 @@ def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: str
 def record_upgrade(connection: sa.Connection, before: str, after: str) -> None:
     """Add to each job's history that the ledger's schema has changed."""
     for job_id in connection.execute(sa.select(jobs.c.id)).scalars().all():
-        append(connection, job_id, None, "ledger_upgraded", before=before, after=after)
+        append(connection, job_id, None, EventKind.LEDGER_UPGRADED, before=before, after=after)
 
 
 class Events:
@@ -49,27 +50,19 @@ class Events:
 
     def history(self, job_id: str, *kinds: str, after: int = 0) -> Iterator[Event]:
         """Yield the events of a job in order, behind number `after`; only those of `kinds`, if any are named."""
-        query = (
-            sa.select(events)
-            .where(events.c.job_id == job_id, events.c.number > after)
-            .order_by(events.c.number)
-        )
+        query = sa.select(events).where(events.c.job_id == job_id, events.c.number > after)
         if kinds:
             query = query.where(events.c.kind.in_(kinds))
+        query = query.order_by(events.c.number)
         with self._db.read() as connection:
             for row in connection.execute(query.execution_options(yield_per=1000)):
                 yield Event(**row._mapping)
 
     def last(self, job_id: str, *kinds: str) -> Event | None:
         """Return the newest event of one of these kinds."""
-        query = (
-            sa.select(events)
-            .where(events.c.job_id == job_id, events.c.kind.in_(kinds))
-            .order_by(events.c.number.desc())
-            .limit(1)
-        )
+        query = sa.select(events).where(events.c.job_id == job_id, events.c.kind.in_(kinds))
         with self._db.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(query.order_by(events.c.number.desc()).limit(1)).one_or_none()
         return None if row is None else Event(**row._mapping)
 
     def count(self, job_id: str, kind: str) -> int:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
 from vl_ingest.ledger.database import Database, executemany
@@ -122,25 +123,16 @@ class Files:
 
     def possibly_twice(self, job_id: str) -> int:
         """Return how many sent files had an attempt before whose outcome is unknown."""
-        query = sa.select(sa.func.count()).where(
-            files.c.job_id == job_id,
-            files.c.state == FileState.SENT,
-            FILE_NOTABLE,
-            files.c.unknown_attempts > 0,
-        )
-        with self._db.read() as connection:
-            return connection.execute(query).scalar_one()
+        return self._count_sent(job_id, files.c.unknown_attempts > 0)
 
     def changed_after(self, job_id: str) -> int:
         """Return how many sent files have been seen to differ on disk since."""
-        query = sa.select(sa.func.count()).where(
-            files.c.job_id == job_id,
-            files.c.state == FileState.SENT,
-            FILE_NOTABLE,
-            files.c.reason == CHANGED_AFTER,
-        )
+        return self._count_sent(job_id, files.c.reason == CHANGED_AFTER)
+
+    def _count_sent(self, job_id: str, notable: sa.ColumnElement[bool]) -> int:
+        sent = (files.c.job_id == job_id) & (files.c.state == FileState.SENT) & FILE_NOTABLE
         with self._db.read() as connection:
-            return connection.execute(query).scalar_one()
+            return connection.execute(sa.select(sa.func.count()).where(sent, notable)).scalar_one()
 
     # Decisions
 
@@ -155,7 +147,7 @@ class Files:
                         f"{row.path} is {row.state}: only a file that can't be sent "
                         f"({', '.join(sorted(WAIVABLE))}) can be waived."
                     )
-                _decide(connection, job_id, None, row, FileState.WAIVED, "file_waived", by=by)
+                _decide(connection, job_id, None, row, EventKind.FILE_WAIVED, by)
         return len(rows)
 
     def waive_rejected(self, run: Run) -> int:
@@ -164,7 +156,7 @@ class Files:
         What may have been delivered all the same is left to a person.
         """
         where = (files.c.state == FileState.REJECTED) & (files.c.unknown_attempts == 0)
-        return self._all(run.job_id, run, where, FileState.WAIVED, "file_waived", "--on-rejected skip")
+        return self._all(run.job_id, run, where, EventKind.FILE_WAIVED, "--on-rejected skip")
 
     def retry(self, job_id: str) -> int:
         """Make everything that could not be sent `pending` again, and forget the learnt limit of the size.
@@ -174,21 +166,15 @@ class Files:
         with self._db.write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(too_large_bytes=None))
         where = files.c.state.in_(sorted(WAIVABLE))
-        return self._all(job_id, None, where, FileState.PENDING, "file_retried", "retry")
+        return self._all(job_id, None, where, EventKind.FILE_RETRIED, "retry")
 
     def _all(
-        self,
-        job_id: str,
-        run: Run | None,
-        where: sa.ColumnElement[bool],
-        after: FileState,
-        kind: str,
-        by: str,
+        self, job_id: str, run: Run | None, where: sa.ColumnElement[bool], kind: EventKind, by: str
     ) -> int:
         with self._db.write() as connection:
             rows = connection.execute(sa.select(files).where(files.c.job_id == job_id, where)).all()
             for row in rows:
-                _decide(connection, job_id, run, row, after, kind, by=by)
+                _decide(connection, job_id, run, row, kind, by)
         return len(rows)
 
     def settle_unknown(
@@ -207,7 +193,7 @@ class Files:
         """
         with self._db.write() as connection:
             where = files.c.id == file.id
-            told: dict[str, Any] = {"path": file.path, "by": by}
+            told: dict[str, Any] = {"path": file.path, "by": by, "state": after}
             if after is FileState.CHANGED and facts is not None:
                 told["before"] = {"size_bytes": file.facts.size_bytes, "mtime_ns": file.facts.mtime_ns}
                 move(connection, files, where, FileState.UNKNOWN, FileState.CHANGED)
@@ -218,9 +204,7 @@ class Files:
             else:
                 values = {"unknown_attempts": 0} if by == "not-delivered" else {}
                 move(connection, files, where, FileState.UNKNOWN, after, reason=None, **values)
-            append(
-                connection, job_id, None if run is None else run.id, "unknown_settled", state=after, **told
-            )
+            append(connection, job_id, None if run is None else run.id, EventKind.UNKNOWN_SETTLED, **told)
 
 
 def select_files() -> sa.Select[Any]:
@@ -262,15 +246,9 @@ def _by_path(connection: sa.Connection, job_id: str, path: str) -> sa.Row[Any]:
 
 
 def _decide(
-    connection: sa.Connection,
-    job_id: str,
-    run: Run | None,
-    row: sa.Row[Any],
-    after: FileState,
-    kind: str,
-    by: str,
+    connection: sa.Connection, job_id: str, run: Run | None, row: sa.Row[Any], kind: EventKind, by: str
 ) -> None:
-    before = FileState(row.state)
+    before, after = FileState(row.state), FileState(str(kind.becomes))
     values: dict[str, Any] = {"changes": 0, "reason": None} if after is FileState.PENDING else {}
     move(connection, files, files.c.id == row.id, before, after, **values)
     append(
@@ -282,7 +260,7 @@ def _decide(
 def _refresh(connection: sa.Connection, run: Run, row: sa.Row[Any], facts: Facts) -> None:
     """Take up what the scan saw of a known file that differs from the ledger."""
     if row.state == FileState.MISSING and facts.size_bytes:
-        _decide(connection, run.job_id, run, row, FileState.PENDING, "file_found_again", by="scan")
+        _decide(connection, run.job_id, run, row, EventKind.FILE_FOUND_AGAIN, "scan")
         row = connection.execute(sa.select(files).where(files.c.id == row.id)).one()
     if row.state == FileState.PENDING:
         connection.execute(
@@ -297,7 +275,7 @@ def _refresh(connection: sa.Connection, run: Run, row: sa.Row[Any], facts: Facts
             .values(reason=CHANGED_AFTER)
         )
         append(
-            connection, run.job_id, run.id, "file_changed_after",
+            connection, run.job_id, run.id, EventKind.FILE_CHANGED_AFTER,
             path=row.path, sha256=row.sha256, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns,
         )  # fmt: skip
 

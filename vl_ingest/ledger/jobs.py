@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import (
     FINISHED,
     SETTLED,
@@ -96,7 +97,7 @@ class Jobs:
                 )
             )  # fmt: skip
             append(
-                connection, job_id, None, "job_created",
+                connection, job_id, None, EventKind.JOB_CREATED,
                 source=source, name=name, base_url=base_url, settings=dict(settings),
             )  # fmt: skip
             return _job(connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
@@ -117,7 +118,7 @@ class Jobs:
                 connection.execute(
                     sa.update(jobs).where(jobs.c.id == run.job_id).values(settings=dict(settings))
                 )
-                append(connection, run.job_id, run.id, "settings_changed", **changed)
+                append(connection, run.job_id, run.id, EventKind.SETTINGS_CHANGED, **changed)
 
     def relocate(self, job_id: str, **where: str) -> None:
         """Record that the job's `source` or `base_url` is another one now.
@@ -138,17 +139,17 @@ class Jobs:
                     f"there. Go on with `vl-ingest resume {other}`, or give it up first: `vl-ingest cancel {other}`."
                 )
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**where))
-            append(connection, job_id, None, "job_moved", **where)
+            append(connection, job_id, None, EventKind.JOB_MOVED, **where)
 
     # Steps
 
-    def intend(self, run: Run, kind: str, **facts: Any) -> None:
+    def intend(self, run: Run, kind: EventKind, **facts: Any) -> None:
         """Record what is about to be requested, on the run's lease."""
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
             append(connection, run.job_id, run.id, kind, **facts)
 
-    def note(self, job_id: str, run: Run | None, kind: str, **facts: Any) -> None:
+    def note(self, job_id: str, run: Run | None, kind: EventKind, **facts: Any) -> None:
         """Record something that changes no state."""
         with self._db.write() as connection:
             append(connection, job_id, None if run is None else run.id, kind, **facts)
@@ -158,23 +159,22 @@ class Jobs:
         job_id: str,
         run: Run | None,
         before: JobState,
-        after: JobState,
-        kind: str,
-        *,
-        facts: Mapping[str, Any] | None = None,
+        kind: EventKind,
+        facts: Mapping[str, Any],
         **values: Any,
     ) -> None:
-        """Move the job from one state to the next, and record why as event `kind` with `facts`.
+        """Move the job from `before` to the state that event `kind` with `facts` stands for, and record the event.
 
         A run must hold the job for it, but for one thing: that processing has begun is true whoever says it.
         """
+        after = JobState(str(kind.job_state(facts)))
         with self._db.write() as connection:
             if run is not None and (before, after) != (JobState.TRIGGERING, JobState.PROCESSING):
                 assert_lease(connection, job_id, run.id)
             if after in FINISHED:
                 values["finished_at"] = clock.now()
             move(connection, jobs, jobs.c.id == job_id, before, after, **values)
-            append(connection, job_id, None if run is None else run.id, kind, **(facts or {}))
+            append(connection, job_id, None if run is None else run.id, kind, **facts)
 
     def reopen(self, run: Run, before: JobState) -> int:
         """Go back to before the transaction: everything sent or in doubt is to be sent again.
@@ -193,7 +193,7 @@ class Jobs:
                 rows = connection.execute(sa.select(sa.func.count()).where(where)).scalar_one()
                 move(connection, files, where, state, FileState.PENDING, rows=rows, reason=None)
                 again += rows
-            append(connection, run.job_id, run.id, "transaction_given_up", files=again)
+            append(connection, run.job_id, run.id, EventKind.TRANSACTION_GIVEN_UP, files=again)
         return again
 
     def mark_scanned(self, run: Run, left_out: Mapping[str, int]) -> None:
@@ -205,32 +205,25 @@ class Jobs:
                 .where(jobs.c.id == run.job_id)
                 .values(scan_run_id=run.id, left_out=dict(left_out))
             )
-            append(connection, run.job_id, run.id, "scan_finished", left_out=dict(left_out))
+            append(connection, run.job_id, run.id, EventKind.SCAN_FINISHED, left_out=dict(left_out))
 
     def finish_upload(self, run: Run) -> None:
         """Move the job to `uploaded`, if this run's scan is complete and nothing is unsent."""
         with self._db.read() as connection:
             facts = totals(connection, run.job_id)
-        self._guarded(run, JobState.TRANSACTION_OPEN, JobState.UPLOADED, "upload_finished", facts=facts)
+        self._guarded(run, JobState.TRANSACTION_OPEN, EventKind.UPLOAD_FINISHED, facts)
 
     def intend_trigger(self, run: Run, status_before: str, transaction_id: str) -> None:
         """Commit the intent to trigger, on the same conditions looked at once more."""
         self._guarded(
-            run, JobState.UPLOADED, JobState.TRIGGERING, "trigger_intended",
-            facts={"status_before": status_before, "transaction_id": transaction_id},
-            status_before=status_before,
+            run, JobState.UPLOADED, EventKind.TRIGGER_INTENDED,
+            {"status_before": status_before, "transaction_id": transaction_id}, status_before=status_before,
         )  # fmt: skip
 
     def _guarded(
-        self,
-        run: Run,
-        before: JobState,
-        after: JobState,
-        kind: str,
-        *,
-        facts: Mapping[str, Any] | None = None,
-        **values: Any,
+        self, run: Run, before: JobState, kind: EventKind, facts: Mapping[str, Any], **values: Any
     ) -> None:
+        after = JobState(str(kind.job_state(facts)))
         unsent = sa.exists().where(files.c.job_id == run.job_id, files.c.state.not_in(sorted(SETTLED)))
         where = (
             (jobs.c.id == run.job_id) & (jobs.c.run_id == run.id) & (jobs.c.scan_run_id == run.id) & ~unsent
@@ -244,7 +237,7 @@ class Jobs:
                     f"Job {run.job_id} can't become {after}: it is not {before}, its folder has not been "
                     "scanned to the end by this run, or a file is unsent."
                 ) from exc
-            append(connection, run.job_id, run.id, kind, **(facts or {}))
+            append(connection, run.job_id, run.id, kind, **facts)
 
     def see_status(self, run: Run | None, job_id: str, status: DatasetStatus) -> bool:
         """Record the server's word; an event, and True, only where the word has changed."""
@@ -257,7 +250,7 @@ class Jobs:
             if before == status.word:
                 return False
             append(
-                connection, job_id, None if run is None else run.id, "status_changed",
+                connection, job_id, None if run is None else run.id, EventKind.STATUS_CHANGED,
                 before=before, status=status.word, progress=status.progress, message=status.message,
                 n_images=status.n_images, n_videos=status.n_videos,
             )  # fmt: skip
@@ -275,7 +268,9 @@ class Jobs:
                 .values(too_large_bytes=body_bytes)
             )
             if result.rowcount:
-                append(connection, run.job_id, run.id, "size_limit_learnt", too_large_bytes=body_bytes)
+                append(
+                    connection, run.job_id, run.id, EventKind.SIZE_LIMIT_LEARNT, too_large_bytes=body_bytes
+                )
 
 
 def _find_by_identity(

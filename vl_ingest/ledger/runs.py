@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import JobHeld
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Run
 from vl_ingest.ledger.author import host as this_host
 from vl_ingest.ledger.database import Database
@@ -75,7 +76,7 @@ class Runs:
             connection.execute(
                 sa.update(jobs).where(jobs.c.id == job_id).values(run_id=run_id, scan_run_id=None)
             )
-            append(connection, job_id, run_id, "run_started", host=host, pid=pid, version=version)
+            append(connection, job_id, run_id, EventKind.RUN_STARTED, host=host, pid=pid, version=version)
             return _run(connection.execute(sa.select(runs).where(runs.c.id == run_id)).one())
 
     def assert_free(self, job_id: str, host: str) -> None:
@@ -95,7 +96,7 @@ class Runs:
             connection.execute(
                 sa.update(runs).where(runs.c.id == run.id).values(ended_at=clock.now(), exit_code=exit_code)
             )
-            append(connection, run.job_id, run.id, "run_ended", exit_code=exit_code)
+            append(connection, run.job_id, run.id, EventKind.RUN_ENDED, exit_code=exit_code)
 
 
 class Lease:

@@ -2,6 +2,7 @@
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FINISHED, TRIGGERED, DatasetStatus, FileState, Job, JobState, StatusClass
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import author
@@ -32,13 +33,12 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
         doubted = told is not StatusClass.NOT_BEGUN if began else told is StatusClass.UNCLEAR
         if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and doubted):
             raise UsageError(f"Job {job.id} is {state}: nothing about its trigger is unknown.")
-        kind, facts = "trigger_settled_by_hand", {"began": began, "by": author(), "status": current.status}
+        kind = EventKind.TRIGGER_SETTLED_BY_HAND
+        facts = {"began": began, "by": author(), "status": current.status}
         if began:
-            ledger.jobs.step(
-                job.id, None, state, JobState.PROCESSING, kind, facts=facts, triggered_at=clock.now()
-            )
+            ledger.jobs.step(job.id, None, state, kind, facts, triggered_at=clock.now())
         elif state is JobState.TRIGGERING:
-            ledger.jobs.step(job.id, None, state, JobState.UPLOADED, kind, facts=facts)
+            ledger.jobs.step(job.id, None, state, kind, facts)
         else:
             ledger.jobs.note(job.id, None, kind, **facts)
 
@@ -52,7 +52,8 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
             raise UsageError(f"Job {job.id} has no file of unknown delivery: nothing is to be settled.")
         for file in unknown:
             ledger.files.settle_unknown(job.id, None, file, after, by)
-        ledger.jobs.note(job.id, None, "files_settled_by_hand", by=author(), state=after, files=len(unknown))
+        kind = EventKind.FILES_SETTLED_BY_HAND
+        ledger.jobs.note(job.id, None, kind, by=author(), state=after, files=len(unknown))
     return len(unknown)
 
 
@@ -61,9 +62,7 @@ def cancel(ledger: Ledger, job: Job) -> None:
     with hold(ledger, job.id, LETTING_GO_S) as current:
         if current.state in FINISHED:
             raise UsageError(f"Job {job.id} is {current.state} already.")
-        ledger.jobs.step(
-            job.id, None, current.state, JobState.CANCELLED, "job_cancelled", facts={"by": author()}
-        )
+        ledger.jobs.step(job.id, None, current.state, EventKind.JOB_CANCELLED, {"by": author()})
 
 
 def _before_trigger(job: Job) -> None:

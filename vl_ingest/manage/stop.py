@@ -4,11 +4,11 @@ import threading
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import JobHeld
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Job, Run
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import author
 from vl_ingest.ledger.lock import hold
-from vl_ingest.run.listening import ASKED
 
 LOOK_EVERY_S = 0.25
 
@@ -23,7 +23,7 @@ def stop(ledger: Ledger, job: Job, patience_s: float, command: str = "stop") -> 
     if _free(ledger, job):
         return False
     run = ledger.runs.last(job.id)
-    ledger.jobs.note(job.id, None, ASKED, by=author(), command=command)
+    ledger.jobs.note(job.id, None, EventKind.STOP_ASKED, by=author(), command=command)
     deadline = clock.monotonic() + patience_s
     while not _over(ledger, job, run):
         if clock.monotonic() >= deadline:

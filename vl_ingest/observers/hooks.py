@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileState, Job, Run
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
@@ -66,8 +67,8 @@ class Hooks(Observer):
 
     def notice(self, kind: str, text: str, **facts: object) -> None:  # noqa: ARG002  # an observer's
         """Tell of a stall."""
-        if facts.get("event") == "stalled":
-            self._trouble("stalled", text)
+        if facts.get("event") == EventKind.STALLED:
+            self._trouble(EventKind.STALLED, text)
 
     def finished(self, summary: Summary) -> None:
         """Tell that all went well."""

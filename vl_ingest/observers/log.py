@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vl_ingest import clock
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError, VlIngestError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Batch, FileState, Job, Run
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.observers.observer import Observer, Progress
@@ -92,7 +93,7 @@ class LogObserver(Observer):
             f"{words.size(batch.size_bytes)}, HTTP {http_status} after {seconds:.1f} s."
         )
         _tell(
-            _BATCH, logging.INFO, "batch_sent", text, self._ids, batch=batch.id, attempt=batch.attempt,
+            _BATCH, logging.INFO, EventKind.BATCH_SENT, text, self._ids, batch=batch.id, attempt=batch.attempt,
             files=len(batch.files), bytes=batch.size_bytes, http_status=http_status, seconds=round(seconds, 3),
         )  # fmt: skip
 
@@ -100,14 +101,14 @@ class LogObserver(Observer):
         """Log that the goal is reached."""
         job = summary.job
         self._log(
-            logging.INFO, "run_ended", f"Job {job.id} is {job.state}.", exit_code=0, state=job.state,
+            logging.INFO, EventKind.RUN_ENDED, f"Job {job.id} is {job.state}.", exit_code=0, state=job.state,
             dataset_id=job.dataset_id, sent=summary.counts[FileState.SENT], possibly_twice=summary.possibly_twice,
         )  # fmt: skip
 
     def ended(self, error: VlIngestError) -> None:
         """Log why the run ended without."""
         level = logging.WARNING if error.exit_code in _STOPPED else logging.ERROR
-        self._log(level, "run_ended", str(error), exit_code=error.exit_code)
+        self._log(level, EventKind.RUN_ENDED, str(error), exit_code=error.exit_code)
 
     def _log(self, level: int, event: str, text: str, **facts: Any) -> None:
         _tell(_RUN, level, event, text, self._ids, **facts)

@@ -6,10 +6,11 @@ window means that it did not, and only then may the trigger be sent again.
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import Conflict, RequestError, Undecided
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
 from vl_ingest.ledger import TransitionRefused
 from vl_ingest.run.context import Context
-from vl_ingest.run.status import UNPROCESSED, read_status
+from vl_ingest.run.status import read_status
 
 POLL_S = 5.0
 SHORTEST_SETTLE_S = 0.05  # a window has two ends, whatever --settle says
@@ -18,7 +19,7 @@ BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
 
 def settle_unknown(context: Context, error: RequestError) -> bool:
     """Record that the outcome of the trigger is unknown, and settle it; return whether processing has begun."""
-    context.note("trigger_unknown", detail=str(error), conflict=isinstance(error, Conflict))
+    context.note(EventKind.TRIGGER_UNKNOWN, detail=str(error), conflict=isinstance(error, Conflict))
     context.observer.notice("warning", f"The outcome of the trigger is unknown ({error}).")
     return settle(context)
 
@@ -29,7 +30,7 @@ def settle(context: Context) -> bool:
     Time in which the status can't be read does not count. After a 409, in this run or an earlier one, an
     unchanged status decides nothing: the server itself says that its state forbids another trigger.
     """
-    last = context.ledger.events.last(context.job.id, "trigger_intended", "trigger_unknown")
+    last = context.ledger.events.last(context.job.id, EventKind.TRIGGER_INTENDED, EventKind.TRIGGER_UNKNOWN)
     answer = {} if last is None else last.facts
     why = answer.get("detail", "a run ended before it knew the outcome")
     window_s = max(context.settings.settle_s, SHORTEST_SETTLE_S)
@@ -41,7 +42,7 @@ def settle(context: Context) -> bool:
     while True:
         status = read_status(context)
         if has_begun(context, status):
-            record_begun(context, "trigger_settled_begun", status=status.word)
+            record_begun(context, EventKind.TRIGGER_SETTLED_BEGUN, status=status.word)
             context.observer.notice("step", f"Processing has begun ({status.word}).")
             return True
         if reachable_s >= window_s:
@@ -56,7 +57,9 @@ def settle(context: Context) -> bool:
             f"which does not tell whether processing began. Look at the dataset; then say "
             f"`vl-ingest settle {context.job.id} --began` or `--not-begun` and run the same command again."
         )
-    record_not_begun(context, "trigger_settled_not_begun", f"still {status.word} after {window_s:.0f} s")
+    record_not_begun(
+        context, EventKind.TRIGGER_SETTLED_NOT_BEGUN, f"still {status.word} after {window_s:.0f} s"
+    )
     text = f"Processing has not begun (still {status.word}): it may be triggered again."
     context.observer.notice("step", text)
     return False
@@ -71,17 +74,15 @@ def adopted(context: Context, status: DatasetStatus) -> bool:
         return False
     if not _delivered_in_time(context):
         job_id = context.job.id
-        context.note("trigger_not_adopted", status=status.word)
+        context.note(EventKind.TRIGGER_NOT_ADOPTED, status=status.word)
         raise Undecided(
             f"The server says {status.word}: processing began without this job's asking, perhaps before every file "
             "had arrived. Look at the dataset. If nothing is missing there, say "
             f"`vl-ingest settle {job_id} --began` and run the same command again; else say "
             f"`vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another dataset."
         )
-    context.step(
-        JobState.UPLOADED, JobState.PROCESSING, "trigger_adopted",
-        facts={"status": status.word}, triggered_at=clock.now(),
-    )  # fmt: skip
+    facts = {"status": status.word}
+    context.step(JobState.UPLOADED, EventKind.TRIGGER_ADOPTED, facts, triggered_at=clock.now())
     context.observer.notice("step", f"Processing was under way already ({status.word}): not triggered.")
     return True
 
@@ -92,36 +93,36 @@ def _delivered_in_time(context: Context) -> bool:
     A doubt on record stays: the next run has sent nothing, and knows no more.
     """
     events, job_id = context.ledger.events, context.job.id
-    if events.last(job_id, "transaction_given_up", "trigger_not_adopted"):
+    if events.last(job_id, EventKind.TRANSACTION_GIVEN_UP, EventKind.TRIGGER_NOT_ADOPTED):
         return False
     if context.ledger.files.counts(job_id).unsent:
         return False
-    sent = events.last(job_id, "batch_sent", "files_settled_by_hand")  # the latter: nobody knows since when
-    seen = events.last(job_id, "trigger_intended", UNPROCESSED)
+    sent = events.last(
+        job_id, EventKind.BATCH_SENT, EventKind.FILES_SETTLED_BY_HAND
+    )  # the latter: nobody knows since when
+    seen = events.last(job_id, EventKind.TRIGGER_INTENDED, EventKind.SENT_BEFORE_PROCESSING)
     return sent is None or (seen is not None and sent.number < seen.number)
 
 
-def record_begun(context: Context, kind: str, **facts: object) -> None:
+def record_begun(context: Context, kind: EventKind, **facts: object) -> None:
     """Take the job from `triggering` to `processing`, by an event of this kind."""
     try:
-        context.step(
-            JobState.TRIGGERING, JobState.PROCESSING, kind, facts=dict(facts), triggered_at=clock.now()
-        )
+        context.step(JobState.TRIGGERING, kind, facts, triggered_at=clock.now())
     except TransitionRefused:  # a run on another host, which took this one for dead, may have seen the same
         if context.reload().state is not JobState.PROCESSING:
             raise
 
 
-def record_not_begun(context: Context, kind: str, detail: str) -> None:
+def record_not_begun(context: Context, kind: EventKind, detail: str) -> None:
     """Take the job from `triggering` back to `uploaded`, by an event of this kind."""
-    context.step(JobState.TRIGGERING, JobState.UPLOADED, kind, facts={"detail": detail})
+    context.step(JobState.TRIGGERING, kind, {"detail": detail})
 
 
 def has_begun(context: Context, status: DatasetStatus) -> bool:
     """Say whether the server is past the trigger. Raises `Undecided` for a word that nobody has explained."""
     if status.status_class is not StatusClass.UNCLEAR:
         return status.status_class in BEGUN
-    for event in context.ledger.events.history(context.job.id, "trigger_settled_by_hand"):
+    for event in context.ledger.events.history(context.job.id, EventKind.TRIGGER_SETTLED_BY_HAND):
         if event.facts.get("status") == status.word and not event.facts["began"]:
             return False
     raise Undecided(

@@ -19,6 +19,7 @@ from vl_ingest.domain.errors import (
     Refused,
     Throttled,
 )
+from vl_ingest.domain.events import EventKind
 from vl_ingest.processing.settle import adopted, record_begun, record_not_begun, settle_unknown
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import backoff_s, gave_up, refused
@@ -61,24 +62,24 @@ def _request(context: Context) -> bool:
     try:
         status = context.api.trigger(context.dataset_id, context.transaction_id)
     except NotDelivered as error:
-        record_not_begun(context, "trigger_not_delivered", str(error))
+        record_not_begun(context, EventKind.TRIGGER_NOT_DELIVERED, str(error))
         if isinstance(error, Throttled):
             context.pause(error.retry_after_s or 0.0)
         return False
     except Refused as error:  # a certificate, or no token to be had: nothing was sent
-        record_not_begun(context, "trigger_not_delivered", str(error))
+        record_not_begun(context, EventKind.TRIGGER_NOT_DELIVERED, str(error))
         raise
     except CredentialsRefused as error:
-        record_not_begun(context, "trigger_refused", str(error))
+        record_not_begun(context, EventKind.TRIGGER_REFUSED, str(error))
         raise
     except (Conflict, Redirected) as error:
         return settle_unknown(context, error)
     except Answered as error:
-        record_not_begun(context, "trigger_refused", str(error))
+        record_not_begun(context, EventKind.TRIGGER_REFUSED, str(error))
         raise refused("start processing", error) from error
     except OutcomeUnknown as error:
         return settle_unknown(context, error)
-    record_begun(context, "trigger_acknowledged", http_status=status)
+    record_begun(context, EventKind.TRIGGER_ACKNOWLEDGED, http_status=status)
     context.observer.notice("step", "Processing is triggered.")
     return True
 

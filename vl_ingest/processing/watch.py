@@ -1,6 +1,7 @@
 """Follow processing on the server until it is done."""
 
 from vl_ingest.domain.errors import ProcessingFailed
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import JobState, StatusClass
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
@@ -22,12 +23,10 @@ def watch(context: Context) -> None:
             word, interval_s = status.word, FIRST_POLL_S
             context.observer.notice("step", f"The server says: {word}.")
         if status.status_class is StatusClass.DONE:
-            context.step(JobState.PROCESSING, JobState.READY, "job_ready")
+            context.step(JobState.PROCESSING, EventKind.JOB_READY, {})
             return
         if status.status_class is StatusClass.FAILED:
-            context.step(
-                JobState.PROCESSING, JobState.ERRORED, "job_errored", facts={"message": status.message}
-            )
+            context.step(JobState.PROCESSING, EventKind.JOB_ERRORED, {"message": status.message})
             raise failed(status.message)
         counts = context.ledger.files.counts(context.job.id)
         context.observer.progress(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import Denied
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import TRIGGERED, Event, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.ledger import Ledger
@@ -20,9 +21,6 @@ from vl_ingest.proof.replay import Replay
 if TYPE_CHECKING:  # most checks need no HTTP
     from vl_ingest.server.api import Api
 
-BEGINNINGS = frozenset(
-    {"trigger_acknowledged", "trigger_settled_begun", "trigger_adopted", "trigger_settled_by_hand"}
-)
 MENTIONED = 5  # examples in one sentence
 
 
@@ -42,31 +40,31 @@ class _Story:
 
     def tell(self, event: Event) -> None:
         """Take up one event."""
-        facts = event.facts
+        facts, kind = event.facts, EventKind.known(event.kind)
         self.rows.tell(event)
-        match event.kind:
-            case "batch_sent":
+        if kind is not None and kind.job_state(facts) is JobState.PROCESSING:
+            self.begun += 1
+        match kind:
+            case EventKind.BATCH_SENT:
                 self.receipts[facts["batch"]] = event
-            case "unknown_settled" if facts["state"] == FileState.SENT:
+            case EventKind.UNKNOWN_SETTLED if facts["state"] == FileState.SENT:
                 self.settled.add(facts["path"])
-            case "file_waived":
+            case EventKind.FILE_WAIVED:
                 self.waived.add(facts["path"])
-            case "dataset_created":
+            case EventKind.DATASET_CREATED:
                 self.dataset_id = facts["dataset_id"]
-            case "transaction_opened":
+            case EventKind.TRANSACTION_OPENED:
                 self.transaction_id = facts["transaction_id"]
-            case "transaction_given_up":  # what was sent into it is sent again
+            case EventKind.TRANSACTION_GIVEN_UP:  # what was sent into it is sent again
                 self.receipts.clear()
                 self.settled.clear()
                 self.transaction_id = self.finished = None
-            case "upload_finished":
+            case EventKind.UPLOAD_FINISHED:
                 self.finished = event
-            case "upload_resumed":
+            case EventKind.UPLOAD_RESUMED:
                 self.finished = None
-            case "trigger_intended":
+            case EventKind.TRIGGER_INTENDED:
                 self.intended += 1
-            case kind if kind in BEGINNINGS and facts.get("began", True):
-                self.begun += 1
 
 
 def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Iterator[Check]:
@@ -132,9 +130,8 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
         files, sealed = list(rows), receipt.facts.get("digest")
         counted += len(files)
         if len(files) != receipt.facts["files"]:
-            wrong.append(
-                f"batch {batch_id} had {files_text(receipt.facts['files'])}, and has {len(files)} now"
-            )
+            had = files_text(receipt.facts["files"])
+            wrong.append(f"batch {batch_id} had {had}, and has {len(files)} now")
         elif sealed is None:
             unsealed += len(files)
         elif rows_digest(files) != sealed:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from vl_ingest import clock
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileState
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger import Ledger
@@ -22,7 +23,7 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
     """
     waived = {
         event.facts["path"]: f"waived by {event.facts['by']}, {event.at:%Y-%m-%d %H:%M:%S} UTC"
-        for event in ledger.events.history(job_id, "file_waived")
+        for event in ledger.events.history(job_id, EventKind.FILE_WAIVED)
     }
     for row in ledger.audit.files(job_id, exceptional=exceptional):
         sent = row.state == FileState.SENT and row.number is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vl_ingest import clock
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import DurationReached
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Job, JobState, Run
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
@@ -49,19 +50,11 @@ class Context:
         """Return the job as the ledger has it now."""
         return self.ledger.jobs.get(self.job.id)
 
-    def step(
-        self,
-        before: JobState,
-        after: JobState,
-        kind: str,
-        *,
-        facts: Mapping[str, Any] | None = None,
-        **values: Any,
-    ) -> None:
+    def step(self, before: JobState, kind: EventKind, facts: Mapping[str, Any], **values: Any) -> None:
         """Move the job on, in the name of this run."""
-        self.ledger.jobs.step(self.job.id, self.run, before, after, kind, facts=facts, **values)
+        self.ledger.jobs.step(self.job.id, self.run, before, kind, facts, **values)
 
-    def note(self, kind: str, **facts: Any) -> None:
+    def note(self, kind: EventKind, **facts: Any) -> None:
         """Record an event of this run that changes no state."""
         self.ledger.jobs.note(self.job.id, self.run, kind, **facts)
 

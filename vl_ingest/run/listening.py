@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vl_ingest.domain.errors import Stopped
+from vl_ingest.domain.events import EventKind
 from vl_ingest.run.context import Context
 
 LOOK_EVERY_S = 1.0
-ASKED = "stop_asked"
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def listening(context: Context, begun: int) -> Iterator[None]:
         try:
             while not over.wait(LOOK_EVERY_S):
                 upto = ledger.jobs.get(job_id).event_count
-                for event in ledger.events.history(job_id, ASKED, after=seen):
+                for event in ledger.events.history(job_id, EventKind.STOP_ASKED, after=seen):
                     command = event.facts.get("command", "stop")
                     more = "" if command == "cancel" else " The same command goes on where this run stopped."
                     raise Stopped(f"Stopped by {event.facts.get('by')}, with `vl-ingest {command}`.{more}")

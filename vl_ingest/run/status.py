@@ -1,11 +1,10 @@
 """The server's word on the dataset: read through outages, and put on record."""
 
 from vl_ingest.domain.errors import Refused, RequestError
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import DatasetStatus, StatusClass
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import retry_through_outages
-
-UNPROCESSED = "sent_before_processing"  # an event
 
 
 def read_status(context: Context) -> DatasetStatus:
@@ -30,4 +29,4 @@ def see_unprocessed(context: Context) -> None:
         return
     context.ledger.jobs.see_status(context.run, context.job.id, status)
     if status.status_class is StatusClass.NOT_BEGUN:
-        context.note(UNPROCESSED, status=status.word)
+        context.note(EventKind.SENT_BEFORE_PROCESSING, status=status.word)

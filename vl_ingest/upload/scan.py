@@ -7,6 +7,7 @@ from collections.abc import Callable
 from vl_ingest import clock
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import FilesHeld
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.run.context import Context
@@ -38,14 +39,14 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
         context.ledger.files.add(context.run, chunk)
         progress()
     if scanner.unread:
-        context.note("scan_incomplete", unread=scanner.unread[:100])
+        context.note(EventKind.SCAN_INCOMPLETE, unread=scanner.unread[:100])
         raise FilesHeld(
             f"{words.several(len(scanner.unread), 'folder')} can't be read, so processing was not started: "
             f"{', '.join(scanner.unread[:5])}. Make them readable, or leave them out with --exclude; then run "
             "the same command again."
         )
     if empty and context.ledger.files.any_known(context.job.id):
-        context.note("scan_incomplete", unread=["."])
+        context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
         raise FilesHeld(
             f"There is no file to send in {path_to_text(context.source.address)} any more, so processing was not started: "
             "is the disk mounted? Run the same command again when it is; or, if the folder has been emptied on "

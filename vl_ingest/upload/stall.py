@@ -2,6 +2,7 @@
 
 from vl_ingest import clock
 from vl_ingest.domain import words
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileState
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
@@ -26,9 +27,8 @@ class StallAlarm:
         more, self._out = out > self._out, out
         if self._stalled:  # a wait or a failed attempt is no end of it: only bytes are
             if more:
-                self._report(
-                    "step", "stall_over", f"Bytes move again, after {words.duration(now - self._since)}."
-                )
+                text = f"Bytes move again, after {words.duration(now - self._since)}."
+                self._report("step", EventKind.STALL_OVER, text)
                 self._since, self._stalled, self._moved = now, False, moved
         elif moved != self._moved or progress.waiting:
             self._since, self._moved = now, moved
@@ -36,11 +36,11 @@ class StallAlarm:
             self._stalled = True
             still = words.duration(now - self._since)
             self._report(
-                "warning", "stalled",
+                "warning", EventKind.STALLED,
                 f"No byte has moved for {still}, though the server was last heard of as working. If that lasts, look "
                 f"at the network and the disk; stopping (Ctrl-C, `vl-ingest stop {self._context.job.id}`) loses nothing.",
             )  # fmt: skip
 
-    def _report(self, kind: str, event: str, text: str) -> None:
+    def _report(self, kind: str, event: EventKind, text: str) -> None:
         self._context.note(event, seconds=round(clock.monotonic() - self._since))
         self._context.observer.notice(kind, text, event=event)

@@ -1,0 +1,120 @@
+"""The kinds of events: all that can stand in a job's history, each with what it means and how it is told.
+
+The words are on disk and under the seals of ledgers: they never change. A ledger that a newer version has written may
+hold others, so a kind that is read is a `str`, and `EventKind.known` says whether this version knows it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Self
+
+from vl_ingest.domain.model import AttemptOutcome, BatchState, FileState, JobState
+
+_J, _F, _B, _A = JobState, FileState, BatchState, AttemptOutcome
+
+
+class EventKind(StrEnum):
+    """A kind of event: its word, what its job, batch, attempt or file becomes, the facts it carries, its sentence.
+
+    `becomes` is None where nothing changes state, or where the facts say to which. Among `facts`, `name?` is not in each
+    event, and `*` stands for any option. What a `sentence` names is a fact, or is added by whoever tells it.
+    """
+
+    becomes: JobState | FileState | BatchState | AttemptOutcome | None
+    facts: str
+    sentence: str
+
+    def __new__(cls, word: str, becomes: Any, facts: str, sentence: str) -> Self:  # noqa: D102  # see the class
+        kind = str.__new__(cls, word)
+        kind._value_, kind.becomes, kind.facts, kind.sentence = word, becomes, facts, sentence
+        return kind
+
+    # fmt: off
+    JOB_CREATED = ("job_created", _J.CREATED, "source name base_url settings",
+        "The job was made, for a dataset named {name!r} at {base_url}.")
+    JOB_MOVED = "job_moved", None, "source? base_url?", "The job's folder or server is at another place now."
+    JOB_READY = "job_ready", _J.READY, "", "The dataset was ready."
+    JOB_ERRORED = "job_errored", _J.ERRORED, "message", "The server failed to process the dataset: {message}."
+    JOB_CANCELLED = "job_cancelled", _J.CANCELLED, "by", "{by} gave the job up."
+    LEDGER_UPGRADED = "ledger_upgraded", None, "before after", "The ledger's schema was upgraded from {before} to {after}."
+
+    RUN_STARTED = "run_started", None, "host pid version", "Run {run} started on {host} (pid {pid})."
+    RUN_ENDED = "run_ended", None, "exit_code", "Run {run} ended with exit code {exit_code}{exit}."
+    SETTINGS_CHANGED = "settings_changed", None, "*", "Options changed."
+    STOP_ASKED = "stop_asked", None, "by command", "{by} asked the run to stop."
+    STALLED = "stalled", None, "seconds", "No byte had moved for {seconds} seconds."
+    STALL_OVER = "stall_over", None, "seconds", "Bytes moved again, after {seconds} seconds."
+
+    SCAN_FINISHED = "scan_finished", None, "left_out", "The whole folder was scanned."
+    SCAN_INCOMPLETE = "scan_incomplete", None, "unread", "The folder could not be read to the end: {folders}."
+
+    CREATE_INTENDED = "create_intended", None, "", "The request to create the dataset was about to be sent."
+    CREATE_UNKNOWN = "create_unknown", None, "detail", "The answer to the creation of the dataset was lost; one more may exist ({detail})."
+    CREATE_FAILED = "create_failed", None, "detail", "The dataset was not created ({detail})."
+    DATASET_CREATED = "dataset_created", _J.DATASET_CREATED, "dataset_id", "The server created dataset {dataset_id}."
+    OPEN_INTENDED = "open_intended", None, "", "The request to open a transaction was about to be sent."
+    OPEN_UNKNOWN = "open_unknown", None, "detail", "The answer to the opening of a transaction was lost ({detail})."
+    OPEN_FAILED = "open_failed", None, "detail", "No transaction was opened ({detail})."
+    TRANSACTION_OPENED = "transaction_opened", _J.TRANSACTION_OPEN, "transaction_id", "The server opened transaction {transaction_id}."
+    TRANSACTION_GIVEN_UP = "transaction_given_up", _J.DATASET_CREATED, "files", "The transaction was given up; to be sent again: {counted}."
+
+    ATTEMPT_UNKNOWN = ("attempt_unknown", _A.UNKNOWN, "batch attempt files http_status detail sha256",
+        "The answer to batch {batch}, attempt {attempt} was lost ({detail}): perhaps it was delivered.")
+    ATTEMPT_NOT_DELIVERED = ("attempt_not_delivered", _A.NOT_DELIVERED, "batch attempt files http_status detail",
+        "Batch {batch}, attempt {attempt} did not reach the server ({detail}).")
+    ATTEMPT_REFUSED = ("attempt_refused", _A.REFUSED, "batch attempt files http_status detail",
+        "The server refused batch {batch}, attempt {attempt} ({detail}).")
+    BATCH_SENT = "batch_sent", _B.SENT, "batch attempt http_status files size_bytes digest", "Batch {batch} was delivered: {counted}."
+    BATCH_SPLIT = "batch_split", _B.SPLIT, "batch into reason", "Batch {batch} was split to find the file at fault ({reason})."
+    BATCH_ABANDONED = ("batch_abandoned", None, "batch state files lost_answers died",
+        "Batch {batch} was in flight when its run {end}: the delivery of {counted} is {state}.")
+    SIZE_LIMIT_LEARNT = "size_limit_learnt", None, "too_large_bytes", "The server refused a body of {too_large_bytes} bytes for its size."
+
+    FILE_REJECTED = "file_rejected", _F.REJECTED, "path reason batch", "{path} was rejected: {reason}."
+    FILE_UNKNOWN = "file_unknown", _F.UNKNOWN, "path reason batch", "Whether {path} was delivered is unknown: {reason}."
+    FILE_CHANGED = "file_changed", _F.CHANGED, "path reason", "{path} changed while it was sent."
+    FILE_MISSING = "file_missing", _F.MISSING, "path reason", "{path} was missing."
+    FILE_UNREADABLE = "file_unreadable", _F.UNREADABLE, "path reason", "{path} could not be read: {reason}."
+    FILE_EMPTY = "file_empty", _F.EMPTY, "path reason", "{path} had no bytes."
+    FILE_WAIVED = "file_waived", _F.WAIVED, "path state reason by", "{path} ({state}) was waived by {by}: it is left out."
+    FILE_RETRIED = "file_retried", _F.PENDING, "path state reason by", "{path} ({state}) was to be tried again, on the word of {by}."
+    FILE_FOUND_AGAIN = "file_found_again", _F.PENDING, "path state reason by", "{path} was there again."
+    FILE_CHANGED_AFTER = "file_changed_after", None, "path sha256 size_bytes mtime_ns", "{path} was changed on disk after it had been sent."
+    UNKNOWN_SETTLED = "unknown_settled", None, "path by state before?", "{path} may have been delivered; settled by {by}: {settled}."
+    FILES_SETTLED_BY_HAND = "files_settled_by_hand", None, "by state files", "{by} settled {counted} of unknown delivery as {state}."
+    REJECTIONS_WITHDRAWN = "rejections_withdrawn", None, "files reason", "The rejection of {counted} was taken back ({reason})."
+
+    UPLOAD_FINISHED = "upload_finished", _J.UPLOADED, "files size_bytes waived_digest", "Every file was sent or waived."
+    UPLOAD_RESUMED = "upload_resumed", _J.TRANSACTION_OPEN, "", "The upload went on, into the same transaction."
+    SENT_BEFORE_PROCESSING = "sent_before_processing", None, "status", "When all of that had arrived, nothing had begun yet ({status})."
+    STATUS_CHANGED = "status_changed", None, "before status progress message n_images n_videos", "The server said of the dataset: {status}."
+    TRIGGER_INTENDED = ("trigger_intended", _J.TRIGGERING, "status_before transaction_id",
+        "The request to start processing was about to be sent; the dataset was {status_before}.")
+    TRIGGER_ACKNOWLEDGED = "trigger_acknowledged", _J.PROCESSING, "http_status", "Processing was started: the server acknowledged it."
+    TRIGGER_NOT_DELIVERED = "trigger_not_delivered", _J.UPLOADED, "detail", "The request to start processing was not delivered ({detail})."
+    TRIGGER_REFUSED = "trigger_refused", _J.UPLOADED, "detail", "The server refused to start processing ({detail})."
+    TRIGGER_UNKNOWN = "trigger_unknown", None, "detail conflict", "The outcome of the start of processing was unknown ({detail})."
+    TRIGGER_SETTLED_BEGUN = "trigger_settled_begun", _J.PROCESSING, "status", "The status {status} proved that processing had begun."
+    TRIGGER_SETTLED_NOT_BEGUN = "trigger_settled_not_begun", _J.UPLOADED, "detail", "Processing had not begun ({detail})."
+    TRIGGER_SETTLED_BY_HAND = "trigger_settled_by_hand", None, "began by status", "{by} settled whether processing had begun: {began}."
+    TRIGGER_ADOPTED = "trigger_adopted", _J.PROCESSING, "status", "Processing was under way already ({status})."
+    TRIGGER_NOT_ADOPTED = ("trigger_not_adopted", None, "status",
+        "Processing was under way ({status}), perhaps since before every file had arrived.")
+    # fmt: on
+
+    @classmethod
+    def known(cls, word: str) -> "EventKind | None":
+        """Return the kind of this word; None for one that another version has written."""
+        found = cls._value2member_map_.get(word)
+        return found if isinstance(found, cls) else None
+
+    @classmethod
+    def of(cls, state: FileState | AttemptOutcome) -> "EventKind":
+        """Return the kind that records that a file or an attempt has become this."""
+        return next(kind for kind in cls if kind.becomes is state)
+
+    def job_state(self, facts: Mapping[str, Any]) -> JobState | None:
+        """Return the state that a job is in after such an event; None where it stays in its own."""
+        if self is EventKind.TRIGGER_SETTLED_BY_HAND:
+            return JobState.PROCESSING if facts.get("began") else JobState.UPLOADED
+        return self.becomes if isinstance(self.becomes, JobState) else None
