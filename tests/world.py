@@ -89,8 +89,8 @@ class World:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = command_line([*arguments, "--ledger", str(self.ledger_path)])
-        done = code not in (UsageError.exit_code, LedgerError.exit_code)
-        if done and arguments[0] in DECISIONS | {"run"} and self.ledger_path.exists():  # a dry run makes none
+        done = code not in (UsageError.exit_code, LedgerError.exit_code) and "--dry-run" not in arguments
+        if done and arguments[0] in DECISIONS | {"run"}:
             self.check_facts()
         return Ended(code, out.getvalue(), err.getvalue())
 
