@@ -93,6 +93,22 @@ def test_decisions_in_a_row_are_told_together_and_by_name() -> None:
     assert second.startswith("9.jpg (empty) was waived by bob")
 
 
+def test_a_request_that_fails_again_and_again_is_one_moment() -> None:
+    """The intents between are not told, unless nothing follows them: then the run died while it asked."""
+    asked: tuple[int, int, str, dict[str, Any]] = (1, 1, "create_intended", {})
+    failed = (1, 1, "create_failed", {"detail": "no route"})
+    told = texts(history(START, *[asked, failed] * 5, asked, AGAIN))
+    assert told[1] == "The dataset was not created (no route). " * 3 + "And 2 more like these."
+    assert told[2].startswith("Run 1 had died")
+    assert told[2].endswith("The request to create the dataset was about to be sent.")
+
+
+def test_a_persons_word_is_told_without_a_programs_words() -> None:
+    """Yes or no, and by whom."""
+    word = (1, None, "trigger_settled_by_hand", {"by": "ann", "began": True, "status": None})
+    assert texts(history(word)) == ["ann settled whether processing had begun: yes."]
+
+
 def test_what_another_version_wrote_is_told_plainly() -> None:
     """An unknown kind, and a known one without its facts, are still told."""
     assert texts(history((0, None, "moon_rose", {}), (1, None, "file_waived", {}))) == [

@@ -31,11 +31,11 @@ class EventKind(StrEnum):
 
     # fmt: off
     JOB_CREATED = ("job_created", _J.CREATED, "source name base_url settings",
-        "The job was made, for a dataset named {name!r} at {base_url}.")
-    JOB_MOVED = "job_moved", None, "source? base_url?", "The job's folder or server is at another place now."
+        "The job was created, for a dataset named {name!r} at {base_url}.")
+    JOB_MOVED = "job_moved", None, "source? base_url?", "The job's folder or server has moved."
     JOB_READY = "job_ready", _J.READY, "", "The dataset was ready."
     JOB_ERRORED = "job_errored", _J.ERRORED, "message", "The server failed to process the dataset: {message}."
-    JOB_CANCELLED = "job_cancelled", _J.CANCELLED, "by", "{by} gave the job up."
+    JOB_CANCELLED = "job_cancelled", _J.CANCELLED, "by", "{by} cancelled the job."
     LEDGER_UPGRADED = "ledger_upgraded", None, "before after", "The ledger's schema was upgraded from {before} to {after}."
 
     RUN_STARTED = "run_started", None, "host pid version", "Run {run} started on {host} (pid {pid})."
@@ -49,17 +49,17 @@ class EventKind(StrEnum):
     SCAN_INCOMPLETE = "scan_incomplete", None, "unread", "The folder could not be read to the end: {folders}."
 
     CREATE_INTENDED = "create_intended", None, "", "The request to create the dataset was about to be sent."
-    CREATE_UNKNOWN = "create_unknown", None, "detail", "The answer to the creation of the dataset was lost; one more may exist ({detail})."
+    CREATE_UNKNOWN = "create_unknown", None, "detail", "The answer to the create request was lost; an extra dataset may exist ({detail})."
     CREATE_FAILED = "create_failed", None, "detail", "The dataset was not created ({detail})."
     DATASET_CREATED = "dataset_created", _J.DATASET_CREATED, "dataset_id", "The server created dataset {dataset_id}."
     OPEN_INTENDED = "open_intended", None, "", "The request to open a transaction was about to be sent."
-    OPEN_UNKNOWN = "open_unknown", None, "detail", "The answer to the opening of a transaction was lost ({detail})."
+    OPEN_UNKNOWN = "open_unknown", None, "detail", "The answer to the request to open a transaction was lost ({detail})."
     OPEN_FAILED = "open_failed", None, "detail", "No transaction was opened ({detail})."
     TRANSACTION_OPENED = "transaction_opened", _J.TRANSACTION_OPEN, "transaction_id", "The server opened transaction {transaction_id}."
-    TRANSACTION_GIVEN_UP = "transaction_given_up", _J.DATASET_CREATED, "files", "The transaction was given up; to be sent again: {counted}."
+    TRANSACTION_GIVEN_UP = "transaction_given_up", _J.DATASET_CREATED, "files", "The transaction was given up: {counted} to be sent again."
 
     ATTEMPT_UNKNOWN = ("attempt_unknown", _A.UNKNOWN, "batch attempt files http_status detail sha256",
-        "The answer to batch {batch}, attempt {attempt} was lost ({detail}): perhaps it was delivered.")
+        "The answer to batch {batch}, attempt {attempt} was lost ({detail}): it may have been delivered.")
     ATTEMPT_NOT_DELIVERED = ("attempt_not_delivered", _A.NOT_DELIVERED, "batch attempt files http_status detail",
         "Batch {batch}, attempt {attempt} did not reach the server ({detail}).")
     ATTEMPT_REFUSED = ("attempt_refused", _A.REFUSED, "batch attempt files http_status detail",
@@ -68,36 +68,36 @@ class EventKind(StrEnum):
     BATCH_SPLIT = "batch_split", _B.SPLIT, "batch into reason", "Batch {batch} was split to find the file at fault ({reason})."
     BATCH_ABANDONED = ("batch_abandoned", None, "batch state files lost_answers died",
         "Batch {batch} was in flight when its run {end}: the delivery of {counted} is {state}.")
-    SIZE_LIMIT_LEARNT = "size_limit_learnt", None, "too_large_bytes", "The server refused a body of {too_large_bytes} bytes for its size."
+    SIZE_LIMIT_LEARNT = "size_limit_learnt", None, "too_large_bytes", "The server refused a body of {too_large_bytes} bytes as too large."
 
     FILE_REJECTED = "file_rejected", _F.REJECTED, "path reason batch", "{path} was rejected: {reason}."
     FILE_UNKNOWN = "file_unknown", _F.UNKNOWN, "path reason batch", "Whether {path} was delivered is unknown: {reason}."
     FILE_CHANGED = "file_changed", _F.CHANGED, "path reason", "{path} changed while it was sent."
     FILE_MISSING = "file_missing", _F.MISSING, "path reason", "{path} was missing."
     FILE_UNREADABLE = "file_unreadable", _F.UNREADABLE, "path reason", "{path} could not be read: {reason}."
-    FILE_EMPTY = "file_empty", _F.EMPTY, "path reason", "{path} had no bytes."
+    FILE_EMPTY = "file_empty", _F.EMPTY, "path reason", "{path} was empty."
     FILE_WAIVED = "file_waived", _F.WAIVED, "path state reason by", "{path} ({state}) was waived by {by}: it is left out."
-    FILE_RETRIED = "file_retried", _F.PENDING, "path state reason by", "{path} ({state}) was to be tried again, on the word of {by}."
-    FILE_FOUND_AGAIN = "file_found_again", _F.PENDING, "path state reason by", "{path} was there again."
+    FILE_RETRIED = "file_retried", _F.PENDING, "path state reason by", "{path} ({state}) was queued again by {by}."
+    FILE_FOUND_AGAIN = "file_found_again", _F.PENDING, "path state reason by", "{path} was found again."
     FILE_CHANGED_AFTER = "file_changed_after", None, "path sha256 size_bytes mtime_ns", "{path} was changed on disk after it had been sent."
     UNKNOWN_SETTLED = "unknown_settled", None, "path by state before?", "{path} may have been delivered; settled by {by}: {settled}."
     FILES_SETTLED_BY_HAND = "files_settled_by_hand", None, "by state files", "{by} settled {counted} of unknown delivery as {state}."
     REJECTIONS_WITHDRAWN = "rejections_withdrawn", None, "files reason", "The rejection of {counted} was taken back ({reason})."
 
     UPLOAD_FINISHED = "upload_finished", _J.UPLOADED, "files size_bytes waived_digest", "Every file was sent or waived."
-    UPLOAD_RESUMED = "upload_resumed", _J.TRANSACTION_OPEN, "", "The upload went on, into the same transaction."
-    SENT_BEFORE_PROCESSING = "sent_before_processing", None, "status", "When all of that had arrived, nothing had begun yet ({status})."
+    UPLOAD_RESUMED = "upload_resumed", _J.TRANSACTION_OPEN, "", "The upload continued in the same transaction."
+    SENT_BEFORE_PROCESSING = "sent_before_processing", None, "status", "Processing had not begun when all of this had arrived ({status})."
     STATUS_CHANGED = "status_changed", None, "before status progress message n_images n_videos", "The server said of the dataset: {status}."
     TRIGGER_INTENDED = ("trigger_intended", _J.TRIGGERING, "status_before transaction_id",
         "The request to start processing was about to be sent; the dataset was {status_before}.")
     TRIGGER_ACKNOWLEDGED = "trigger_acknowledged", _J.PROCESSING, "http_status", "Processing was started: the server acknowledged it."
     TRIGGER_NOT_DELIVERED = "trigger_not_delivered", _J.UPLOADED, "detail", "The request to start processing was not delivered ({detail})."
     TRIGGER_REFUSED = "trigger_refused", _J.UPLOADED, "detail", "The server refused to start processing ({detail})."
-    TRIGGER_UNKNOWN = "trigger_unknown", None, "detail conflict", "The outcome of the start of processing was unknown ({detail})."
+    TRIGGER_UNKNOWN = "trigger_unknown", None, "detail conflict", "The outcome of the request to start processing was unknown ({detail})."
     TRIGGER_SETTLED_BEGUN = "trigger_settled_begun", _J.PROCESSING, "status", "The status {status} proved that processing had begun."
     TRIGGER_SETTLED_NOT_BEGUN = "trigger_settled_not_begun", _J.UPLOADED, "detail", "Processing had not begun ({detail})."
-    TRIGGER_SETTLED_BY_HAND = "trigger_settled_by_hand", None, "began by status", "{by} settled whether processing had begun: {began}."
-    TRIGGER_ADOPTED = "trigger_adopted", _J.PROCESSING, "status", "Processing was under way already ({status})."
+    TRIGGER_SETTLED_BY_HAND = "trigger_settled_by_hand", None, "began by status", "{by} settled whether processing had begun: {answer}."
+    TRIGGER_ADOPTED = "trigger_adopted", _J.PROCESSING, "status", "Processing was already under way ({status})."
     TRIGGER_NOT_ADOPTED = ("trigger_not_adopted", None, "status",
         "Processing was under way ({status}), perhaps since before every file had arrived.")
     # fmt: on

@@ -166,7 +166,7 @@ def _words(event: Event) -> str:
         return plain
     added = {
         "run": event.run_id,
-        "host": event.host,
+        "answer": "yes" if facts.get("began") else "no",
         "end": "died" if facts.get("died") else "ended",
         "settled": _settled(facts),
         "folders": ", ".join(facts.get("unread", [])),
