@@ -118,6 +118,8 @@ runs = Table(
     Column("heartbeat_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("exit_code", Integer),
+    Column("waiting_for", Text),  # what it waits for at this moment, in words
+    Column("waiting_since", UtcDateTime),
 )
 
 batches = Table(
@@ -167,6 +169,9 @@ files = Table(
     Column("changes", Integer, nullable=False, server_default="0"),  # times it changed while being sent
     Column("sha256", String(64)),  # of the bytes that were acknowledged, when the batch ended
     Column("reason", Text),
+    # Who decided its state where that was no receipt: a person, a filter or an option; and why.
+    Column("decided_by", Text),
+    Column("decided_why", Text),
     UniqueConstraint("job_id", "path"),
     UniqueConstraint("job_id", "sent_as"),
 )
