@@ -1,22 +1,12 @@
 """What is handed out to the workers: a real ledger and a real folder, and no server."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vl_ingest import clock
-from vl_ingest.domain.model import Facts, Found
-from vl_ingest.domain.settings import Settings
-from vl_ingest.ledger import Ledger
-from vl_ingest.ledger.runs import Lease
-from vl_ingest.observers.observer import Observer
-from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
-from vl_ingest.server.api import Api
-from vl_ingest.server.tokens import Tokens
-from vl_ingest.source.folder import Folder
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import BatchLimits
@@ -28,43 +18,18 @@ MakeBacklog = Callable[..., Backlog]
 
 
 @pytest.fixture
-def make_backlog(tmp_path: Path) -> Iterator[MakeBacklog]:
-    """Return a function that makes the backlog of a job with so many scanned files of a size, all sparse."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    with Ledger(tmp_path / "ledger.db") as ledger:
+def make_backlog(make_context: Callable[..., Context]) -> MakeBacklog:
+    """Return a function that makes the backlog of a job with so many scanned files of a size."""
 
-        def make(
-            files: int, *, size_bytes: int = 10, workers: int = 1, scanned: bool = True, batch_size: int = 1
-        ) -> Backlog:
-            settings = Settings(batch_size=batch_size)
-            job = ledger.jobs.get_or_create(str(folder), "name", "http://server", {})
-            run = ledger.runs.take(job.id, "host", os.getpid(), "test")
-            found = []
-            for number in range(files):
-                path = folder / f"{number:03}.png"
-                path.touch()
-                os.truncate(path, size_bytes)
-                found.append(Found(path.name, Facts(size_bytes, path.stat().st_mtime_ns)))
-            ledger.files.add(run, found)
-            api = Api("http://127.0.0.1:9", Tokens(None))  # nothing is sent
-            context = Context(
-                ledger,
-                api,
-                job,
-                run,
-                Folder(str(folder)),
-                settings,
-                CancelToken(),
-                Observer(),
-                Lease(ledger.runs, run),
-                clock.monotonic(),
-            )
-            backlog = Backlog(context, BatchLimits(settings, None), Concurrency(workers))
-            backlog.scan_progress(finished=scanned)
-            return backlog
+    def make(
+        files: int, *, size_bytes: int = 10, workers: int = 1, scanned: bool = True, batch_size: int = 1
+    ) -> Backlog:
+        context = make_context(files, size_bytes, batch_size=batch_size)
+        backlog = Backlog(context, BatchLimits(context.settings, None), Concurrency(workers))
+        backlog.scan_progress(finished=scanned)
+        return backlog
 
-        yield make
+    return make
 
 
 def take(backlog: Backlog, *, probe: bool = False) -> Delivery:

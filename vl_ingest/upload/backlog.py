@@ -9,6 +9,7 @@ from vl_ingest import clock
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import Batch, FileRow, FileState
 from vl_ingest.run.context import Context
+from vl_ingest.upload.answers import History
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import BatchLimits
 
@@ -26,20 +27,18 @@ class ClaimGroup:
 
 @dataclass
 class Delivery:
-    """A batch on its way. `failures` are in a row; `strikes` are those with other batches' success between."""
+    """A batch on its way."""
 
     batch: Batch
-    origin: ClaimGroup
-    begun: bool = False  # the attempt that `batch` names is committed, but not sent yet
+    group: ClaimGroup
+    history: History = field(default_factory=History)
+    intended: bool = False  # the attempt that `batch` names is committed, but not sent yet
     due: float = 0.0  # on the monotonic clock, as the next
-    began: float = 0.0  # the turn of the worker that has it
-    failures: int = 0
-    strikes: int = 0
-    delivered_before: int = 0  # batches delivered in this run when it last failed
+    began_at: float = 0.0  # the turn of the worker that has it
 
     def part(self, batch: Batch) -> "Delivery":
         """Return the delivery of a batch that was made from this one."""
-        return Delivery(batch, self.origin, strikes=self.strikes, delivered_before=self.delivered_before)
+        return Delivery(batch, self.group, self.history.of_part())
 
 
 class Backlog:
@@ -119,7 +118,7 @@ class Backlog:
             while self._ahead or self._look_ahead():
                 batch = self._choose(transaction_id)
                 if batch is not None:
-                    return Delivery(batch, ClaimGroup(len(batch.files)), begun=True)
+                    return Delivery(batch, ClaimGroup(len(batch.files)), intended=True)
         return None
 
     def _look_ahead(self) -> bool:

@@ -1,76 +1,73 @@
-"""The workers: send one delivery after the other and record what came of it."""
+"""The workers: claim one delivery after the other, let the courier carry it, and record what came of it."""
 
 import threading
 from contextlib import suppress
+from typing import NoReturn
 
 from vl_ingest import clock
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import (
-    BadRequest,
     Conflict,
     CredentialsRefused,
     FileTrouble,
     NotDelivered,
-    OutcomeUnknown,
-    Redirected,
     Refused,
     RequestError,
     Throttled,
-    TooLarge,
     Undecided,
 )
-from vl_ingest.domain.model import AttemptOutcome, BatchState, Facts, FileState, OnUnknown, StatusClass
+from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileState, OnUnknown, StatusClass
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import backoff_s, refused
-from vl_ingest.server.multipart import MultipartBody
-from vl_ingest.server.pace import Pace, Timetable
+from vl_ingest.upload import answers
+from vl_ingest.upload.answers import Action, Lesson
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
+from vl_ingest.upload.courier import Courier, Failure, Receipt
 from vl_ingest.upload.gate import Gate
 from vl_ingest.upload.plan import BatchLimits, halves
 
 IDLE_S = 0.2
 
-FAILURES_AT_FAULT = 3  # in a row, while others succeed: the batch itself is at fault
-FAILURES_ALONE = 8  # in a row, of the last file left, with nothing else to compare with
-STRIKES_AT_FAULT = 2
-
 
 class Sender:
-    """All workers of a run. `already_sent` says whether the job has delivered anything before."""
+    """All workers of a run: they claim and record.
+
+    Attributes:
+        courier: carries their batches.
+        concurrency: how many of them may send.
+        gate: what they all wait at while the server can't be worked with.
+        attempts_failed: attempts of this run without a receipt.
+        delivered: batches that this run has delivered.
+
+    """
 
     def __init__(
         self,
         context: Context,
-        dataset_id: str,
-        transaction_id: str,
+        courier: Courier,
         backlog: Backlog,
         limits: BatchLimits,
         concurrency: Concurrency,
-        *,
-        already_sent: bool,
     ) -> None:
+        self.courier = courier
+        self.concurrency = concurrency
         self.gate = Gate(context.cancel_token, context.settings.give_up_after_s)
         self.attempts_failed = 0
+        self.delivered = 0
         self._context = context
-        self._dataset_id = dataset_id
-        self._transaction_id = transaction_id
+        self._transaction_id = context.transaction_id
         self._backlog = backlog
         self._limits = limits
-        self._concurrency = concurrency
-        self._already_sent = already_sent
-        self._delivered = 0  # batches of this run
-        timetable = Timetable(context.settings.bwlimit)
-        self._pace = None if timetable.unlimited else Pace(timetable)
+        self._already_sent = context.ledger.files.counts(context.job.id)[FileState.SENT] > 0
         self._lock = threading.Lock()
-        self._bodies: set[MultipartBody] = set()
 
     def work(self, number: int) -> None:
         """Send until nothing is left; the body of worker thread `number`. A failure halts the whole run."""
         warm = False
         try:
             while not self._backlog.finished:
-                if number <= self._concurrency.limit:
+                if number <= self.concurrency.limit:
                     warm = self._turn(number, warm=warm)
                 else:
                     warm = False
@@ -88,7 +85,7 @@ class Sender:
         try:
             delivery = self._backlog.take(self._transaction_id, probe=probe)
             if delivery is not None:
-                delivery.began = began
+                delivery.began_at = began
                 left = self._deliver(delivery)
                 self._backlog.put(left)
         finally:
@@ -97,118 +94,115 @@ class Sender:
             self._backlog.wait(IDLE_S)
             return warm
         if not left:
-            self._concurrency.delivered(
+            self.concurrency.delivered(
                 number, delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu(), warm=warm
             )
         return not left
 
-    @property
-    def bytes_moving(self) -> int:
-        """Bytes that open requests have handed to the network so far."""
-        with self._lock:
-            return sum(body.bytes_out for body in self._bodies)
-
-    @property
-    def workers(self) -> int:
-        """How many requests may go at once now."""
-        return self._concurrency.limit
-
-    @property
-    def delivered(self) -> int:
-        """Batches that this run has delivered."""
-        return self._delivered
-
-    def cancel(self) -> None:
-        """Leave every open request incomplete; none begins once the run is halted."""
-        with self._lock:
-            for body in self._bodies:
-                body.cancel()
-
     def _deliver(self, delivery: Delivery) -> list[Delivery]:
         """Make one attempt and return what is left to do of the delivery."""
-        context = self._context
-        batch = delivery.batch
-        body = MultipartBody(context.source, batch.files, self._pace)
-        if self._limits.is_too_large(len(body), len(batch.files)):
-            known = TooLarge(
-                f"not sent, as the server has refused {self._limits.too_large_bytes} bytes before"
-            )
-            if delivery.begun:
-                self._record(delivery, AttemptOutcome.NOT_DELIVERED, known)
+        if self._is_too_large(delivery.batch):
+            known = f"not sent, as the server has refused {self._limits.too_large_bytes} bytes before"
+            if delivery.intended:
+                self._record_unsent(delivery, known)
             return self._split(delivery, f"too large: {known}")
-        if not delivery.begun:
-            delivery.batch = batch = context.ledger.batches.begin_attempt(context.run, batch)
-        delivery.begun = False
+        if not delivery.intended:
+            delivery.batch = self._context.ledger.batches.begin_attempt(self._context.run, delivery.batch)
+        delivery.intended = False
+        came = self.courier.carry(delivery.batch)
+        if came is None:
+            self._record_unsent(delivery, "the run was asked to stop")
+            return [delivery]
+        if isinstance(came, Receipt):
+            return self._sent(delivery, came)
+        if isinstance(came.error, FileTrouble):
+            return self._file_trouble(delivery, came.error, came)
+        return self._failed(delivery, came.error, came)
+
+    def _is_too_large(self, batch: Batch) -> bool:
+        limits = self._limits
+        return limits.too_large_bytes is not None and limits.is_too_large(
+            self.courier.body_bytes(batch), len(batch.files)
+        )
+
+    def _sent(self, delivery: Delivery, receipt: Receipt) -> list[Delivery]:
+        context, batch = self._context, delivery.batch
+        context.ledger.batches.record_sent(context.run, batch, receipt.sha256s, receipt.http_status)
         with self._lock:
-            # A halted run may even have ended, and cancelled all the bodies there were.
-            halted = context.cancel_token.cancelled
-            if not halted:
-                self._bodies.add(body)
-        if halted:
-            self._record(delivery, AttemptOutcome.NOT_DELIVERED, NotDelivered("the run was asked to stop"))
-            context.cancel_token.raise_if_cancelled()
-        try:
-            with body:
-                status = context.api.upload(self._dataset_id, self._transaction_id, body)
-        except FileTrouble as trouble:
-            return self._file_trouble(delivery, trouble, body)
-        except RequestError as error:
-            return self._failed(delivery, error, body)
-        except Refused as error:  # a certificate, or no token to be had: nothing was sent
-            self._record(delivery, AttemptOutcome.NOT_DELIVERED, error)
-            raise
-        finally:
-            with self._lock:
-                self._bodies.discard(body)
-        context.ledger.batches.record_sent(context.run, batch, body.sha256s, status)
-        with self._lock:
-            self._delivered += 1
+            self.delivered += 1
         self.gate.answered()
-        context.observer.batch_sent(batch, status, clock.monotonic() - delivery.began)
+        context.observer.batch_sent(batch, receipt.http_status, clock.monotonic() - delivery.began_at)
         return []
 
-    def _failed(self, delivery: Delivery, error: RequestError, body: MultipartBody) -> list[Delivery]:
-        """Record an attempt without a receipt and decide what follows; one branch a class of answer."""
+    def _failed(self, delivery: Delivery, error: RequestError | Refused, failure: Failure) -> list[Delivery]:
+        """Record an attempt without a receipt, let all learn from it, and carry out what is decided then."""
+        meaning, was_open = answers.meaning(error), not self.gate.closed
+        self._record(delivery, meaning.outcome, failure)
+        self._learn(delivery, meaning.lesson, error)
+        decision = answers.decide(
+            error,
+            delivery.batch,
+            delivery.history,
+            alone=self._backlog.alone(),
+            gate_open=not self.gate.closed,
+            on_unknown=self._context.settings.on_unknown,
+        )
+        sent_again = decision.action in (Action.RESEND, Action.SPLIT)
+        if sent_again and was_open and meaning.lesson in answers.OUTAGE:
+            self._warn(delivery.batch, error)  # once it is closed, the display says what everybody waits for
+        match decision.action:
+            case Action.RESEND:
+                return [delivery]
+            case Action.SPLIT:
+                return self._split(delivery, decision.reason)
+            case Action.REJECT:
+                return self._reject(delivery, decision.reason)
+            case Action.HOLD:
+                return self._hold(delivery, decision.reason)
+            case Action.STOP:
+                return self._stop(error)
+
+    def _learn(self, delivery: Delivery, lesson: Lesson, error: RequestError | Refused) -> None:
+        """Let everybody know whom a failure concerns: the gate, the limits, the delivery's own history."""
         with self._lock:
             self.attempts_failed += 1
-        if error.http_status in (429, 503, None):  # asked to slow down, or no answer in time
-            self._concurrency.overloaded(delivery.began, clock.monotonic())
-        if isinstance(error, Throttled):
-            self._record(delivery, AttemptOutcome.NOT_DELIVERED, error)
-            self.gate.throttled(error.retry_after_s)
-            return [delivery]
-        if isinstance(error, NotDelivered):
-            self._record(delivery, AttemptOutcome.NOT_DELIVERED, error)
-            self._warn(delivery, error)
-            self.gate.failed(error.detail, unreachable=True)
-            return [delivery]
-        if isinstance(error, OutcomeUnknown):
-            return self._unknown(delivery, error, body)
-        unknown = isinstance(error, Redirected)
-        self._record(delivery, AttemptOutcome.UNKNOWN if unknown else AttemptOutcome.REFUSED, error, body)
-        if isinstance(error, CredentialsRefused):
-            self._context.api.tokens.renew(error)
-            return [delivery]
-        self.gate.answered()
-        if isinstance(error, BadRequest):
-            return self._bad_request(delivery, error)
-        if isinstance(error, TooLarge):
-            self._limits.learn_too_large(len(body))
-            self._context.ledger.jobs.learn_too_large(self._context.run, len(body))
-            return self._blame(delivery, f"too large for the server: {error.detail}")
+            if lesson is Lesson.SERVER_FAILS:
+                delivery.history = delivery.history.failed(self.delivered)
+                delivery.due = clock.monotonic() + backoff_s(delivery.history.failures)
+        if answers.shows_overload(error):
+            self.concurrency.overloaded(delivery.began_at, clock.monotonic())
+        match lesson, error:
+            case Lesson.SERVER_FAILS | Lesson.SERVER_UNREACHABLE, RequestError():
+                self.gate.failed(error.detail, unreachable=lesson is Lesson.SERVER_UNREACHABLE)
+            case Lesson.PAUSE_WANTED, Throttled():
+                self.gate.throttled(error.retry_after_s)
+            case Lesson.TOKEN_REFUSED, CredentialsRefused():
+                self._context.api.tokens.renew(error)
+            case Lesson.SERVER_WORKS, _:
+                self.gate.answered()
+            case Lesson.BODY_TOO_LARGE, _:
+                self.gate.answered()
+                body_bytes = self.courier.body_bytes(delivery.batch)
+                self._limits.learn_too_large(body_bytes)
+                self._context.ledger.jobs.learn_too_large(self._context.run, body_bytes)
+
+    def _stop(self, error: RequestError | Refused) -> NoReturn:
+        """Raise what ends the run, with what to do about it."""
+        if isinstance(error, Refused):
+            raise error
         if isinstance(error, Conflict):
             raise Undecided(
                 f"The server takes no more files into transaction {self._transaction_id}: {words.clause(error)}. {self._advice()}"
             ) from error
-        raise refused("upload", error)
+        raise refused("upload", error) from error
 
     def _advice(self) -> str:
         """Ask once what the server says of the dataset; return what that means for files it does not take."""
         context, job_id = self._context, self._context.job.id
         try:
-            status = context.api.dataset_status(self._dataset_id)
+            status = context.api.dataset_status(context.dataset_id)
         except RequestError as error:
-            return f"The dataset's status is not to be had ({error}): run the same command again later."
+            return f"The dataset's status can't be read now ({error}): run the same command again later."
         context.ledger.jobs.see_status(context.run, job_id, status)
         if status.status_class is StatusClass.NOT_BEGUN:
             return (
@@ -220,48 +214,6 @@ class Sender:
             f"it; then `vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another."
         )
 
-    def _unknown(self, delivery: Delivery, error: OutcomeUnknown, body: MultipartBody) -> list[Delivery]:
-        context = self._context
-        self._record(delivery, AttemptOutcome.UNKNOWN, error, body)
-        if context.settings.on_unknown is OnUnknown.HOLD:
-            self.gate.failed(error.detail, unreachable=False)
-            return self._hold(delivery, str(error))
-        self._warn(delivery, error)
-        self.gate.failed(error.detail, unreachable=False)
-        with self._lock:
-            if self._delivered > delivery.delivered_before:
-                delivery.strikes += 1
-            delivery.delivered_before = self._delivered
-        delivery.failures += 1
-        delivery.due = clock.monotonic() + backoff_s(delivery.failures)
-        return self._at_fault(delivery, error)
-
-    def _at_fault(self, delivery: Delivery, error: OutcomeUnknown) -> list[Delivery]:
-        """Split, or reject, a batch that fails again and again while others succeed; else try it again."""
-        if delivery.failures < FAILURES_AT_FAULT:
-            return [delivery]
-        alone = self._backlog.alone()
-        compared = delivery.strikes >= STRIKES_AT_FAULT and not self.gate.closed
-        if len(delivery.batch.files) > 1:
-            return self._split(delivery, str(error)) if alone or compared else [delivery]
-        if compared or (alone and delivery.strikes and delivery.failures >= FAILURES_ALONE):
-            return self._reject(
-                delivery, f"failed {delivery.failures} times while others were taken: {error}"
-            )
-        return [delivery]
-
-    def _bad_request(self, delivery: Delivery, error: BadRequest) -> list[Delivery]:
-        if len(delivery.batch.files) == 1 and delivery.batch.files[0].unknown_attempts:
-            # Not a rejection: an attempt before may have delivered it, and this may be a complaint about that.
-            return self._hold(delivery, f"{error}, after an attempt whose outcome is unknown")
-        return self._blame(delivery, str(error))
-
-    def _blame(self, delivery: Delivery, reason: str) -> list[Delivery]:
-        """Split a refused batch; a file that was refused alone is rejected."""
-        if len(delivery.batch.files) > 1:
-            return self._split(delivery, reason)
-        return self._reject(delivery, reason)
-
     def _split(self, delivery: Delivery, reason: str) -> list[Delivery]:
         context = self._context
         groups = halves(delivery.batch.files)
@@ -269,21 +221,20 @@ class Sender:
         return [delivery.part(part) for part in parts]
 
     def _reject(self, delivery: Delivery, reason: str) -> list[Delivery]:
-        context, file = self._context, delivery.batch.files[0]
-        state = BatchState.FAILED
-        if file.unknown_attempts:
-            state = BatchState.UNKNOWN
-            reason = f"{reason} (yet an attempt before may have delivered it)"
+        context, file, group = self._context, delivery.batch.files[0], delivery.group
+        state = BatchState.UNKNOWN if file.unknown_attempts else BatchState.FAILED
         context.ledger.batches.conclude(context.run, delivery.batch, state, FileState.REJECTED, reason)
-        origin = delivery.origin
         with self._lock:
-            origin.rejected.append(file)
-            nothing_taken = not self._already_sent and not self._delivered
-            all_refused = nothing_taken and len(origin.rejected) == origin.file_count > 1
-        if all_refused:
-            context.ledger.batches.unreject(context.run, origin.rejected, reason)
+            group.rejected.append(file)
+            not_the_files = answers.refuses_everything(
+                rejected=len(group.rejected),
+                claimed=group.file_count,
+                nothing_delivered=not self._already_sent and not self.delivered,
+            )
+        if not_the_files:
+            context.ledger.batches.unreject(context.run, group.rejected, reason)
             raise Refused(
-                f"The server refused every file of the first batch, so it is hardly the files: {reason}. Check "
+                f"The server refused every file of the first batch, so the files are hardly the cause: {reason}. Check "
                 "the base URL and the dataset, then run the same command again."
             )
         context.observer.file_error(file.path, FileState.REJECTED, reason)
@@ -296,12 +247,12 @@ class Sender:
             context.observer.file_error(file.path, FileState.UNKNOWN, reason)
         return []
 
-    def _file_trouble(self, delivery: Delivery, trouble: FileTrouble, body: MultipartBody) -> list[Delivery]:
+    def _file_trouble(self, delivery: Delivery, trouble: FileTrouble, failure: Failure) -> list[Delivery]:
         """Abandon the attempt; the batch goes on without the file that is not what was promised."""
         context, batch = self._context, delivery.batch
-        began = body.bytes_out > 0
+        began = failure.bytes_out > 0
         outcome = AttemptOutcome.UNKNOWN if began else AttemptOutcome.NOT_DELIVERED
-        self._record(delivery, outcome, trouble, body)
+        self._record(delivery, outcome, failure)
         culprit = next(file for file in delivery.batch.files if file.path == trouble.path)
         facts: Facts | None = None
         if trouble.state == FileState.CHANGED:
@@ -316,35 +267,23 @@ class Sender:
             return self._hold(follower, f"batch {batch.id} was abandoned while it was sent")
         return [follower]
 
-    def _record(
-        self,
-        delivery: Delivery,
-        outcome: AttemptOutcome,
-        error: Exception,
-        body: MultipartBody | None = None,
-    ) -> None:
+    def _record_unsent(self, delivery: Delivery, why: str) -> None:
+        self._record(delivery, AttemptOutcome.NOT_DELIVERED, Failure(NotDelivered(why), 0, {}))
+
+    def _record(self, delivery: Delivery, outcome: AttemptOutcome, failure: Failure) -> None:
         """Commit how the attempt ended; the delivery then knows of its files' doubt."""
-        status = error.http_status if isinstance(error, RequestError) else None
-        detail = error.detail if isinstance(error, RequestError) else str(error)
-        passed = {} if body is None else _passed(body)
-        context = self._context
+        context, error = self._context, failure.error
+        status, detail = (
+            (error.http_status, error.detail) if isinstance(error, RequestError) else (None, str(error))
+        )
         delivery.batch = context.ledger.batches.record_failure(
-            context.run, delivery.batch, outcome, status, detail, passed
+            context.run, delivery.batch, outcome, status, detail, failure.sha256s
         )
 
-    def _warn(self, delivery: Delivery, error: RequestError) -> None:
-        """Say that an attempt failed; in an outage the display says what everybody waits for instead."""
-        if self.gate.closed:
-            return
-        batch = delivery.batch
+    def _warn(self, batch: Batch, error: Exception) -> None:
         self._context.observer.notice(
             "warning",
             f"Batch {batch.id}, attempt {batch.attempt}: {words.clause(error)}. It will be sent again.",
             batch=batch.id,
             attempt=batch.attempt,
         )
-
-
-def _passed(body: MultipartBody) -> dict[str, str]:
-    """Return path -> hash of the files that went out whole."""
-    return {file.path: sha256 for file, sha256 in zip(body.files, body.sha256s, strict=False)}

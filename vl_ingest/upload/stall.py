@@ -19,7 +19,7 @@ class StallAlarm:
         self._stalled = False
         self._out = 0  # bytes, sent or on their way, at the last look
 
-    def look(self, progress: Progress) -> None:
+    def observe(self, progress: Progress) -> None:
         """Compare a moment of the run with the one before."""
         now = clock.monotonic()
         moved = (progress.counts.bytes, progress.bytes_moving, progress.attempts_failed, progress.scanning)

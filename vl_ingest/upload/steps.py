@@ -6,7 +6,7 @@ from functools import partial
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import FilesHeld, GaveUp, Undecided, UsageError
-from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, OnRejected
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, JobState, OnRejected
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger.files import Files
 from vl_ingest.observers.observer import Progress
@@ -14,6 +14,7 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.status import see_unprocessed
 from vl_ingest.upload.backlog import Backlog
 from vl_ingest.upload.concurrency import Concurrency
+from vl_ingest.upload.courier import Courier
 from vl_ingest.upload.plan import BatchLimits
 from vl_ingest.upload.reconcile import reconcile
 from vl_ingest.upload.remote import prepare
@@ -26,12 +27,12 @@ PROGRESS_EVERY_S = 1.0
 GRACE_S = 8.0  # a halted run waits so long for answers that are on their way
 
 
-class Part(threading.Thread):
-    """A thread of a run. Its end is waited for with `over`: an interrupted `join` would take it for ended."""
+class RunThread(threading.Thread):
+    """A thread of a run. Its end is waited for with `finished`: an interrupted `join` would take it for ended."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         super().__init__(name=name, daemon=True)
-        self.over = threading.Event()
+        self.finished = threading.Event()
         self._work = work
 
     def run(self) -> None:
@@ -39,10 +40,10 @@ class Part(threading.Thread):
         try:
             self._work()
         finally:
-            self.over.set()
+            self.finished.set()
 
 
-class Scanning(Part):
+class Scanning(RunThread):
     """The scan, beside the sending. `held` is why it could not be completed, if so."""
 
     def __init__(self, context: Context, backlog: Backlog) -> None:
@@ -78,86 +79,82 @@ def upload(context: Context) -> None:
     to send, and the reason of a halted run.
     """
     reconcile(context)
-    concurrency = Concurrency(context.settings.workers)
     limits = BatchLimits(context.settings, context.reload().too_large_bytes)
+    concurrency = Concurrency(context.settings.workers)
     backlog = Backlog(context, limits, concurrency)
     scanning = Scanning(context, backlog)
     scanning.start()
     try:
-        alive = True  # as of before the look into the ledger: the scan may end between the two
-        while not context.ledger.files.any_known(context.job.id):
-            if not alive:
-                context.cancel_token.raise_if_cancelled()
-                raise scanning.held or _nothing(context)
-            scanning.some.wait(TICK_S)
-            context.check_may_continue()
-            alive = not scanning.over.is_set()
-        # What an empty folder means is said before its files are looked for, one by one.
-        while not scanning.some.wait(TICK_S):
-            context.check_may_continue()
-        if scanning.held is not None and not scanning.found:
-            raise scanning.held
-        job = prepare(context)
-        _send(context, job, backlog, limits, concurrency, scanning)
+        _wait_for_files(context, scanning)
+        prepare(context)
+        _send(context, Sender(context, Courier(context), backlog, limits, concurrency), scanning)
     except BaseException as exc:
         context.cancel_token.cancel(exc)
-        scanning.over.wait(context.cancel_token.grace_s(GRACE_S))
+        scanning.finished.wait(context.cancel_token.grace_s(GRACE_S))
         raise
+    _finish(context, scanning)
+
+
+def _wait_for_files(context: Context, scanning: Scanning) -> None:
+    """Wait until there is a file to send: the dataset is created for one, not for an empty folder."""
+    scanned = False  # as of before the look into the ledger: the scan may end between the two
+    while not context.ledger.files.any_known(context.job.id):
+        if scanned:
+            context.cancel_token.raise_if_cancelled()
+            raise scanning.held or _nothing(context)
+        scanning.some.wait(TICK_S)
+        context.check_may_continue()
+        scanned = scanning.finished.is_set()
+    # What an empty folder means is said before its files are looked for, one by one.
+    while not scanning.some.wait(TICK_S):
+        context.check_may_continue()
+    if scanning.held is not None and not scanning.found:
+        raise scanning.held
+
+
+def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
+    """Run the workers until nothing is left to send or the run is halted."""
+    threads: list[RunThread] = [scanning]
+    ticks = _Ticks(context, sender, scanning)
+    try:
+        while not context.cancel_token.cancelled:
+            while len(threads) <= sender.concurrency.limit:
+                number = len(threads)
+                threads.append(RunThread(f"worker-{number}", partial(sender.work, number)))
+                threads[-1].start()
+            busy = [thread for thread in threads if not thread.finished.is_set()]
+            if not busy:
+                break
+            busy[0].finished.wait(TICK_S)
+            ticks.tick()
+    except BaseException as exc:  # noqa: BLE001  # raised below, once the workers have ended
+        context.cancel_token.cancel(exc)
+    try:
+        for thread in threads:
+            thread.finished.wait(context.cancel_token.grace_s(GRACE_S))
+    finally:
+        sender.courier.cancel()
+    context.ledger.batches.abandon_in_flight(context.run, died=False)
+    context.cancel_token.raise_if_cancelled()
+    ticks.tick(last=True)
+    if sender.delivered:
+        see_unprocessed(context)
+
+
+def _finish(context: Context, scanning: Scanning) -> None:
+    """Record that the upload is complete, or raise what holds it."""
     if context.settings.on_rejected is OnRejected.SKIP:
         context.ledger.files.waive_rejected(context.run)
     counts = context.ledger.files.counts(context.job.id)
     left = _left(context, counts) if counts.unsent else None
     if isinstance(left, FilesHeld) and scanning.held is not None:
         raise FilesHeld(f"{left}\n{scanning.held}")
-    if left is not None:
-        raise left
-    if scanning.held is not None:
-        raise scanning.held
+    if held := left or scanning.held:
+        raise held
     if not counts[FileState.SENT]:
         raise _nothing(context)
     context.ledger.jobs.finish_upload(context.run)
     context.observer.notice("step", f"{files_text(counts[FileState.SENT])} delivered.")
-
-
-def _send(
-    context: Context,
-    job: Job,
-    backlog: Backlog,
-    limits: BatchLimits,
-    concurrency: Concurrency,
-    scanning: Scanning,
-) -> None:
-    """Run the workers until nothing is left to send or the run is halted."""
-    counts = context.ledger.files.counts(job.id)
-    sender = Sender(
-        context, context.dataset_id, context.transaction_id, backlog, limits, concurrency,
-        already_sent=bool(counts[FileState.SENT]),
-    )  # fmt: skip
-    parts: list[Part] = [scanning]
-    ticks = _Ticks(context, sender, scanning)
-    try:
-        while not context.cancel_token.cancelled:
-            while len(parts) <= concurrency.limit:
-                number = len(parts)
-                parts.append(Part(f"worker-{number}", partial(sender.work, number)))
-                parts[-1].start()
-            busy = [part for part in parts if not part.over.is_set()]
-            if not busy:
-                break
-            busy[0].over.wait(TICK_S)
-            ticks.tick()
-    except BaseException as exc:  # noqa: BLE001  # raised by `check` below, once the workers have ended
-        context.cancel_token.cancel(exc)
-    try:
-        for part in parts:
-            part.over.wait(context.cancel_token.grace_s(GRACE_S))
-    finally:
-        sender.cancel()
-    context.ledger.batches.abandon_in_flight(context.run, died=False)
-    context.cancel_token.raise_if_cancelled()
-    ticks.tick(last=True)
-    if sender.delivered:
-        see_unprocessed(context)
 
 
 class _Ticks:
@@ -179,18 +176,17 @@ class _Ticks:
             progress = Progress(
                 state=JobState.TRANSACTION_OPEN,
                 counts=counts,
-                bytes_moving=self._sender.bytes_moving,
+                bytes_moving=self._sender.courier.bytes_moving,
                 attempts_failed=self._sender.attempts_failed,
-                workers=self._sender.workers,
-                scanning=not self._scanning.over.is_set(),
+                workers=self._sender.concurrency.limit,
+                scanning=not self._scanning.finished.is_set(),
                 waiting=self._sender.gate.waiting,
             )
             self._context.observer.progress(progress)
-            self._stall.look(progress)
+            self._stall.observe(progress)
             cost_s = clock.monotonic() - now
-            self._next_progress = now + max(
-                PROGRESS_EVERY_S, 20 * cost_s
-            )  # a large ledger is asked less often
+            # A large ledger is asked less often.
+            self._next_progress = now + max(PROGRESS_EVERY_S, 20 * cost_s)
 
 
 def _nothing(context: Context) -> UsageError:
@@ -199,7 +195,7 @@ def _nothing(context: Context) -> UsageError:
     return UsageError(
         f"There is nothing to send in {path_to_text(job.source)}"
         + (f" (left out: {left_out})." if left_out else ".")
-        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
+        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` adds another one."
     )
 
 
@@ -214,13 +210,13 @@ def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
         return Undecided(
             f"{files_text(counts[FileState.UNKNOWN])} may or may not have been delivered:\n"
             f"{_some(files, job_id, FileState.UNKNOWN)}\n"
-            f"Say `vl-ingest settle {job_id} --delivered` or `--not-delivered`, then run the same command again."
+            f"Run `vl-ingest settle {job_id} --delivered` or `--not-delivered`, then run the same command again."
         )
     held = sum(counts[state] for state in WAIVABLE)
     return FilesHeld(
         f"{files_text(held)} can't be sent, so processing was not started:\n"
         f"{_some(files, job_id, *sorted(WAIVABLE))}\n"
-        f"Mend them and say `vl-ingest retry {job_id}`, or leave them out with `vl-ingest waive {job_id} PATH...` "
+        f"Fix them and run `vl-ingest retry {job_id}`, or leave them out with `vl-ingest waive {job_id} PATH...` "
         "(`--all`: every one); then run the same command again."
     )
 

@@ -1,0 +1,207 @@
+"""What the workers do with what comes back: a real ledger, a courier that follows a script, and no server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vl_ingest.domain import errors
+from vl_ingest.domain.errors import RequestError
+from vl_ingest.domain.model import Batch, FileState
+from vl_ingest.observers.observer import Observer
+from vl_ingest.run import retry
+from vl_ingest.run.context import Context
+from vl_ingest.upload.backlog import Backlog, Delivery
+from vl_ingest.upload.concurrency import Concurrency
+from vl_ingest.upload.courier import Courier, Failure, Receipt
+from vl_ingest.upload.plan import BatchLimits
+from vl_ingest.upload.send import Sender
+
+BROKEN = errors.OutcomeUnknown("out of order", 500)
+BAD = errors.BadRequest("no picture", 400)
+
+# From the paths of a batch, and how many were carried before, to the trouble that comes back; None: a receipt.
+Script = Callable[[list[str], int], RequestError | errors.Refused | None]
+
+
+class Telling(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.given_up: list[str] = []
+
+    def notice(self, kind: str, text: str, **facts: Any) -> None:  # noqa: ARG002  # an observer's
+        """Keep a warning."""
+        if kind == "warning":
+            self.warnings.append(text)
+
+    def file_error(self, path: str, state: FileState, reason: str) -> None:  # noqa: ARG002  # an observer's
+        """Keep a path."""
+        self.given_up.append(path)
+
+
+class ScriptedCourier(Courier):
+    """Comes back with what its script says, and sends nothing. `carried` are the paths of each batch."""
+
+    def __init__(self, context: Context, script: Script) -> None:
+        super().__init__(context)
+        self.carried: list[list[str]] = []
+        self._script = script
+
+    def carry(self, batch: Batch) -> Receipt | Failure | None:
+        """Make one attempt."""
+        paths = [file.path for file in batch.files]
+        error = self._script(paths, len(self.carried))
+        self.carried.append(paths)
+        if error is not None:
+            return Failure(error, self.body_bytes(batch), {})
+        return Receipt(202, ["0" * 64] * len(paths))
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the next attempt at once."""
+    monkeypatch.setattr(retry, "BACKOFF", retry.Backoff(first_s=0.0, most_s=0.0))
+
+
+def make_sender(context: Context, script: Script | None = None) -> tuple[Sender, Backlog]:
+    """Return one worker, with a backlog of all that was scanned; without a script its courier is a real one."""
+    courier = Courier(context) if script is None else ScriptedCourier(context, script)
+    limits, concurrency = BatchLimits(context.settings, None), Concurrency(1)
+    backlog = Backlog(context, limits, concurrency)
+    backlog.scan_progress(finished=True)
+    return Sender(context, courier, backlog, limits, concurrency), backlog
+
+
+def work(context: Context, script: Script) -> list[list[str]]:
+    """Let a worker send everything, and return the paths of what was carried; raise what ended it."""
+    sender, _ = make_sender(context, script)
+    sender.work(1)
+    context.cancel_token.raise_if_cancelled()
+    assert isinstance(sender.courier, ScriptedCourier)
+    return sender.courier.carried
+
+
+def take(backlog: Backlog) -> Delivery:
+    """Take a delivery that must be there."""
+    delivery = backlog.take("1", probe=False)
+    assert delivery is not None
+    return delivery
+
+
+def states(context: Context) -> dict[str, str]:
+    """Return path -> state."""
+    return {file.path: str(file.state) for file in context.ledger.files.rows(context.job.id)}
+
+
+def kinds(context: Context) -> list[str]:
+    """Return the kinds of the events."""
+    return [event.kind for event in context.ledger.events.history(context.job.id)]
+
+
+MakeContext = Callable[..., Context]
+
+
+def test_receipts_go_on_record(make_context: MakeContext) -> None:
+    """Each batch is carried once."""
+    context = make_context(5, batch_size=2)
+    carried = work(context, lambda _paths, _number: None)
+    assert carried == [["000.png", "001.png"], ["002.png", "003.png"], ["004.png"]]
+    assert set(states(context).values()) == {"sent"}
+
+
+def test_an_outage_in_the_middle_neither_splits_nor_rejects(make_context: MakeContext) -> None:
+    """However often a batch fails, as long as nothing else gets through either."""
+    context = make_context(6, batch_size=2)
+    carried = work(context, lambda _paths, number: BROKEN if 1 <= number <= 30 else None)
+    assert set(states(context).values()) == {"sent"}
+    assert "batch_split" not in kinds(context)
+    assert {len(paths) for paths in carried} == {2}
+
+
+def test_what_fails_while_others_are_taken_is_split(make_context: MakeContext) -> None:
+    """The third failure, with success of others between, shows that it is the batch and not the server."""
+    context = make_context(16, batch_size=4)
+    sender, backlog = make_sender(context, lambda paths, _number: BROKEN if "002.png" in paths else None)
+    culprit, *others = [take(backlog) for _ in range(4)]
+    for other in others[:2]:
+        assert sender._deliver(culprit) == [culprit]
+        assert sender._deliver(other) == []
+    parts = sender._deliver(culprit)
+    assert [[file.path for file in part.batch.files] for part in parts] == [
+        ["000.png", "001.png"], ["002.png", "003.png"],
+    ]  # fmt: skip
+    assert sender._deliver(parts[0]) == []
+    assert sender._deliver(parts[1]) == [parts[1]], "a part has failures of its own to count"
+
+
+@pytest.mark.parametrize(("on_unknown", "warned"), [("resend", 1), ("hold", 0)])
+def test_what_will_not_be_sent_again_is_not_said_to_be(
+    make_context: MakeContext, on_unknown: str, warned: int
+) -> None:
+    """A batch that is sent again is warned of; a held file is told as such, and only as such."""
+    told = Telling()
+    context = make_context(2, batch_size=1, observer=told, on_unknown=on_unknown)
+    work(context, lambda _paths, number: BROKEN if number == 0 else None)
+    assert len(told.warnings) == warned
+    assert all("It will be sent again" in text for text in told.warnings)
+    assert told.given_up == ([] if warned else ["000.png"])
+
+
+def test_a_refused_size_is_learnt_and_larger_batches_are_split_unsent(make_context: MakeContext) -> None:
+    """The limit goes on record, and what was cut before is not carried as it is."""
+    context = make_context(8, size_bytes=1000, batch_size=4)
+    carried = work(
+        context, lambda paths, _number: errors.TooLarge("too large", 413) if len(paths) > 2 else None
+    )
+    assert set(states(context).values()) == {"sent"}
+    assert [len(paths) for paths in carried if len(paths) > 2] == [4]
+    assert context.reload().too_large_bytes is not None
+
+
+def test_a_pause_that_the_server_wants_changes_nothing_else(make_context: MakeContext) -> None:
+    """The same batch is sent again, and nothing is in doubt."""
+    context = make_context(2, batch_size=2)
+    carried = work(context, lambda _paths, number: errors.Throttled("slow down", 0.0) if number < 5 else None)
+    assert carried == [["000.png", "001.png"]] * 6
+    assert [file.unknown_attempts for file in context.ledger.files.rows(context.job.id)] == [0, 0]
+
+
+def test_a_first_batch_refused_to_the_last_file_stops_the_run(make_context: MakeContext) -> None:
+    """It is hardly the files: none of them is blamed."""
+    context = make_context(9, batch_size=4)
+    with pytest.raises(errors.Refused, match="every file of the first batch"):
+        work(context, lambda _paths, _number: BAD)
+    assert "rejected" not in states(context).values()
+
+
+def test_a_courier_that_was_stopped_before_it_began_leaves_no_doubt(make_context: MakeContext) -> None:
+    """The attempt is on record as not delivered, and the reason to stop ends the worker."""
+    context = make_context(3, batch_size=3)
+    context.cancel_token.cancel(errors.Interrupted(15))
+    sender, backlog = make_sender(context)
+    delivery = take(backlog)
+    assert sender._deliver(delivery) == [delivery]
+    assert "attempt_not_delivered" in kinds(context)
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (errors.Refused("bad certificate"), errors.Refused),
+        (errors.Denied("gone", 404), errors.Refused),
+        (errors.Redirected("elsewhere", 307), errors.Refused),
+        (errors.Conflict("processed", 409), errors.Undecided),
+        (errors.CredentialsRefused("expired", 0), errors.Refused),
+    ],
+    ids=["certificate", "404", "redirect", "409", "401"],
+)
+def test_a_final_answer_ends_the_run_and_is_on_record(
+    make_context: MakeContext, error: RequestError | errors.Refused, ended: type[Exception]
+) -> None:
+    """The attempt is recorded before anything is raised, and nothing more is carried."""
+    context = make_context(4, batch_size=1)
+    with pytest.raises(ended):
+        work(context, lambda _paths, _number: error)
+    assert len([kind for kind in kinds(context) if kind.startswith("attempt_")]) == 1

@@ -1,0 +1,167 @@
+"""What follows from an attempt that ended without a receipt: decisions on values, a row for each class of failure.
+
+`meaning` says what the failure proves and teaches by itself; `decide` what becomes of the batch, once that is learnt.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from vl_ingest.domain.errors import (
+    BadRequest,
+    Conflict,
+    CredentialsRefused,
+    Denied,
+    NotDelivered,
+    OutcomeUnknown,
+    Redirected,
+    Refused,
+    RequestError,
+    Throttled,
+    TooLarge,
+)
+from vl_ingest.domain.model import AttemptOutcome, Batch, OnUnknown
+
+FAILURES_AT_FAULT = 3  # in a row, while others succeed: the batch itself is at fault
+FAILURES_ALONE = 8  # in a row, of the last file left, with nothing else to compare with
+STRIKES_AT_FAULT = 2
+
+
+class Lesson(Enum):
+    """What a failure teaches all workers."""
+
+    NOTHING = auto()
+    SERVER_WORKS = auto()  # it has answered sensibly
+    SERVER_FAILS = auto()
+    SERVER_UNREACHABLE = auto()
+    PAUSE_WANTED = auto()
+    TOKEN_REFUSED = auto()
+    BODY_TOO_LARGE = auto()  # and the server works
+
+
+OUTAGE = frozenset({Lesson.SERVER_FAILS, Lesson.SERVER_UNREACHABLE})
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a failure means by itself: how the attempt goes on record, and what all workers learn from it."""
+
+    outcome: AttemptOutcome
+    lesson: Lesson
+
+
+class Action(Enum):
+    """What becomes of the batch."""
+
+    RESEND = auto()  # as it is, when its time comes
+    SPLIT = auto()  # sent again in two halves
+    REJECT = auto()  # a single file, which is not sent again
+    HOLD = auto()  # its files stay unknown: a person decides
+    STOP = auto()  # the whole run
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action, and why in words."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True)
+class History:
+    """The failures of a delivery that prove nothing; `strikes` are those with other batches' success between."""
+
+    failures: int = 0  # in a row
+    strikes: int = 0
+    delivered_before: int = 0  # batches delivered in this run when it last failed
+
+    def failed(self, delivered: int) -> "History":
+        """Return the history after another failure, when so many batches have been delivered in this run."""
+        return History(self.failures + 1, self.strikes + (delivered > self.delivered_before), delivered)
+
+    def of_part(self) -> "History":
+        """Return what a part of the batch begins with."""
+        return History(0, self.strikes, self.delivered_before)
+
+
+_MEANINGS: Mapping[type[Exception], Meaning] = {
+    Refused: Meaning(
+        AttemptOutcome.NOT_DELIVERED, Lesson.NOTHING
+    ),  # a certificate, or no token: nothing was sent
+    Throttled: Meaning(AttemptOutcome.NOT_DELIVERED, Lesson.PAUSE_WANTED),
+    NotDelivered: Meaning(AttemptOutcome.NOT_DELIVERED, Lesson.SERVER_UNREACHABLE),
+    OutcomeUnknown: Meaning(AttemptOutcome.UNKNOWN, Lesson.SERVER_FAILS),
+    Redirected: Meaning(AttemptOutcome.UNKNOWN, Lesson.SERVER_WORKS),
+    CredentialsRefused: Meaning(AttemptOutcome.REFUSED, Lesson.TOKEN_REFUSED),
+    TooLarge: Meaning(AttemptOutcome.REFUSED, Lesson.BODY_TOO_LARGE),
+    BadRequest: Meaning(AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+    Conflict: Meaning(AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+    Denied: Meaning(AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+}
+
+
+def meaning(error: RequestError | Refused) -> Meaning:
+    """Return what a failure means by itself."""
+    return _MEANINGS[type(error)]
+
+
+def shows_overload(error: RequestError | Refused) -> bool:
+    """Say whether fewer requests at once may help: the server asks to slow down, or does not answer in time."""
+    return isinstance(error, RequestError) and error.http_status in (429, 503, None)
+
+
+def decide(
+    error: RequestError | Refused,
+    batch: Batch,
+    history: History,
+    *,
+    alone: bool,
+    gate_open: bool,
+    on_unknown: OnUnknown,
+) -> Decision:
+    """Return what becomes of a batch after a failure, which `history` and `gate_open` count already.
+
+    `alone`: the batch is all that is left to send.
+    """
+    several = len(batch.files) > 1
+    doubted = batch.files[0].unknown_attempts > 0
+    blame = Action.SPLIT if several else Action.REJECT  # until the culprit stands alone
+    reason = str(error)
+    match error:
+        case NotDelivered() | CredentialsRefused():
+            action = Action.RESEND
+        case OutcomeUnknown() if on_unknown is OnUnknown.HOLD:
+            action = Action.HOLD
+        case OutcomeUnknown() if not _at_fault(history, several=several, alone=alone, gate_open=gate_open):
+            action = Action.RESEND
+        case OutcomeUnknown():
+            action = blame
+            if not several:
+                reason = f"failed {history.failures} times while others were taken: {reason}"
+        case BadRequest() if doubted and not several:
+            # The file may be there already, and this be a complaint about that.
+            action, reason = Action.HOLD, f"{reason}, after an attempt whose outcome is unknown"
+        case BadRequest():
+            action = blame
+        case TooLarge():
+            action, reason = blame, f"too large for the server: {error.detail}"
+        case _:
+            action = Action.STOP
+    if action is Action.REJECT and doubted:
+        reason = f"{reason} (an earlier attempt may have delivered it)"
+    return Decision(action, reason)
+
+
+def refuses_everything(*, rejected: int, claimed: int, nothing_delivered: bool) -> bool:
+    """Say whether it is hardly the files: all that were claimed together are rejected, and none was ever taken."""
+    return nothing_delivered and rejected == claimed > 1
+
+
+def _at_fault(history: History, *, several: bool, alone: bool, gate_open: bool) -> bool:
+    """Say whether it is the batch that fails, and not the server."""
+    if history.failures < FAILURES_AT_FAULT:
+        return False
+    if history.strikes >= STRIKES_AT_FAULT and gate_open:
+        return True
+    return alone and (several or (history.strikes > 0 and history.failures >= FAILURES_ALONE))
