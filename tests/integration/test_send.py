@@ -7,7 +7,7 @@ import pytest
 
 from vl_ingest.domain import errors
 from vl_ingest.domain.errors import RequestError
-from vl_ingest.domain.model import Batch, FileState
+from vl_ingest.domain.model import Batch, FileState, OnUnknown
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run import retry
 from vl_ingest.run.context import Context
@@ -136,9 +136,9 @@ def test_what_fails_while_others_are_taken_is_split(make_context: MakeContext) -
     assert sender._deliver(parts[1]) == [parts[1]], "a part has failures of its own to count"
 
 
-@pytest.mark.parametrize(("on_unknown", "warned"), [("resend", 1), ("hold", 0)])
+@pytest.mark.parametrize(("on_unknown", "warned"), [(OnUnknown.RESEND, 1), (OnUnknown.HOLD, 0)])
 def test_what_will_not_be_sent_again_is_not_said_to_be(
-    make_context: MakeContext, on_unknown: str, warned: int
+    make_context: MakeContext, on_unknown: OnUnknown, warned: int
 ) -> None:
     """A batch that is sent again is warned of; a held file is told as such, and only as such."""
     told = Telling()
