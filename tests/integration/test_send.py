@@ -19,6 +19,7 @@ from vl_ingest.upload.send import Sender
 
 BROKEN = errors.OutcomeUnknown("out of order", 500)
 BAD = errors.BadRequest("no picture", 400)
+LARGE = errors.TooLarge("too large", 413)
 
 # From the paths of a batch, and how many were carried before, to the trouble that comes back; None: a receipt.
 Script = Callable[[list[str], int], RequestError | errors.Refused | None]
@@ -136,6 +137,25 @@ def test_what_fails_while_others_are_taken_is_split(make_context: MakeContext) -
     assert sender._deliver(parts[1]) == [parts[1]], "a part has failures of its own to count"
 
 
+def test_a_failure_that_closes_the_gate_is_nobodys_fault(make_context: MakeContext) -> None:
+    """Others have succeeded between, but now all fail: the batch is sent again as it is."""
+    context = make_context(16, batch_size=4)
+    sender, backlog = make_sender(context, lambda _paths, number: None if number in (1, 3) else BROKEN)
+    batch, *others = [take(backlog) for _ in range(4)]
+    for delivery, left in (
+        (batch, 1),
+        (others[0], 0),
+        (batch, 1),
+        (others[1], 0),
+        (others[2], 1),
+        (others[2], 1),
+    ):
+        assert len(sender._deliver(delivery)) == left
+    assert not sender.gate.closed
+    assert sender._deliver(batch) == [batch]
+    assert sender.gate.closed
+
+
 @pytest.mark.parametrize(("on_unknown", "warned"), [(OnUnknown.RESEND, 1), (OnUnknown.HOLD, 0)])
 def test_what_will_not_be_sent_again_is_not_said_to_be(
     make_context: MakeContext, on_unknown: OnUnknown, warned: int
@@ -149,15 +169,25 @@ def test_what_will_not_be_sent_again_is_not_said_to_be(
     assert told.given_up == ([] if warned else ["000.png"])
 
 
-def test_a_refused_size_is_learnt_and_larger_batches_are_split_unsent(make_context: MakeContext) -> None:
-    """The limit goes on record, and what was cut before is not carried as it is."""
+def test_a_refused_size_is_learnt(make_context: MakeContext) -> None:
+    """The limit goes on record, and no more batches of that size are made."""
     context = make_context(8, size_bytes=1000, batch_size=4)
-    carried = work(
-        context, lambda paths, _number: errors.TooLarge("too large", 413) if len(paths) > 2 else None
-    )
+    carried = work(context, lambda paths, _number: LARGE if len(paths) > 2 else None)
     assert set(states(context).values()) == {"sent"}
     assert [len(paths) for paths in carried if len(paths) > 2] == [4]
     assert context.reload().too_large_bytes is not None
+
+
+def test_a_batch_that_is_known_to_be_too_large_is_split_unsent(make_context: MakeContext) -> None:
+    """It was made before the limit was learnt: its attempt is on record as not delivered."""
+    context = make_context(8, size_bytes=1000, batch_size=4)
+    sender, backlog = make_sender(context, lambda _paths, number: LARGE if number == 0 else None)
+    first, second = take(backlog), take(backlog)
+    for delivery in (first, second):
+        assert [len(part.batch.files) for part in sender._deliver(delivery)] == [2, 2]
+    assert [kind for kind in kinds(context) if kind.startswith("attempt_")] == [
+        "attempt_refused", "attempt_not_delivered",
+    ]  # fmt: skip
 
 
 def test_a_pause_that_the_server_wants_changes_nothing_else(make_context: MakeContext) -> None:
