@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vl_ingest import clock
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Facts, Found, JobState
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
@@ -39,9 +40,11 @@ def make_context(tmp_path: Path) -> Iterator[Callable[..., Context]]:
                 os.truncate(path, size_bytes)
                 found.append(Found(path.name, Facts(size_bytes, path.stat().st_mtime_ns)))
             ledger.files.add(run, found)
-            created, open_ = JobState.DATASET_CREATED, JobState.TRANSACTION_OPEN
-            ledger.jobs.step(job.id, run, JobState.CREATED, created, "dataset_created", dataset_id="d")
-            ledger.jobs.step(job.id, run, created, open_, "transaction_opened", transaction_id="1")
+            for before, kind, ids in (
+                (JobState.CREATED, EventKind.DATASET_CREATED, {"dataset_id": "d"}),
+                (JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, {"transaction_id": "1"}),
+            ):
+                ledger.jobs.step(job.id, run, before, kind, ids, **ids)
             return Context(
                 ledger=ledger,
                 api=Api("http://127.0.0.1:9", Tokens(None)),  # nobody listens there

@@ -13,7 +13,6 @@ from vl_ingest.upload.answers import (
     Lesson,
     decide,
     meaning,
-    refuses_everything,
     shows_overload,
 )
 
@@ -41,7 +40,7 @@ class Case:
         file = FileRow(
             1, "a.png", "a.png", Facts(1, 1), FileState.IN_FLIGHT, unknown_attempts=int(self.doubted)
         )
-        decision = decide(
+        return decide(
             self.error,
             Batch(1, (file,) * self.files, attempt=1),
             History(self.failures, self.strikes),
@@ -49,7 +48,6 @@ class Case:
             gate_open=self.gate_open,
             on_unknown=self.on_unknown,
         )
-        return decision.action, decision.reason
 
 
 ONE = Case(BROKEN, files=1, doubted=True)
@@ -125,11 +123,7 @@ def test_each_failure_goes_on_record_and_teaches_everybody(
     error: RequestError, outcome: AttemptOutcome, lesson: Lesson, overload: bool
 ) -> None:
     """How the attempt ended, what the gate, the limits and the tokens learn, and whether fewer at once may help."""
-    assert (meaning(error).outcome, meaning(error).lesson, shows_overload(error)) == (
-        outcome,
-        lesson,
-        overload,
-    )
+    assert (*meaning(error), shows_overload(error)) == (outcome, lesson, overload)
 
 
 def test_every_class_of_failure_has_its_row() -> None:
@@ -158,17 +152,3 @@ def test_strikes_are_failures_with_success_of_others_between() -> None:
         assert history.strikes == strikes
     assert history.failures == 4
     assert history.of_part() == History(0, 2, 4)
-
-
-@pytest.mark.parametrize(
-    ("rejected", "claimed", "nothing_delivered", "expected"),
-    [(50, 50, True, True), (49, 50, True, False), (50, 50, False, False), (1, 1, True, False)],
-)
-def test_a_first_batch_refused_to_the_last_file_is_hardly_the_files(
-    rejected: int, claimed: int, nothing_delivered: bool, expected: bool
-) -> None:
-    """Unless something was taken before, or it was a single file."""
-    assert (
-        refuses_everything(rejected=rejected, claimed=claimed, nothing_delivered=nothing_delivered)
-        is expected
-    )

@@ -70,10 +70,10 @@ def retry_through_outages(
     outage = _Outage(context, doing)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
-        wait=lambda state: _wait_s(_error(state), state.attempt_number),
+        wait=_wait_s,
         stop=tenacity.stop_after_delay(context.settings.give_up_after_s),
         sleep=context.pause,
-        before_sleep=lambda state: outage.failed(_error(state)),
+        before_sleep=outage.failed,
         reraise=True,
     )
 
@@ -99,9 +99,9 @@ class _Outage:
         self._doing = doing
         self._waiting: str | None = None
 
-    def failed(self, error: RequestError) -> None:
+    def failed(self, state: tenacity.RetryCallState) -> None:
         """Warn once, and show what is waited for; a refused token is replaced instead."""
-        context = self._context
+        context, error = self._context, _error(state)
         if isinstance(error, CredentialsRefused):
             context.api.tokens.renew(error)
             return
@@ -125,15 +125,6 @@ class _Outage:
         job = self._context.reload()
         counts = self._context.ledger.files.counts(job.id)
         self._context.observer.progress(Progress(job.state, counts, waiting=self._waiting))
-
-
-def _wait_s(error: RequestError, failures: int) -> float:
-    """Return how many seconds to wait before the same request is made again."""
-    if isinstance(error, CredentialsRefused):
-        return 0.0
-    if isinstance(error, Throttled) and error.retry_after_s is not None:
-        return error.retry_after_s
-    return backoff_s(failures)
 
 
 def gave_up(doing: str, error: object) -> GaveUp:
@@ -166,6 +157,16 @@ def refused(doing: str, error: RequestError) -> Refused:
     return Refused(
         f"Could not {doing}: {words.clause(error)}. {meaning} then run the same command again: it goes on where it stopped."
     )
+
+
+def _wait_s(state: tenacity.RetryCallState) -> float:
+    """Return how many seconds to wait before the same request is made again."""
+    error = _error(state)
+    if isinstance(error, CredentialsRefused):
+        return 0.0
+    if isinstance(error, Throttled) and error.retry_after_s is not None:
+        return error.retry_after_s
+    return backoff_s(state.attempt_number)
 
 
 def _error(state: tenacity.RetryCallState) -> RequestError:

@@ -7,24 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from vl_ingest.domain.errors import (
-    BadRequest,
-    Conflict,
-    CredentialsRefused,
-    Denied,
-    NotDelivered,
-    OutcomeUnknown,
-    Redirected,
-    Refused,
-    RequestError,
-    Throttled,
-    TooLarge,
-)
+from vl_ingest.domain import errors
 from vl_ingest.domain.model import AttemptOutcome, Batch, OnUnknown
 
 FAILURES_AT_FAULT = 3  # in a row, while others succeed: the batch itself is at fault
 FAILURES_ALONE = 8  # in a row, of the last file left, with nothing else to compare with
 STRIKES_AT_FAULT = 2
+
+Failed = errors.RequestError | errors.Refused
 
 
 class Lesson(Enum):
@@ -39,17 +29,6 @@ class Lesson(Enum):
     BODY_TOO_LARGE = auto()  # and the server works
 
 
-OUTAGE = frozenset({Lesson.SERVER_FAILS, Lesson.SERVER_UNREACHABLE})
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a failure means by itself: how the attempt goes on record, and what all workers learn from it."""
-
-    outcome: AttemptOutcome
-    lesson: Lesson
-
-
 class Action(Enum):
     """What becomes of the batch."""
 
@@ -58,14 +37,6 @@ class Action(Enum):
     REJECT = auto()  # a single file, which is not sent again
     HOLD = auto()  # its files stay unknown: a person decides
     STOP = auto()  # the whole run
-
-
-@dataclass(frozen=True)
-class Decision:
-    """An action, and why in words."""
-
-    action: Action
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -85,77 +56,65 @@ class History:
         return History(0, self.strikes, self.delivered_before)
 
 
-_MEANINGS: Mapping[type[Exception], Meaning] = {
-    Refused: Meaning(
-        AttemptOutcome.NOT_DELIVERED, Lesson.NOTHING
-    ),  # a certificate, or no token: nothing was sent
-    Throttled: Meaning(AttemptOutcome.NOT_DELIVERED, Lesson.PAUSE_WANTED),
-    NotDelivered: Meaning(AttemptOutcome.NOT_DELIVERED, Lesson.SERVER_UNREACHABLE),
-    OutcomeUnknown: Meaning(AttemptOutcome.UNKNOWN, Lesson.SERVER_FAILS),
-    Redirected: Meaning(AttemptOutcome.UNKNOWN, Lesson.SERVER_WORKS),
-    CredentialsRefused: Meaning(AttemptOutcome.REFUSED, Lesson.TOKEN_REFUSED),
-    TooLarge: Meaning(AttemptOutcome.REFUSED, Lesson.BODY_TOO_LARGE),
-    BadRequest: Meaning(AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
-    Conflict: Meaning(AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
-    Denied: Meaning(AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+_MEANINGS: Mapping[type[Exception], tuple[AttemptOutcome, Lesson]] = {
+    errors.Refused: (AttemptOutcome.NOT_DELIVERED, Lesson.NOTHING),  # no token, or a bad certificate
+    errors.Throttled: (AttemptOutcome.NOT_DELIVERED, Lesson.PAUSE_WANTED),
+    errors.NotDelivered: (AttemptOutcome.NOT_DELIVERED, Lesson.SERVER_UNREACHABLE),
+    errors.OutcomeUnknown: (AttemptOutcome.UNKNOWN, Lesson.SERVER_FAILS),
+    errors.Redirected: (AttemptOutcome.UNKNOWN, Lesson.SERVER_WORKS),
+    errors.CredentialsRefused: (AttemptOutcome.REFUSED, Lesson.TOKEN_REFUSED),
+    errors.TooLarge: (AttemptOutcome.REFUSED, Lesson.BODY_TOO_LARGE),
+    errors.BadRequest: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+    errors.Conflict: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+    errors.Denied: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
 }
 
 
-def meaning(error: RequestError | Refused) -> Meaning:
-    """Return what a failure means by itself."""
+def meaning(error: Failed) -> tuple[AttemptOutcome, Lesson]:
+    """Return what a failure means by itself: how the attempt goes on record, and what all workers learn from it."""
     return _MEANINGS[type(error)]
 
 
-def shows_overload(error: RequestError | Refused) -> bool:
+def shows_overload(error: Failed) -> bool:
     """Say whether fewer requests at once may help: the server asks to slow down, or does not answer in time."""
-    return isinstance(error, RequestError) and error.http_status in (429, 503, None)
+    return isinstance(error, errors.RequestError) and error.http_status in (429, 503, None)
 
 
 def decide(
-    error: RequestError | Refused,
-    batch: Batch,
-    history: History,
-    *,
-    alone: bool,
-    gate_open: bool,
-    on_unknown: OnUnknown,
-) -> Decision:
-    """Return what becomes of a batch after a failure, which `history` and `gate_open` count already.
+    error: Failed, batch: Batch, history: History, *, alone: bool, gate_open: bool, on_unknown: OnUnknown
+) -> tuple[Action, str]:
+    """Return what becomes of a batch after a failure, and why; `history` and `gate_open` count it already.
 
     `alone`: the batch is all that is left to send.
     """
     several = len(batch.files) > 1
     doubted = batch.files[0].unknown_attempts > 0
+    at_fault = _at_fault(history, several=several, alone=alone, gate_open=gate_open)
     blame = Action.SPLIT if several else Action.REJECT  # until the culprit stands alone
     reason = str(error)
     match error:
-        case NotDelivered() | CredentialsRefused():
+        case errors.NotDelivered() | errors.CredentialsRefused():
             action = Action.RESEND
-        case OutcomeUnknown() if on_unknown is OnUnknown.HOLD:
+        case errors.OutcomeUnknown() if on_unknown is OnUnknown.HOLD:
             action = Action.HOLD
-        case OutcomeUnknown() if not _at_fault(history, several=several, alone=alone, gate_open=gate_open):
+        case errors.OutcomeUnknown() if not at_fault:
             action = Action.RESEND
-        case OutcomeUnknown():
+        case errors.OutcomeUnknown():
             action = blame
             if not several:
                 reason = f"failed {history.failures} times while others were taken: {reason}"
-        case BadRequest() if doubted and not several:
+        case errors.BadRequest() if doubted and not several:
             # The file may be there already, and this be a complaint about that.
             action, reason = Action.HOLD, f"{reason}, after an attempt whose outcome is unknown"
-        case BadRequest():
+        case errors.BadRequest():
             action = blame
-        case TooLarge():
+        case errors.TooLarge():
             action, reason = blame, f"too large for the server: {error.detail}"
         case _:
             action = Action.STOP
     if action is Action.REJECT and doubted:
         reason = f"{reason} (an earlier attempt may have delivered it)"
-    return Decision(action, reason)
-
-
-def refuses_everything(*, rejected: int, claimed: int, nothing_delivered: bool) -> bool:
-    """Say whether it is hardly the files: all that were claimed together are rejected, and none was ever taken."""
-    return nothing_delivered and rejected == claimed > 1
+    return action, reason
 
 
 def _at_fault(history: History, *, several: bool, alone: bool, gate_open: bool) -> bool:

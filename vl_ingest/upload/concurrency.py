@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 
 START, MOST = 2, 32
 
-FIRST_ROUND_S, ROUND_S = (
-    0.25,
-    1.0,
-)  # a throughput is measured for so long at least, and a cycle of each worker
+# A throughput is measured for so long at least, and a cycle of each worker.
+FIRST_ROUND_S, ROUND_S = 0.25, 1.0
 DOUBLING_PAYS = 1.15  # times the throughput before
 PAID_IN_FULL = 0.9  # of what each worker did before
 GROWING_PAYS = 1.05

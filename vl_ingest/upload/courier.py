@@ -24,18 +24,11 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Failure:
-    """An attempt without a receipt.
-
-    Attributes:
-        error: what it means.
-        bytes_out: bytes of the request's body that were handed to the network.
-        sha256s: path -> SHA-256 of the files that went out whole.
-
-    """
+    """An attempt without a receipt, and why."""
 
     error: RequestError | FileTrouble | Refused
-    bytes_out: int
-    sha256s: Mapping[str, str]
+    bytes_out: int  # of the request's body, handed to the network
+    sha256s: Mapping[str, str]  # path -> hash of each file that went out whole
 
 
 class Courier:

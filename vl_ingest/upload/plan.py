@@ -1,6 +1,5 @@
 """What is sent together: how files are cut into batches, and a refused batch in two. Decisions on values."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +40,6 @@ class BatchLimits:
         self.too_large_bytes = too_large_bytes
         self._settings = settings
         self._timetable = Timetable(settings.bwlimit)
-        self._lock = threading.Lock()
 
     def room(self, workers: int, left_bytes: int | None = None) -> Room:
         """Return an empty batch for one of `workers`; `left_bytes` is all that is left to send, where that is known."""
@@ -60,8 +58,7 @@ class BatchLimits:
 
     def learn_too_large(self, body_bytes: int) -> None:
         """Note that the server has refused a body for its size."""
-        with self._lock:
-            self.too_large_bytes = min(body_bytes, self.too_large_bytes or body_bytes)
+        self.too_large_bytes = min(body_bytes, self.too_large_bytes or body_bytes)
 
     def is_too_large(self, body_bytes: int, files: int) -> bool:
         """Say whether to split a batch without sending it; a single file is sent and judged by the server."""

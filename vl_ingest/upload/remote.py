@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from vl_ingest.domain.errors import OutcomeUnknown, Redirected, RequestError
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import Job, JobState
+from vl_ingest.domain.model import JobState
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import CREATE, retry_through_outages
 
@@ -17,8 +17,8 @@ CREATING = (CREATE, EventKind.CREATE_INTENDED, EventKind.CREATE_UNKNOWN, EventKi
 OPENING = ("open a transaction", EventKind.OPEN_INTENDED, EventKind.OPEN_UNKNOWN, EventKind.OPEN_FAILED)
 
 
-def prepare(context: Context) -> Job:
-    """Return the job with a dataset and an open transaction."""
+def prepare(context: Context) -> None:
+    """Take the job to a dataset and an open transaction."""
     job = context.reload()
     if job.state is JobState.CREATED:
         dataset_id = _make(context, CREATING, lambda: context.api.create_dataset(job.name))
@@ -35,8 +35,6 @@ def prepare(context: Context) -> Job:
         job = context.reload()
     if job.state is JobState.UPLOADED:
         context.step(JobState.UPLOADED, EventKind.UPLOAD_RESUMED, {})
-        job = context.reload()
-    return job
 
 
 def _make(context: Context, making: _Making, request: Callable[[], str]) -> str:

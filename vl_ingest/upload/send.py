@@ -20,7 +20,7 @@ from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, Fil
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import backoff_s, refused
 from vl_ingest.upload import answers
-from vl_ingest.upload.answers import Action, Lesson
+from vl_ingest.upload.answers import Action, Failed, Lesson
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.courier import Courier, Failure, Receipt
@@ -134,12 +134,12 @@ class Sender:
         context.observer.batch_sent(batch, receipt.http_status, clock.monotonic() - delivery.began_at)
         return []
 
-    def _failed(self, delivery: Delivery, error: RequestError | Refused, failure: Failure) -> list[Delivery]:
+    def _failed(self, delivery: Delivery, error: Failed, failure: Failure) -> list[Delivery]:
         """Record an attempt without a receipt, let all learn from it, and carry out what is decided then."""
-        meaning, was_open = answers.meaning(error), not self.gate.closed
-        self._record(delivery, meaning.outcome, failure)
-        self._learn(delivery, meaning.lesson, error)
-        decision = answers.decide(
+        (outcome, lesson), was_open = answers.meaning(error), not self.gate.closed
+        self._record(delivery, outcome, failure)
+        self._learn(delivery, lesson, error)
+        action, reason = answers.decide(
             error,
             delivery.batch,
             delivery.history,
@@ -147,22 +147,22 @@ class Sender:
             gate_open=not self.gate.closed,
             on_unknown=self._context.settings.on_unknown,
         )
-        sent_again = decision.action in (Action.RESEND, Action.SPLIT)
-        if sent_again and was_open and meaning.lesson in answers.OUTAGE:
+        outage = lesson in (Lesson.SERVER_FAILS, Lesson.SERVER_UNREACHABLE)
+        if was_open and outage and action in (Action.RESEND, Action.SPLIT):
             self._warn(delivery.batch, error)  # once it is closed, the display says what everybody waits for
-        match decision.action:
+        match action:
             case Action.RESEND:
                 return [delivery]
             case Action.SPLIT:
-                return self._split(delivery, decision.reason)
+                return self._split(delivery, reason)
             case Action.REJECT:
-                return self._reject(delivery, decision.reason)
+                return self._reject(delivery, reason)
             case Action.HOLD:
-                return self._hold(delivery, decision.reason)
+                return self._hold(delivery, reason)
             case Action.STOP:
                 return self._stop(error)
 
-    def _learn(self, delivery: Delivery, lesson: Lesson, error: RequestError | Refused) -> None:
+    def _learn(self, delivery: Delivery, lesson: Lesson, error: Failed) -> None:
         """Let everybody know whom a failure concerns: the gate, the limits, the delivery's own history."""
         with self._lock:
             self.attempts_failed += 1
@@ -183,10 +183,11 @@ class Sender:
             case Lesson.BODY_TOO_LARGE, _:
                 self.gate.answered()
                 body_bytes = self.courier.body_bytes(delivery.batch)
-                self._limits.learn_too_large(body_bytes)
+                with self._lock:
+                    self._limits.learn_too_large(body_bytes)
                 self._context.ledger.jobs.learn_too_large(self._context.run, body_bytes)
 
-    def _stop(self, error: RequestError | Refused) -> NoReturn:
+    def _stop(self, error: Failed) -> NoReturn:
         """Raise what ends the run, with what to do about it."""
         if isinstance(error, Refused):
             raise error
@@ -226,12 +227,9 @@ class Sender:
         context.ledger.batches.conclude(context.run, delivery.batch, state, FileState.REJECTED, reason)
         with self._lock:
             group.rejected.append(file)
-            not_the_files = answers.refuses_everything(
-                rejected=len(group.rejected),
-                claimed=group.file_count,
-                nothing_delivered=not self._already_sent and not self.delivered,
-            )
-        if not_the_files:
+            nothing_taken = not self._already_sent and not self.delivered
+            all_refused = nothing_taken and len(group.rejected) == group.file_count > 1
+        if all_refused:
             context.ledger.batches.unreject(context.run, group.rejected, reason)
             raise Refused(
                 f"The server refused every file of the first batch, so the files are hardly the cause: {reason}. Check "
@@ -273,9 +271,9 @@ class Sender:
     def _record(self, delivery: Delivery, outcome: AttemptOutcome, failure: Failure) -> None:
         """Commit how the attempt ended; the delivery then knows of its files' doubt."""
         context, error = self._context, failure.error
-        status, detail = (
-            (error.http_status, error.detail) if isinstance(error, RequestError) else (None, str(error))
-        )
+        status, detail = None, str(error)
+        if isinstance(error, RequestError):
+            status, detail = error.http_status, error.detail
         delivery.batch = context.ledger.batches.record_failure(
             context.run, delivery.batch, outcome, status, detail, failure.sha256s
         )
