@@ -25,7 +25,7 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
     "faults",
     multiple=True,
     metavar="ENDPOINT:KIND[:KEY=VALUE]...",
-    help="Misbehave; may be repeated. Example: upload:503:every=5",
+    help="Misbehave; may be repeated. Examples: upload:503:every=5, processing:failed:times=1",
 )
 @option("--max-request", "max_request_bytes", type=SIZE, help="Refuse larger requests (413).")
 @option(
@@ -34,7 +34,7 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
     type=DURATION,
     default="0s",
     show_default=True,
-    help="How long the status stays DRAFT after the trigger.",
+    help="How long the status stays as it was after work was accepted: DRAFT after the trigger.",
 )
 @option(
     "--indexing",
@@ -44,6 +44,49 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
     show_default=True,
     help="How long processing takes.",
 )
+@option(
+    "--adding", "adding_s", type=DURATION, default="2s", show_default=True, help="How long an addition takes."
+)
+@option(
+    "--reindexing",
+    "reindexing_s",
+    type=DURATION,
+    default="2s",
+    show_default=True,
+    help="How long a reindex takes.",
+)
+@option(
+    "--exporting",
+    "exporting_s",
+    type=DURATION,
+    default="1s",
+    show_default=True,
+    help="How long an export takes.",
+)
+@option(
+    "--without",
+    multiple=True,
+    metavar="FEATURE,...",
+    help="Answer 404 for what is optional: list, health, creation-status, tasks, export-ids, export, add, reindex, "
+    "delete, metadata, all.",
+)
+@option(
+    "--tasks",
+    default="trigger",
+    show_default=True,
+    metavar="trigger|create|waiting|never",
+    help="When a dataset's creation is among the tasks: from the trigger, from the creation, always as INITIALIZING, "
+    "or never.",
+)
+@option(
+    "--tasks-lag",
+    "tasks_lag_s",
+    type=DURATION,
+    default="0s",
+    show_default=True,
+    help="How old the list of tasks is.",
+)
+@option("--object-store", is_flag=True, help="Exports are fetched from another port, without a token.")
 @option("--old-statuses", is_flag=True, help="Send only the old field `status`.")
 @option("--processing-error", metavar="TEXT", help="Let processing fail with this message.")
 @option("--keep-files", is_flag=True, help="Keep what arrives, below --root.")
@@ -51,14 +94,17 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 @general_options
 def sandbox(
     port: int, root: Path | None, faults: tuple[str, ...], max_request_bytes: int | None, draft_s: float,
-    indexing_s: float, old_statuses: bool, processing_error: str | None, keep_files: bool, as_json: bool,
+    indexing_s: float, adding_s: float, reindexing_s: float, exporting_s: float, without: tuple[str, ...],
+    tasks: str, tasks_lag_s: float, object_store: bool, old_statuses: bool, processing_error: str | None,
+    keep_files: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Serve a stand-in for Visual Layer.
 
     On 127.0.0.1, until interrupted, with faults if you like.
 
     With VISUAL_LAYER_API_KEY and VISUAL_LAYER_API_SECRET set it demands tokens made with them, as the cloud
-    does; without, it wants none. What arrived can be read at /sandbox/record and /sandbox/files.
+    does; without, it wants none. What arrived can be read at /sandbox/record and /sandbox/files, what a dataset
+    holds at /sandbox/media?dataset_id=ID.
 
     Example:  vl-ingest sandbox --port 8765 --fault upload:503:every=5
     """
@@ -71,7 +117,9 @@ def sandbox(
         server = Sandbox(
             root=root, faults=list(faults), port=port, credentials=(key, secret) if key and secret else None,
             max_request_bytes=max_request_bytes, draft_s=draft_s, indexing_s=indexing_s,
-            old_statuses=old_statuses, processing_error=processing_error, keep_files=keep_files,
+            old_statuses=old_statuses, processing_error=processing_error, keep_files=keep_files, adding_s=adding_s,
+            reindexing_s=reindexing_s, exporting_s=exporting_s, without=without, tasks=tasks,
+            tasks_lag_s=tasks_lag_s, object_store=object_store,
         )  # fmt: skip
     except ValueError as exc:
         raise UsageError(str(exc)) from exc

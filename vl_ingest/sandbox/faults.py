@@ -1,8 +1,10 @@
 """What may go wrong, and when it does.
 
-A fault is written `ENDPOINT:KIND[:key=value]...`, for example `upload:503:every=5:retry-after=2`.
+A fault is written `ENDPOINT:KIND[:key=value]...`, for example `upload:503:every=5:retry-after=2`. What the server
+does after it has accepted a request can fail too; that is written the same way: `processing:failed:times=2`.
 """
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +14,12 @@ from email.utils import format_datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-ENDPOINTS = ("create", "open", "upload", "trigger", "status", "any")
+ENDPOINTS = (
+    "create", "open", "upload", "trigger", "status", "list", "health", "creation-status", "tasks", "retry", "abort",
+    "export-ids", "export", "export-status", "download", "add", "reindex", "delete", "field", "values",
+    "field-status", "any",
+)  # fmt: skip
+NAMED = frozenset({"upload", "add"})  # endpoints whose requests hold files
 KINDS = {
     "reset-before": "the connection is reset as soon as the headers are there",
     "reset-inside": "it is reset after a part of the body (bytes=N, else half); nothing is carried out",
@@ -25,6 +32,22 @@ KINDS = {
     "html": "the request is carried out; the right status, but a page of HTML",
     "html-lost": "the same, but nothing is carried out",
     "redirect": "307 to to=URL",
+    "shape": "the request is carried out; the right status, but other JSON (body=JSON)",
+    "word": "the answer's status word is to=WORD (only of `status`)",
+    "elsewhere": "before the request, somebody else adds a medium to its dataset, which takes seconds=S (1)",
+}
+WORK: Mapping[str, Mapping[str, str]] = {
+    "processing": {"failed": "processing is begun and fails with message=TEXT; a retry is processing too"},
+    "addition": {"failed": "an addition is accepted and fails; nothing of it is in the dataset"},
+    "reindexing": {"failed": "a reindex is accepted and fails; the status stays PARTIAL INDEX"},
+    "exporting": {
+        "failed": "an export is begun and ends FAILED",
+        "rejected": "it ends REJECTED",
+    },
+    "medium": {
+        "swallow": "a file (name=PATTERN) is accepted and processed, but is not in the dataset",
+        "double": "it is in the dataset twice",
+    },
 }
 BEFORE_NAMES = frozenset({"reset-before", "reset-inside", "slow-read"})  # act before a file name is known
 
@@ -34,8 +57,8 @@ class Fault:
     """One way to misbehave, and on which of the endpoint's requests.
 
     Of the matching requests the first `after` are spared; then each `every`-th is hit, at most `times`
-    times, and only between the seconds `between` since the server's start. With `name` only uploads that
-    hold a file whose name matches, and only once the body has been read.
+    times, and only between the seconds `between` since the server's start. With `name` only uploads and
+    additions that hold a file whose name matches, and only once the body has been read.
     """
 
     endpoint: str
@@ -52,6 +75,8 @@ class Fault:
     done: bool = False  # the request is carried out before a status fault is answered
     early: bool = False  # a status fault is answered before the body is read
     to: str = ""
+    body: str = '{"data": []}'
+    message: str = "The sandbox was told to fail."
 
     @property
     def status(self) -> int | None:
@@ -76,12 +101,7 @@ def parse_fault(text: str) -> Fault:
     """Return the fault that `text` writes. Raises `ValueError` with a sentence that says what is wrong."""
     endpoint, _, rest = text.partition(":")
     kind, _, rest = rest.partition(":")
-    if endpoint not in ENDPOINTS:
-        raise ValueError(f"{text!r}: {endpoint!r} is no endpoint; there are {', '.join(ENDPOINTS)}.")
-    if kind not in KINDS and not re.fullmatch("[2-5][0-9][0-9]", kind):
-        raise ValueError(
-            f"{text!r}: {kind!r} is no fault; there are a status number (200 to 599), {', '.join(KINDS)}."
-        )
+    _check_kind(text, endpoint, kind)
     values: dict[str, Any] = {}
     # A colon within an address or in `retry-after=date:S` has no `key=` behind it.
     for pair in re.split(r":(?=[a-z-]+=)", rest) if rest else ():
@@ -96,11 +116,28 @@ def parse_fault(text: str) -> Fault:
         except ValueError:
             raise ValueError(f"{text!r}: {key} must be {wanted}, not {value!r}.") from None
     fault = Fault(endpoint, kind, **values)
-    if fault.name is not None and (endpoint != "upload" or kind in BEFORE_NAMES):
-        raise ValueError(f"{text!r}: only an upload whose body has been read has a name.")
-    if kind == "redirect" and not fault.to:
-        raise ValueError(f"{text!r}: a redirect needs to=URL.")
+    if fault.name is not None and endpoint != "medium" and (endpoint not in NAMED or kind in BEFORE_NAMES):
+        raise ValueError(f"{text!r}: only an upload or addition whose body has been read has a name.")
+    if kind in ("redirect", "word") and not fault.to:
+        raise ValueError(f"{text!r}: this fault needs to=TEXT.")
     return fault
+
+
+def _check_kind(text: str, endpoint: str, kind: str) -> None:
+    if endpoint in WORK:
+        if kind not in WORK[endpoint]:
+            raise ValueError(f"{text!r}: {endpoint} can be {' or '.join(WORK[endpoint])}, not {kind!r}.")
+        return
+    if endpoint not in ENDPOINTS:
+        raise ValueError(
+            f"{text!r}: {endpoint!r} is no endpoint; there are {', '.join((*ENDPOINTS, *WORK))}."
+        )
+    if kind not in KINDS and not re.fullmatch("[2-5][0-9][0-9]", kind):
+        raise ValueError(
+            f"{text!r}: {kind!r} is no fault; there are a status number (200 to 599), {', '.join(KINDS)}."
+        )
+    if kind == "word" and endpoint != "status":
+        raise ValueError(f"{text!r}: only `status` answers with a status word.")
 
 
 def _count(text: str) -> int:
@@ -140,6 +177,11 @@ def _yes(text: str) -> bool:
     return text == "yes"
 
 
+def _json(text: str) -> str:
+    json.loads(text)  # whose errors are ValueErrors
+    return text
+
+
 def _text(text: str) -> str:
     if not text:
         raise ValueError(text)
@@ -158,7 +200,9 @@ KEYS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "rate": (_positive, "a whole number from 1"),
     "done": (_yes, "yes or no"),
     "early": (_yes, "yes or no"),
-    "to": (_text, "a URL"),
+    "to": (_text, "a URL or a word"),
+    "body": (_json, "JSON"),
+    "message": (_text, "a text"),
 }
 
 
@@ -195,19 +239,32 @@ class FaultPlan:
 
     def next(self, endpoint: str, since_start_s: float) -> Fault | None:
         """Return the fault without `name` that hits this request of `endpoint`, if one does."""
-        return self._hit(endpoint, since_start_s, None)
+        return self._hit(lambda f: f.endpoint in (endpoint, "any") and f.name is None, since_start_s)
 
-    def next_named(self, endpoint: str, since_start_s: float, names: Sequence[str]) -> Fault | None:
-        """Return the fault with `name` that hits an upload of these files, if one does."""
-        return self._hit(endpoint, since_start_s, names)
+    def next_named(
+        self, endpoint: str, since_start_s: float, names: Callable[[], Sequence[str]]
+    ) -> Fault | None:
+        """Return the fault with `name` that hits a request that holds these files, if one does.
 
-    def _hit(self, endpoint: str, since_start_s: float, names: Sequence[str] | None) -> Fault | None:
+        `names` is asked only where a fault wants to know.
+        """
+        with self._lock:
+            if all(entry.fault.endpoint != endpoint or entry.fault.name is None for entry in self._faults):
+                return None
+        held = names()
+        return self._hit(
+            lambda f: f.endpoint == endpoint and f.name is not None and f.hits_names(held), since_start_s
+        )
+
+    def next_work(self, work: str, since_start_s: float, name: str = "") -> Fault | None:
+        """Return what befalls a piece of the server's work (a key of WORK; of a medium its name), if anything."""
+        return self._hit(lambda f: f.endpoint == work and f.hits_names((name,)), since_start_s)
+
+    def _hit(self, meant: Callable[[Fault], bool], since_start_s: float) -> Fault | None:
         with self._lock:
             for entry in self._faults:
                 fault = entry.fault
-                if fault.endpoint not in (endpoint, "any") or (fault.name is None) != (names is None):
-                    continue
-                if names is not None and not fault.hits_names(names):
+                if not meant(fault):
                     continue
                 if fault.between and not fault.between[0] <= since_start_s <= fault.between[1]:
                     continue

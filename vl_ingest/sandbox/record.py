@@ -1,8 +1,9 @@
 """What arrived: an append-only record in memory and, line by line, on disk.
 
-Kinds of entries: `dataset_created`, `transaction_opened`, `file_received`, `batch_accepted`,
-`trigger_accepted` and `request` (every answer, or its lack). A sandbox that starts on the same folder goes on
-where the last one ended.
+Kinds of entries: `dataset_created`, `transaction_opened`, `file_received`, `batch_accepted`, `trigger_accepted`,
+`retry_accepted`, `task_aborted`, `addition_accepted`, `reindex_accepted`, `export_started`, `field_created`,
+`values_accepted`, `dataset_deleted`, `medium_swallowed`, `medium_doubled`, and `request` (every answer, or its
+lack). A sandbox that starts on the same folder goes on where the last one ended.
 """
 
 import json
@@ -17,10 +18,10 @@ FILE_NAME = "record.jsonl"
 
 @dataclass(frozen=True)
 class Arrival:
-    """One file in a batch that was accepted."""
+    """One file in a batch, or an addition (`transaction_id` is None), that was accepted."""
 
     dataset_id: str
-    transaction_id: int
+    transaction_id: int | None
     request: int
     name: str
     size_bytes: int
@@ -74,7 +75,38 @@ class Record:
 
     def triggers_accepted(self, dataset_id: str | None = None) -> int:
         """Return how often processing was started."""
-        return sum(dataset_id in (None, e["dataset_id"]) for e in self.entries("trigger_accepted"))
+        return self._count("trigger_accepted", dataset_id)
+
+    def retries_accepted(self, dataset_id: str | None = None) -> int:
+        """Return how often processing was started again."""
+        return self._count("retry_accepted", dataset_id)
+
+    def aborts_accepted(self, dataset_id: str | None = None) -> int:
+        """Return how often processing was aborted."""
+        return self._count("task_aborted", dataset_id)
+
+    def additions_accepted(self, dataset_id: str | None = None) -> int:
+        """Return how often media were added, by somebody else not counted."""
+        return self._count("addition_accepted", dataset_id)
+
+    def reindexes_accepted(self, dataset_id: str | None = None) -> int:
+        """Return how often a reindex was asked for, by itself or with an addition."""
+        with_additions = [e for e in self.entries("addition_accepted") if e["auto_reindex"] and "by" not in e]
+        return self._count("reindex_accepted", dataset_id) + sum(
+            dataset_id in (None, entry["dataset_id"]) for entry in with_additions
+        )
+
+    def exports_started(self, dataset_id: str | None = None) -> int:
+        """Return how often an export was started."""
+        return self._count("export_started", dataset_id)
+
+    def values(self, dataset_id: str) -> dict[str, dict[str, str]]:
+        """Return the custom metadata of a dataset: field -> media id -> value."""
+        found: dict[str, dict[str, str]] = {}
+        for entry in self.entries("values_accepted"):
+            if entry["dataset_id"] == dataset_id:
+                found.setdefault(entry["field_name"], {}).update(entry["values"])
+        return found
 
     def requests(self, endpoint: str | None = None) -> list[dict[str, Any]]:
         """Return every request, or those of one endpoint."""
@@ -91,6 +123,10 @@ class Record:
     def last_request(self) -> int:
         """Return the highest number of a request, also of one whose own entry a death prevented."""
         return max((e.get("number", e.get("request", 0)) for e in self.entries()), default=0)
+
+    def _count(self, kind: str, dataset_id: str | None) -> int:
+        """Count the entries that are about a dataset, or about any, and were not caused by somebody else."""
+        return sum(dataset_id in (None, e["dataset_id"]) and "by" not in e for e in self.entries(kind))
 
     def _read(self) -> int:
         """Read what an earlier sandbox wrote; return how many bytes of it count.

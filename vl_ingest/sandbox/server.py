@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,10 +16,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from vl_ingest.sandbox.app import App, Rules
+from vl_ingest.sandbox.app import App
 from vl_ingest.sandbox.faults import FaultPlan, parse_fault
 from vl_ingest.sandbox.record import Record
-from vl_ingest.sandbox.store import Processing, Store
+from vl_ingest.sandbox.rules import FRAME_FOLDERS, TASKS, Processing, Rules, parse_without
+from vl_ingest.sandbox.store import Store
 
 HOST = "127.0.0.1"
 
@@ -31,7 +32,9 @@ class Sandbox:
 
     `root` keeps the record; a sandbox on the same folder goes on where the last one ended. None: a temporary
     folder. With `credentials` (API key, secret) every request wants a token made with them. `draft_s` and
-    `indexing_s` are the seconds that the status lags behind the trigger, and that processing takes.
+    `indexing_s` are the seconds that the status lags behind the trigger, and that processing takes; `adding_s`,
+    `reindexing_s`, `exporting_s` and `values_s` those that the other work takes. `without` names features (of
+    `rules.FEATURES`) that are answered with 404; `tasks` is a key of `rules.TASKS`.
     """
 
     def __init__(
@@ -48,20 +51,44 @@ class Sandbox:
         processing_error: str | None = None,
         keep_files: bool = False,
         check_images: bool = True,
+        adding_s: float = 0.0,
+        reindexing_s: float = 0.0,
+        exporting_s: float = 0.0,
+        values_s: float = 0.0,
+        without: Sequence[str] = (),
+        tasks: str = "trigger",
+        tasks_lag_s: float = 0.0,
+        list_drafts: bool = True,
+        frame_folder: str = "name",
+        object_store: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._faults = FaultPlan([parse_fault(text) for text in faults])
         self._temporary = tempfile.TemporaryDirectory(prefix="vl-sandbox-") if root is None else None
         self._root = Path(self._temporary.name) if self._temporary else root or Path()
+        if tasks not in TASKS:
+            raise ValueError(f"Unknown behaviour of tasks: {tasks!r}. There are {', '.join(TASKS)}.")
+        if frame_folder not in FRAME_FOLDERS:
+            raise ValueError(
+                f"Unknown folder of frames: {frame_folder!r}. There are {', '.join(FRAME_FOLDERS)}."
+            )
+        rules = Rules(
+            credentials, max_request_bytes, check_images, keep_files, parse_without(without), tasks, tasks_lag_s,
+            list_drafts, frame_folder,
+        )  # fmt: skip
         self._port = port
+        self._bucket_port = 0 if object_store else None
         self._transports: Transports = {}
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self.record = Record(self._root)
-        processing = Processing(draft_s, indexing_s, processing_error, old_statuses)
+        processing = Processing(
+            draft_s, indexing_s, processing_error, old_statuses, adding_s, reindexing_s, exporting_s, values_s
+        )
         self._store = Store(processing, clock, self.record.entries())
-        rules = Rules(credentials, max_request_bytes, check_images, keep_files)
-        self._app = App(self.record, self._store, self._faults, rules, self._reset, self._root)
+        self._app = App(
+            self.record, self._store, self._faults, rules, processing, self._reset, self._bucket, self._root
+        )
 
     @property
     def url(self) -> str:
@@ -85,9 +112,11 @@ class Sandbox:
             entries.append(
                 {"kind": "transaction_opened", "dataset_id": dataset_id, "transaction_id": transaction_id}
             )
-        self.record.append(*entries)
-        for entry in entries:
-            self._store.apply(entry)
+        self._app.commit(*entries)
+
+    def held(self, dataset_id: str) -> dict[str, int]:
+        """Return how often a dataset holds the files of each name, as its exports say."""
+        return self._app.held(dataset_id)
 
     def __enter__(self) -> "Sandbox":
         try:
@@ -111,22 +140,22 @@ class Sandbox:
 
     def start_listening(self) -> None:
         """Listen; returns when connections are accepted."""
-        # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer on a kept connection.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, self._port))
-        except OSError:
-            listener.close()
-            raise
-        self._port = listener.getsockname()[1]
+        listeners = [_listener(self._port)]
+        self._port = listeners[0].getsockname()[1]
+        if self._bucket_port is not None:
+            try:
+                listeners.append(_listener(self._bucket_port))
+            except OSError:
+                listeners[0].close()
+                raise
+            self._bucket_port = listeners[1].getsockname()[1]
         self._app.stopping = False
         config = uvicorn.Config(
-            self._app.asgi, http=_protocol(self._transports), ws="none", lifespan="off", loop="asyncio",
+            self._app, http=_protocol(self._transports), ws="none", lifespan="off", loop="asyncio",
             log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=2,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, args=(self._server, listener), name="sandbox")
+        self._thread = threading.Thread(target=self._serve, args=(self._server, listeners), name="sandbox")
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.005)
@@ -164,12 +193,17 @@ class Sandbox:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        with listener:
-            asyncio.run(self._until_stopped(server, listener))
+    def _bucket(self) -> str | None:
+        return None if self._bucket_port is None else f"http://{HOST}:{self._bucket_port}"
 
-    async def _until_stopped(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        serving = asyncio.create_task(server.serve([listener]))
+    def _serve(self, server: uvicorn.Server, listeners: list[socket.socket]) -> None:
+        with ExitStack() as open_ones:
+            for listener in listeners:
+                open_ones.enter_context(listener)
+            asyncio.run(self._until_stopped(server, listeners))
+
+    async def _until_stopped(self, server: uvicorn.Server, listeners: list[socket.socket]) -> None:
+        serving = asyncio.create_task(server.serve(listeners))
         while not serving.done():
             await asyncio.sleep(0.02)
             if server.should_exit:  # also what connects until uvicorn has noticed
@@ -185,6 +219,18 @@ class Sandbox:
             connection: socket.socket = transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
+
+
+def _listener(port: int) -> socket.socket:
+    # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer on a kept connection.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _protocol(transports: Transports) -> type[asyncio.Protocol]:
