@@ -253,18 +253,18 @@ def test_a_token_that_the_server_repeats_is_kept_nowhere(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its words go on record and to people, but not the token among them, of whatever kind."""
-    from vl_ingest.sandbox import app, store
+    from vl_ingest.sandbox import endpoint, ingestion, store
 
-    token, real = "opaque/4711-of-the-tests", app.App._upload
+    token, real = "opaque/4711-of-the-tests", ingestion.Ingestion._upload
     asked: list[int] = []
 
-    def repeat(self: app.App, request: Any, number: int, body: Any) -> Any:
-        asked.append(number)
+    def repeat(self: ingestion.Ingestion, call: endpoint.Call) -> Any:
+        asked.append(call.number)
         if len(asked) == 1:
-            raise store.Refusal(503, "x" * 290 + request.headers["authorization"])
-        return real(self, request, number, body)
+            raise store.Refusal(503, "x" * 290 + call.request.headers["authorization"])
+        return real(self, call)
 
-    monkeypatch.setattr(app.App, "_upload", repeat)
+    monkeypatch.setattr(ingestion.Ingestion, "_upload", repeat)
     world = make_world()
     place = world.place / "token"
     place.write_text(token, encoding="utf-8")
