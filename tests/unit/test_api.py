@@ -5,7 +5,7 @@ import requests
 from freezegun import freeze_time
 
 from vl_ingest.domain import errors
-from vl_ingest.server import api
+from vl_ingest.server import answers
 from vl_ingest.server.tokens import Token
 
 
@@ -22,8 +22,8 @@ def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Res
     ("status", "receipt", "expected"),
     [
         (202, 202, None),
-        (200, 202, errors.OutcomeUnknown),
-        (204, 202, errors.OutcomeUnknown),
+        (200, 202, errors.Undocumented),
+        (204, 202, errors.Undocumented),
         (307, 202, errors.Redirected),
         (400, 202, errors.BadRequest),
         (401, 202, errors.CredentialsRefused),
@@ -40,7 +40,7 @@ def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Res
 )
 def test_each_status_has_its_class(status: int, receipt: int, expected: type[Exception] | None) -> None:
     """Only the documented status is a receipt; every other has the class of the table."""
-    error = api.classify(_answer(status), b"{}", receipt, whole=True, token=None)
+    error = answers.classify(_answer(status), b"{}", receipt, whole=True, token=None)
     assert type(error) is (type(None) if expected is None else expected)
 
 
@@ -48,7 +48,7 @@ def test_credentials_that_the_server_repeats_are_taken_out() -> None:
     """However its JSON writes them; an answer that is cut to its first words shows no half of one either."""
     token = Token("opaque+Token/with=signs", 1, after_refusal=False)
     body = b'{"detail": "' + b"x" * 285 + b' opaque\\u002BToken\\/with\\u003dsigns is refused"}'
-    error = api.classify(_answer(403, body), body, 202, whole=True, token=token)
+    error = answers.classify(_answer(403, body), body, 202, whole=True, token=token)
     assert error is not None
     assert "opaque" not in str(error)
 
@@ -56,7 +56,7 @@ def test_credentials_that_the_server_repeats_are_taken_out() -> None:
 @pytest.mark.parametrize("page", [b"<html><body>Sign in</body></html>", b"  <!DOCTYPE html><p>Wait"])
 def test_a_page_of_html_is_no_receipt(page: bytes) -> None:
     """The right status on a proxy's page proves nothing, and its words are shown without tags."""
-    error = api.classify(_answer(202, page), page, 202, whole=True, token=None)
+    error = answers.classify(_answer(202, page), page, 202, whole=True, token=None)
     assert isinstance(error, errors.OutcomeUnknown)
     assert "<" not in error.detail
 
@@ -64,16 +64,20 @@ def test_a_page_of_html_is_no_receipt(page: bytes) -> None:
 def test_a_page_of_html_blames_no_file() -> None:
     """A proxy's 400 leaves the outcome unknown; its 413 is how a limit of the size is learnt."""
     page = b"<html><title>400 Bad Request</title></html>"
-    unknown = api.classify(_answer(400, page), page, 202, whole=True, token=None)
+    unknown = answers.classify(_answer(400, page), page, 202, whole=True, token=None)
     assert isinstance(unknown, errors.OutcomeUnknown)
     assert unknown.http_status == 400
-    assert isinstance(api.classify(_answer(413, page), page, 202, whole=True, token=None), errors.TooLarge)
+    assert isinstance(
+        answers.classify(_answer(413, page), page, 202, whole=True, token=None), errors.TooLarge
+    )
 
 
 def test_a_cut_receipt_is_no_receipt() -> None:
     """An answer that did not arrive whole leaves the outcome unknown; a cut refusal is a refusal."""
-    assert isinstance(api.classify(_answer(202), b"", 202, whole=False, token=None), errors.OutcomeUnknown)
-    assert isinstance(api.classify(_answer(413), b"", 202, whole=False, token=None), errors.TooLarge)
+    assert isinstance(
+        answers.classify(_answer(202), b"", 202, whole=False, token=None), errors.OutcomeUnknown
+    )
+    assert isinstance(answers.classify(_answer(413), b"", 202, whole=False, token=None), errors.TooLarge)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,7 @@ def test_a_cut_receipt_is_no_receipt() -> None:
         (b'{"detail": "no such dataset"}', "no such dataset"),
         (b'{"detail": [{"loc": ["body", "files"], "msg": "field required"}]}', "body.files: field required"),
         (b"<html><style>p {}</style><h1>Bad  Gateway</h1></html>", "Bad Gateway"),
+        (b'{"status": "error", "message": "on premises"}', "on premises"),
         (b"", "no words"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"[1]", "[1]"),
@@ -92,7 +97,7 @@ def test_a_cut_receipt_is_no_receipt() -> None:
 )
 def test_the_servers_words_become_one_line(content: bytes, expected: str) -> None:
     """`detail` in all its forms, or the first words of whatever else came."""
-    assert api.words(_answer(400, content), content) == expected
+    assert answers.words(_answer(400, content), content) == expected
 
 
 @pytest.mark.parametrize("charset", ["utf8mb4", "hex", "", "none"])
@@ -100,8 +105,8 @@ def test_a_charset_that_nobody_knows_spoils_no_answer(charset: str) -> None:
     """What an answer calls its encoding changes neither a receipt nor the words of a refusal."""
     answer = _answer(202, Content_Type=f"application/json; charset={charset}")
     answer.encoding = charset
-    assert api.classify(answer, b"{}", 202, whole=True, token=None) is None
-    assert api.words(answer, '{"detail": "Größe"}'.encode()) == "Größe"
+    assert answers.classify(answer, b"{}", 202, whole=True, token=None) is None
+    assert answers.words(answer, '{"detail": "Größe"}'.encode()) == "Größe"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_charset_that_nobody_knows_spoils_no_answer(charset: str) -> None:
         (" 120 ", 120.0),
         ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
         ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
-        ("99999999999", api.LONGEST_PAUSE_S),
+        ("99999999999", answers.LONGEST_PAUSE_S),
         ("soon", None),
         ("-5", None),
         ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
@@ -122,4 +127,4 @@ def test_a_charset_that_nobody_knows_spoils_no_answer(charset: str) -> None:
 def test_retry_after_is_read_in_both_forms(header: str | None, expected: float | None) -> None:
     """Seconds or a date; nonsense is no wish at all, and nobody waits for ever."""
     with freeze_time("2026-11-23 12:00:00"):
-        assert api.retry_after_s(header) == expected
+        assert answers.retry_after_s(header) == expected

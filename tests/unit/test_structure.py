@@ -56,14 +56,15 @@ def test_every_room_says_what_it_is_for() -> None:
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("requests", {"server.api", "server.wire"}),
-        ("urllib3", {"server.api", "server.wire"}),
+        ("requests", {"server.answers", "server.transport", "server.wire"}),
+        ("urllib3", {"server.transport", "server.wire"}),
         ("sqlalchemy", {"ledger"}),
         ("alembic", {"ledger.database"}),
         ("click", {"cli"}),
         ("rich", {"cli"}),
         ("tenacity", {"run.retry"}),
         ("jwt", {"server.tokens", "sandbox"}),
+        ("ijson", {"proof.listing"}),
         ("keyring", {"server.credentials"}),
         ("prometheus_client", {"observers.metrics"}),
         ("starlette", {"sandbox"}),
@@ -71,7 +72,7 @@ def test_every_room_says_what_it_is_for() -> None:
         ("PIL", {"sandbox"}),
         ("jinja2", {"report"}),
         ("pygal", {"report"}),
-        ("logging", {"observers.log", "server.api"}),
+        ("logging", {"observers.log", "server.transport"}),
         ("time", {"clock", "sandbox", "cli"}),
     ],
 )

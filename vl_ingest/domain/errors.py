@@ -20,12 +20,14 @@ VlIngestError                    1   unexpected
     ├── NotDelivered                 nothing of it reached the server: transient
     │   └── Throttled                429: wait, all together
     ├── OutcomeUnknown               it may have been carried out: transient
+    │   └── Undocumented             a success, but not in the documented form
     └── Answered                     the server said no
         ├── BadRequest          400
         ├── CredentialsRefused  401
         ├── TooLarge            413
         ├── Conflict            409
         ├── Denied              403, 404, 422: permanent for the job
+        ├── NotAvailable        403, 404, 405, another form: this server has no such (optional) endpoint
         └── Redirected          3xx: permanent too, but what lies behind may have carried it out
 ```
 """
@@ -164,6 +166,10 @@ class OutcomeUnknown(RequestError):
     """The request may or may not have been carried out: lost, cut or unexpected answer, or 5xx."""
 
 
+class Undocumented(OutcomeUnknown):
+    """A success whose answer arrived whole, but is not the documented one."""
+
+
 class Answered(RequestError):
     """The server's last word; but for a redirect it was no, and the request was not carried out."""
 
@@ -190,6 +196,13 @@ class Conflict(Answered):
 
 class Denied(Answered):
     """403, 404, 422: no attempt will change it."""
+
+
+class NotAvailable(Answered):
+    """An optional endpoint is missing, forbidden, or answers in another form: everything has to work without it.
+
+    A request with an effect was not carried out.
+    """
 
 
 class Redirected(Answered):

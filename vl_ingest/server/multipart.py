@@ -1,133 +1,62 @@
-"""The body of an upload: a stream over files that holds none of them in memory.
+"""`multipart/form-data` bodies: of files as they lie on disk, and of what is there already."""
 
-One pass does everything: the bytes are read into one buffer, hashed there and sent from there. A file is
-opened when its turn comes and closed after its last byte; a check of the open file then decides, before
-the closing boundary is written, whether it is still what was promised. If not, the body ends in a
-`FileTrouble` and the request is incomplete by its own Content-Length: no server can take it for whole.
-"""
-
-import hashlib
 import secrets
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
-from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.domain.formats import media_type
-from vl_ingest.domain.model import FileRow, FileState
+from vl_ingest.domain.model import FileRow
 from vl_ingest.domain.opening import Opener
+from vl_ingest.server.body import BytesBody, FilesBody
 from vl_ingest.server.pace import Pace
 
-BLOCK_BYTES = 1024 * 1024  # one read, one hash update and one send move up to this much
 
+class MultipartBody(FilesBody):
+    """Every file in the field `files`, after the plain `fields`."""
 
-class MultipartBody:
-    """A `multipart/form-data` body of known length, every file in the field `files`.
-
-    Attributes:
-        content_type: value of the Content-Type header, with the boundary.
-        bytes_out: bytes handed out so far, framing included.
-        sha256s: hex digests of the files that have passed whole, in order.
-
-    """
-
-    def __init__(self, source: Opener, files: Sequence[FileRow], pace: Pace | None = None) -> None:
-        boundary = "vl-ingest-" + secrets.token_hex(16)
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        self.bytes_out = 0
-        self.sha256s: list[str] = []
-        self.files = tuple(files)
-        self._source = source
-        self._pace = pace
-        first, *others = [*(_head(boundary, file.sent_as) for file in files), f"--{boundary}--\r\n".encode()]
-        self._frames = [first, *(b"\r\n" + frame for frame in others)]  # before, between and behind the files
-        self._cancelled = False
+    def __init__(
+        self,
+        source: Opener,
+        files: Sequence[FileRow],
+        pace: Pace | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(source, files, pace)
+        plain = b"".join(plain_field(self.boundary, name, text) for name, text in (fields or {}).items())
+        heads = [part_head(self.boundary, "files", file.sent_as, media_type(file.sent_as)) for file in files]
+        first, *others = [*heads, f"--{self.boundary}--\r\n".encode()]
+        self._frames = [
+            plain + first,
+            *(b"\r\n" + frame for frame in others),
+        ]  # before, between and after the files
         self._length = sum(map(len, self._frames)) + sum(file.facts.size_bytes for file in files)
-        self._buffer = memoryview(bytearray(0))
-        self._target = self._buffer  # where the next piece goes
-        self._pieces = self._run()
 
     def __len__(self) -> int:
         return self._length
 
-    def read(self, size: int = -1) -> memoryview:
-        """Return up to `size` bytes, empty at the end; valid until the next call, which reuses the memory.
-
-        Raises `FileTrouble` for a file that is not what was promised.
-        """
-        wanted = BLOCK_BYTES if size < 0 else size
-        if self._pace is not None:
-            wanted = self._pace.piece(wanted)
-        if len(self._buffer) < wanted:
-            self._buffer = memoryview(bytearray(wanted))
-        count = self.readinto(self._buffer[:wanted])
-        if self._pace is not None:
-            self._pace.spend(count, lambda: self._cancelled)
-        return self._buffer[:count]
-
-    def readinto(self, target: memoryview) -> int:
-        """Fill `target` as far as the body goes; return the number of bytes."""
-        if self._cancelled:
-            raise OutcomeUnknown("the run ended before the files were sent")
-        filled = 0
-        while filled < len(target):
-            self._target = target[filled:]
-            count = next(self._pieces, 0)
-            if count == 0:
-                break
-            filled += count
-        self.bytes_out += filled
-        return filled
-
-    def cancel(self) -> None:
-        """Let the next read raise `OutcomeUnknown`, so that the request stays incomplete; from any thread."""
-        self._cancelled = True
-
-    def close(self) -> None:
-        """Close the file that is open, if any."""
-        self._pieces.close()
-
-    def __enter__(self) -> "MultipartBody":
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
-
     def _run(self) -> Generator[int, None, None]:
-        """Write the body piece by piece into `_target`; each yield is the number of bytes just written."""
         for frame, file in zip(self._frames, self.files, strict=False):
             yield from self._write(frame)
             yield from self._send_file(file)
         yield from self._write(self._frames[-1])
 
-    def _write(self, data: bytes) -> Iterator[int]:
-        left = memoryview(data)
-        while left:
-            count = min(len(left), len(self._target))
-            self._target[:count] = left[:count]
-            left = left[count:]
-            yield count
 
-    def _send_file(self, file: FileRow) -> Iterator[int]:
-        digest = hashlib.sha256()
-        opened = self._source.open(file.path)
-        try:
-            opened.check(file.facts)
-            left = file.facts.size_bytes
-            while left:
-                piece = self._target[:left]
-                count = opened.readinto(piece)
-                if not count:
-                    raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
-                digest.update(piece[:count])
-                left -= count
-                yield count
-            opened.check(file.facts)
-        finally:
-            opened.close()
-        self.sha256s.append(digest.hexdigest())
+def one_part(field: str, file_name: str, content: bytes, content_type: str) -> BytesBody:
+    """Return a body of one file that is there already."""
+    boundary = "vl-ingest-" + secrets.token_hex(16)
+    head = part_head(boundary, field, file_name, content_type)
+    return BytesBody(
+        head + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+    )
 
 
-def _head(boundary: str, name: str) -> bytes:
+def part_head(boundary: str, field: str, file_name: str, content_type: str) -> bytes:
+    """Return what stands before a file's bytes; `file_name` as `domain.naming` writes it."""
     return (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
-        f"Content-Type: {media_type(name)}\r\n\r\n"
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{file_name}"\r\n'
+        f"Content-Type: {content_type}\r\n\r\n"
     ).encode()
+
+
+def plain_field(boundary: str, name: str, text: str) -> bytes:
+    """Return a field that is no file, whole."""
+    return f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()

@@ -13,6 +13,7 @@ _LONG_ENOUGH = 6  # shorter ones would hide half of the text
 _SHAPES = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JSON Web Token
     r"|(?<=Bearer )[^\s\"',\\]+"
+    r"|(?<=Signature=)[^\s\"'&]+"  # of an address that an object store has signed
     r"|(?<=://)[^\s/@\"']+(?=@)"  # user and password of a URL
 )
 

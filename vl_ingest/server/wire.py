@@ -12,7 +12,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from vl_ingest.server.multipart import BLOCK_BYTES
+from vl_ingest.server.body import BLOCK_BYTES
 from vl_ingest.server.tokens import Token
 from vl_ingest.version import __version__
 

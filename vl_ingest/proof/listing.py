@@ -1,0 +1,89 @@
+"""What the server lists in a dataset, read item by item: memory does not grow with the list.
+
+Source: the vendor's public pages on exports (`metadata.json`, schema 1.1) and its own scripts (the CSV of ids).
+Raises `NotAvailable` for what has another form.
+"""
+
+import csv
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from vl_ingest.domain.errors import NotAvailable
+from vl_ingest.domain.remote import ListedMedium, MediumKind
+
+METADATA = "metadata.json"
+
+
+def export_media(file: str | BinaryIO) -> Iterator[ListedMedium]:
+    """Yield the media that an export, a ZIP with `metadata.json`, lists."""
+    import ijson
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = False
+            with _metadata(archive) as content:
+                for item in ijson.items(content, "media_items.item", use_float=True):
+                    found = True
+                    yield _medium(item)
+            if not found:
+                with _metadata(archive) as content:
+                    _check_empty(content)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as exc:
+        raise NotAvailable(f"the export is not a ZIP: {exc}") from exc
+    except (ijson.JSONError, UnicodeDecodeError) as exc:
+        raise NotAvailable(f"the export's {METADATA} is not JSON: {exc}") from exc
+
+
+def csv_media(file: BinaryIO) -> Iterator[ListedMedium]:
+    """Yield the media that the CSV of ids lists: columns `filename` and `media_id`, of no known kind."""
+    try:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        try:
+            rows = csv.reader(text, strict=True)
+            columns = next(rows, [])
+            if "filename" not in columns or "media_id" not in columns:
+                raise NotAvailable("the list of ids has other columns")
+            path_at, id_at = columns.index("filename"), columns.index("media_id")
+            for row in rows:
+                if len(row) != len(columns):
+                    raise NotAvailable(f"line {rows.line_num} of the list of ids has other columns")
+                path = row[path_at]
+                yield ListedMedium(path.rpartition("/")[2], row[id_at], path, MediumKind.UNKNOWN)
+        finally:
+            text.detach()  # it is the caller's to close
+    except (csv.Error, UnicodeDecodeError) as exc:
+        raise NotAvailable(f"the list of ids is not a CSV: {exc}") from exc
+
+
+def _metadata(archive: zipfile.ZipFile) -> Any:
+    name = next((n for n in archive.namelist() if os.path.basename(n) == METADATA), None)
+    if name is None:
+        raise NotAvailable(f"the export holds no {METADATA}")
+    return archive.open(name)
+
+
+def _check_empty(content: BinaryIO) -> None:
+    """Tell a list of nothing from no list."""
+    import ijson
+
+    for prefix, event, _ in ijson.parse(content):
+        if (prefix, event) == ("media_items", "start_array"):
+            return
+    raise NotAvailable(f"the export's {METADATA} lists no media items")
+
+
+def _medium(item: Any) -> ListedMedium:
+    try:
+        media_id, kind, name = item["media_id"], item.get("media_type"), item.get("file_name")
+        path = item.get("file_path", name)
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise NotAvailable("a media item of the export has another form") from exc
+    if not isinstance(path, str) or isinstance(media_id, bool) or not isinstance(media_id, str | int):
+        raise NotAvailable("a media item of the export has another form")
+    known = MediumKind(kind) if kind in ("image", "video_frame") else MediumKind.UNKNOWN
+    return ListedMedium(
+        name if isinstance(name, str) else path.rpartition("/")[2], str(media_id), path, known
+    )
