@@ -161,3 +161,32 @@ def test_the_command_lets_processing_fail(world: World) -> None:
         ended = world.run("--base-url", url)
     assert (ended.code, "no luck today" in ended.err) == (12, True)
     assert "no luck today" in world.cli("status", "job").out
+
+
+def test_the_command_serves_what_is_optional_as_its_options_say(world: World) -> None:
+    """Features that are missing, when tasks appear, what befalls the server's work."""
+    with served(
+        "--without", "list,export", "--tasks", "create", "--indexing", "0s", "--fault", "processing:failed:times=1",
+    ) as url:  # fmt: skip
+        api = f"{url}/api/v1"
+        made = requests.get(f"{api}/ingestion/new_dataset", params={"dataset_name": "x"}, timeout=10).json()
+        assert requests.get(f"{api}/datasets", timeout=10).status_code == 404
+        tasks = requests.get(f"{api}/tasks", timeout=10).json()["tasks"]
+        assert [(task["dataset_id"], task["status"]) for task in tasks] == [
+            (made["dataset_id"], "INITIALIZING")
+        ]
+        world.pictures(1)
+        assert world.run("--base-url", url).code == 12
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--without", "taks"), ("--tasks", "sometimes"), ("--fault", "processing:503")]
+)
+def test_a_mistyped_option_is_a_usage_error_of_the_command(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    """It is said, with exit code 2."""
+    from vl_ingest.cli import command_line
+
+    assert command_line(["sandbox", "--port", "0", option, value]) == 2
+    assert value.rpartition(":")[2] in capsys.readouterr().err

@@ -64,8 +64,6 @@ class Sandbox:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._faults = FaultPlan([parse_fault(text) for text in faults])
-        self._temporary = tempfile.TemporaryDirectory(prefix="vl-sandbox-") if root is None else None
-        self._root = Path(self._temporary.name) if self._temporary else root or Path()
         if tasks not in TASKS:
             raise ValueError(f"Unknown behaviour of tasks: {tasks!r}. There are {', '.join(TASKS)}.")
         if frame_folder not in FRAME_FOLDERS:
@@ -76,6 +74,8 @@ class Sandbox:
             credentials, max_request_bytes, check_images, keep_files, parse_without(without), tasks, tasks_lag_s,
             list_drafts, frame_folder,
         )  # fmt: skip
+        self._temporary = tempfile.TemporaryDirectory(prefix="vl-sandbox-") if root is None else None
+        self._root = Path(self._temporary.name) if self._temporary else root or Path()
         self._port = port
         self._bucket_port = 0 if object_store else None
         self._transports: Transports = {}
