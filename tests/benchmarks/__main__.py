@@ -15,7 +15,7 @@ import click
 from benchmarks import scale as scales
 from benchmarks import throughput
 
-OTHERS = ("runs", "phases", "start")
+OTHERS = ("runs", "phases", "lists", "start")
 
 
 def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]:
@@ -26,6 +26,8 @@ def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]
         yield from scales.runs(place, scale=scale)
     elif name == "phases":
         yield from scales.phases(scale=scale)
+    elif name == "lists":
+        yield from scales.lists(place, scale=scale)
     else:
         yield from scales.start(rounds=2 * rounds + 1)
 

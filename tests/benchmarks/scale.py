@@ -4,6 +4,7 @@ import json
 import statistics
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,45 @@ def start(*, rounds: int) -> Iterator[str]:
 
 def _a_file(cost: Cost, nothing: Cost, files: int) -> float:
     return max(1e-9, cost.wall_s - nothing.wall_s) / files
+
+
+OURS = "import sys; from vl_ingest.proof.listing import export_media; print(sum(1 for _ in export_media(sys.argv[1])))"
+LOADED = (
+    "import json, sys, zipfile; "
+    "print(len(json.load(zipfile.ZipFile(sys.argv[1]).open('metadata.json'))['media_items']))"
+)
+
+
+def lists(place: Path, *, scale: float) -> Iterator[str]:
+    """Yield the lines of the table of reading an export's list of media, beside `json.load`."""
+    count = max(100, int(FILES[-1] * scale))
+    export = place / "export.zip"
+    write_export(export, count)
+    yield f"### A list of {count:,} media, {export.stat().st_size / 1e6:.1f} MB zipped"
+    yield ""
+    yield "| read by | time, of `json.load` | memory |"
+    yield "|---|---|---|"
+    loaded = run([sys.executable, "-c", LOADED, str(export)])
+    for name, cost in (
+        ("`json.load`", loaded),
+        ("vl-ingest", run([sys.executable, "-c", OURS, str(export)])),
+    ):
+        yield f"| {name} | {cost.cpu_s / loaded.cpu_s:.2f} | {cost.peak_bytes / 1e6:.0f} MB |"
+
+
+def write_export(path: Path, count: int) -> None:
+    """Write an export of `count` images, with as much about each as the server tells."""
+    item = {
+        "media_type": "image", "file_size": "48.96KB", "height": 480, "width": 640, "cluster_id": "c",
+        "uniqueness_score": 0.123, "url": "https://media.example.com/" + "x" * 120, "metadata_items": [],
+    }  # fmt: skip
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("metadata.json", "w", force_zip64=True) as file,
+    ):
+        file.write(b'{"info": {"schema_version": "1.1"}, "media_items": [')
+        for number in range(count):
+            name = f"image_{number:09}.jpg"
+            one = {"media_id": f"id{number}", "file_name": name, "file_path": name, **item}
+            file.write((b"," if number else b"") + json.dumps(one).encode())
+        file.write(b"]}")

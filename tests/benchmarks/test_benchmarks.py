@@ -54,4 +54,5 @@ def test_scale_and_start_are_measured(tmp_path: Path) -> None:
         "count",
         "status",
     ]
+    assert {"`json.load`", "vl-ingest"} == _rows(list(scale.lists(tmp_path, scale=0.001))).keys()
     assert "`vl-ingest status`" in _rows(list(scale.start(rounds=1)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.scale import write_export
 from vl_ingest.domain.errors import NotAvailable
 from vl_ingest.domain.remote import ListedMedium, MediumKind
 from vl_ingest.proof.listing import csv_media, export_media
@@ -107,24 +108,6 @@ def test_what_is_no_csv_of_ids_is_said(content: bytes) -> None:
         list(csv_media(io.BytesIO(content)))
 
 
-def write_long_list(path: Path, count: int) -> None:
-    """Write an export of `count` images, as long a line each as the server's."""
-    item = {
-        "media_type": "image", "file_size": "48.96KB", "height": 480, "width": 640, "cluster_id": "c", "uniqueness_score": 0.123,
-        "url": "https://media.example.com/" + "x" * 120, "metadata_items": [],
-    }  # fmt: skip
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("metadata.json", "w", force_zip64=True) as file,
-    ):
-        file.write(b'{"info": {"schema_version": "1.1"}, "media_items": [')
-        for number in range(count):
-            name = f"image_{number:09}.jpg"
-            one = {"media_id": f"id{number}", "file_name": name, "file_path": name, **item}
-            file.write((b"," if number else b"") + json.dumps(one).encode())
-        file.write(b"]}")
-
-
 PEAK = (
     "import resource, sys; from vl_ingest.proof.listing import export_media; "
     "print(sum(1 for _ in export_media(sys.argv[1])), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -136,7 +119,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
     peaks = []
     for count in (2_000, 40_000):
         path = tmp_path / f"{count}.zip"
-        write_long_list(path, count)
+        write_export(path, count)
         done = subprocess.run(
             [sys.executable, "-c", PEAK, str(path)], env=CLEAN, capture_output=True, text=True, check=True
         )
