@@ -61,13 +61,9 @@ def _for_people(option: click.Parameter, value: Any) -> str:
         return words.size(value)
     if option.type is DURATION:
         return words.duration(value)
-    return (
-        ", ".join(value) or "-"
-        if isinstance(value, list)
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _shown(context: click.Context, option: click.Parameter, file: str | None) -> dict[str, Any]:

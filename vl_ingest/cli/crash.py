@@ -27,10 +27,8 @@ class Crashed(VlIngestError):
             click.echo(text, err=True)
         line = redact(" ".join(f"{type(exc).__name__}: {exc}".split()))
         report = "Please report it." if where is None else f"Please report it, with {where}."
-        super().__init__(
-            f"A mistake of this program: {line}. {report} The ledger is as it was recorded: run the same command "
-            "again."
-        )
+        again = "The ledger is as it was recorded: run the same command again."
+        super().__init__(f"A mistake of this program: {line}. {report} {again}")
 
 
 def _write(text: str) -> str | None:
@@ -38,18 +36,12 @@ def _write(text: str) -> str | None:
     moment = clock.now()
     folder = user_log_path("vl-ingest", appauthor=False)
     path = folder / f"crash-{moment:%Y%m%dT%H%M%S}-{os.getpid()}.txt"
-    head = (
-        f"vl-ingest {__version__}, Python {platform.python_version()}, {platform.platform()}, "
-        f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-    )
+    system = f"Python {platform.python_version()}, {platform.platform()}"
+    head = f"vl-ingest {__version__}, {system}, {moment:%Y-%m-%d %H:%M:%S} UTC"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(
-            os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600),
-            "w",
-            encoding="utf-8",
-            errors="backslashreplace",
-        ) as file:
+        own = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with open(own, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{head}\n\n{text}")
     except OSError:
         return None

@@ -60,10 +60,9 @@ def events(
 
 
 def _facts(event: "Event") -> dict[str, Any]:
-    return {
-        "number": event.number, "at": clock.iso(event.at), "run": event.run_id, "host": event.host,
-        "user": event.user, "kind": event.kind, "facts": event.facts, "hash": event.hash,
-    }  # fmt: skip
+    who = {"run": event.run_id, "host": event.host, "user": event.user}
+    what = {"kind": event.kind, "facts": event.facts, "hash": event.hash}
+    return {"number": event.number, "at": clock.iso(event.at), **who, **what}
 
 
 def _line(event: "Event") -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # both cost time, and --help needs neither
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULTS = Settings()
+CONFIG_HELP = "The configuration file. [default: in the platform's configuration folder]"
 VERBOSITY = "vl_ingest.verbosity"  # in click's context
 
 
@@ -137,7 +138,7 @@ def general_options(command: F) -> F:
             is_eager=True,
             expose_value=False,
             callback=configure,
-            help="The configuration file. [default: in the platform's configuration folder]",
+            help=CONFIG_HELP,
         ),
     ):
         added = add(added)
@@ -163,10 +164,11 @@ def ledger_options(command: F) -> F:
 
 def server_options(command: F) -> F:
     """Add what every command takes that speaks to the server: `base_url`, and `access` for `open_tokens`."""
-    address = option(
-        "--base-url", type=BASE_URL, envvar=["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"], default=CLOUD_URL,
-        show_default=True, help="The server.",
-    )  # fmt: skip
+    names, shown = (
+        ["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"],
+        {"show_default": True, "help": "The server."},
+    )
+    address = option("--base-url", type=BASE_URL, envvar=names, default=CLOUD_URL, **shown)
     return address(ACCESS_OPTIONS(command))
 
 
@@ -234,12 +236,10 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     """
     context = click.get_current_context()
     lesser = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP if base is not DEFAULTS else None}
-    given = {
-        name: value for name, value in values.items() if context.get_parameter_source(name) not in lesser
-    }
-    if given.get("files_from") not in (None, "-"):
-        given["files_from"] = os.path.abspath(given["files_from"])
-    return Settings.from_record({**base.to_record(), **given})
+    chosen = {name: values[name] for name in values if context.get_parameter_source(name) not in lesser}
+    if chosen.get("files_from") not in (None, "-"):
+        chosen["files_from"] = os.path.abspath(chosen["files_from"])
+    return Settings.from_record({**base.to_record(), **chosen})
 
 
 def given(*names: str) -> bool:

@@ -11,7 +11,7 @@ import click
 from vl_ingest import clock
 from vl_ingest.cli.options import open_to_read, show
 from vl_ingest.domain import words
-from vl_ingest.domain.errors import FilesHeld, FileTrouble, UsageError
+from vl_ingest.domain.errors import FilesHeld, UsageError
 from vl_ingest.domain.model import JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 
@@ -45,7 +45,8 @@ def dry_run(
                 named += 1
                 if as_json or named <= NAMED:
                     text = f"  {words.path(doubt.path)}: {doubt.state.replace('_', ' ')}: {doubt.reason}"
-                    show(_doubt_facts(doubt), text, as_json=as_json)
+                    facts = {"path": path_to_text(doubt.path), "state": doubt.state, "reason": doubt.reason}
+                    show({"type": "file_error", **facts}, text, as_json=as_json)
     if named > NAMED and not as_json:
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` names all.")
     facts = _facts(plan, settings, name, folder.address, base_url, rate)
@@ -90,12 +91,6 @@ def _progress(*, shown: bool) -> "Iterator[Callable[[Preview], None]]":
         yield lambda plan: spinner.update(
             text=f"Looking at the files: {plan.found:,} so far, {words.size(plan.found_bytes)}"
         )
-
-
-def _doubt_facts(doubt: FileTrouble) -> dict[str, Any]:
-    return {
-        "type": "file_error", "path": path_to_text(doubt.path), "state": doubt.state, "reason": doubt.reason,
-    }  # fmt: skip
 
 
 def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[float, str]:

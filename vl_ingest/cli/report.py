@@ -16,15 +16,14 @@ from vl_ingest.report import NEEDS
 if TYPE_CHECKING:
     from vl_ingest.ledger import Ledger
 
+FILE = click.Path(dir_okay=False, path_type=Path)
 FORMATS = ("text", "json", "csv", "html")
 
 
 @click.command()
 @job_argument
 @option("--format", "form", type=click.Choice(FORMATS), help="[default: by the name of --output, else text]")
-@option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, instead of standard output."
-)
+@option("--output", type=FILE, help="A file, instead of standard output.")
 @ledger_options
 def report(
     job_reference: str, form: str | None, output: Path | None, ledger: str | None, as_json: bool

@@ -56,14 +56,13 @@ def run(
 
     Example:  vl-ingest run photos --name holidays
     """
-    settings = settings_from(values)
+    settings, again = settings_from(values), {"new": new, "new_transaction": new_transaction}
     if dry_run:
         from vl_ingest.cli import preview
 
         return preview.dry_run(
-            source, name, settings, base_url=base_url, new=new, new_transaction=new_transaction, place=ledger,
-            rate=rate, as_json=as_json,
-        )  # fmt: skip
+            source, name, settings, base_url=base_url, place=ledger, rate=rate, as_json=as_json, **again
+        )
     if rate is not None:
         raise UsageError("--rate is for the duration that --dry-run tells; a run goes as fast as it can.")
     tokens = open_tokens(base_url, access)
@@ -72,9 +71,7 @@ def run(
 
         ingest = Ingest(book, base_url=base_url, tokens=tokens, observers=observers)
         with _signals(ingest.stop, ingest.abandon):
-            return _exit_code(
-                lambda: ingest.run(source, name, settings, new=new, new_transaction=new_transaction)
-            )
+            return _exit_code(lambda: ingest.run(source, name, settings, **again))
 
 
 @click.command()

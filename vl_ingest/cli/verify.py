@@ -20,15 +20,16 @@ from vl_ingest.cli.options import (
     show,
 )
 from vl_ingest.domain import words
+from vl_ingest.domain.checks import Check
 from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
-    from vl_ingest.domain.checks import Check
     from vl_ingest.domain.model import Job
     from vl_ingest.ledger import Ledger
     from vl_ingest.proof.rehash import Rehash
     from vl_ingest.source import Source
 
+REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 
 
@@ -41,9 +42,7 @@ ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 @option("--offline", is_flag=True, help="Leave the server out.")
 @option("--head", metavar="HASH", help="A hash that was printed or kept: is it still in the chain?")
 @option(
-    "--report",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A report made earlier (CSV, JSON, HTML): does it say what the ledger says?",
+    "--report", type=REPORT, help="A report made earlier (CSV, JSON, HTML): does it say what the ledger says?"
 )
 @server_options
 @ledger_options
@@ -65,7 +64,7 @@ def verify(
         raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
     checks: list[Check] = []
 
-    def answered(check: "Check") -> None:
+    def answered(check: Check) -> None:
         checks.append(check)
         facts = {"type": "check", "name": check.name, "held": check.held, "text": check.text, **check.facts}
         show(facts, f"{ANSWERS[check.held]:<10}{check.name:<12}{check.text}", as_json=as_json)
@@ -93,7 +92,7 @@ def verify(
     return 0
 
 
-def _report(book: "Ledger", job: "Job", report: Path) -> "Check":
+def _report(book: "Ledger", job: "Job", report: Path) -> Check:
     from vl_ingest.proof.report import verify_report
     from vl_ingest.report import NEEDS
 
@@ -105,7 +104,7 @@ def _report(book: "Ledger", job: "Job", report: Path) -> "Check":
 
 def _files(
     book: "Ledger", job: "Job", source: "Source", *, rehash: bool, afresh: bool, as_json: bool
-) -> "Check":
+) -> Check:
     from vl_ingest.domain.naming import path_to_text
     from vl_ingest.proof.rehash import verify_files
 

@@ -39,10 +39,8 @@ def _program() -> Check:
     versions = {name: metadata.version(name) for name in PACKAGES}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     python = platform.python_version()
-    return ok(
-        "program", f"vl-ingest {__version__}, Python {python}, {listed}.",
-        version=__version__, python=python, packages=versions, platform=platform.platform(),
-    )  # fmt: skip
+    text, system = f"vl-ingest {__version__}, Python {python}, {listed}.", platform.platform()
+    return ok("program", text, version=__version__, python=python, packages=versions, platform=system)
 
 
 def _ledger(place: str | os.PathLike[str]) -> Check:
@@ -60,17 +58,12 @@ def _ledger(place: str | os.PathLike[str]) -> Check:
     except LedgerError as exc:
         return failed("ledger", exc)
     if damage:
+        what = f"{where} is damaged: {'; '.join(damage)}."
         return failed(
-            "ledger",
-            LedgerError(
-                f"{where} is damaged: {'; '.join(damage)}. Restore it from a copy; until then name another one "
-                "with --ledger."
-            ),
+            "ledger", LedgerError(f"{what} Restore it from a copy, or name another one with --ledger.")
         )
-    return ok(
-        "ledger", f"{where}: {words.several(jobs, 'job')}, schema {HEAD}, undamaged, synchronous {sync}.",
-        path=where, jobs=jobs, schema=HEAD, synchronous=sync,
-    )  # fmt: skip
+    text = f"{where}: {words.several(jobs, 'job')}, schema {HEAD}, undamaged, synchronous {sync}."
+    return ok("ledger", text, path=where, jobs=jobs, schema=HEAD, synchronous=sync)
 
 
 def _existing(folder: Path) -> Path:
@@ -82,18 +75,16 @@ def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageErro
     # Asked, not tried: a doctor leaves nothing behind, not even for a moment.
     if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
         return ok(name, f"{folder} can be written to.", path=str(folder))
-    return failed(
-        name, error(f"{folder} can't be written to. Have that changed, or name another place."), path=str(folder)
-    )  # fmt: skip
+    text = f"{folder} can't be written to. Have that changed, or name another place."
+    return failed(name, error(text), path=str(folder))
 
 
 def _space(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     text = f"{words.size(free)} free on the disk of {folder}"
     if free < TOO_LITTLE_BYTES:
-        return failed(
-            "disk space", LedgerError(f"Only {text}: free some, or name another place with --ledger."), free=free
-        )  # fmt: skip
+        error = LedgerError(f"Only {text}: free some, or name another place with --ledger.")
+        return failed("disk space", error, free=free)
     if free < LITTLE_BYTES:
         return warning("disk space", f"Only {text}. A million files want about 500 MiB.", free=free)
     return ok("disk space", f"{text}.", free=free)
@@ -102,20 +93,14 @@ def _space(folder: Path) -> Check:
 def _log(path: Path) -> Check:
     """Say whether the log can be written: as a file that is there, or as one in its folder."""
     if not os.path.isdir(path.parent):
-        return failed(
-            "log",
-            UsageError(f"The folder of {path} does not exist. Make it: a run does not."),
-            path=str(path),
-        )
-    if os.path.exists(path) and not os.access(path, os.W_OK):
-        return failed(
-            "log", UsageError(f"{path} can't be written to. Have that changed, or name another file."), path=str(path)
-        )  # fmt: skip
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        return failed(
-            "log", UsageError(f"{path.parent} can't be written to, and a log begins new files there."), path=str(path)
-        )  # fmt: skip
-    return ok("log", f"{path} can be written.", path=str(path))
+        wrong = f"The folder of {path} does not exist. Make it: a run does not."
+    elif os.path.exists(path) and not os.access(path, os.W_OK):
+        wrong = f"{path} can't be written to. Have that changed, or name another file."
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        wrong = f"{path.parent} can't be written to, and a log begins new files there."
+    else:
+        return ok("log", f"{path} can be written.", path=str(path))
+    return failed("log", UsageError(wrong), path=str(path))
 
 
 def _open_files() -> Check:
@@ -127,10 +112,6 @@ def _open_files() -> Check:
     if limit == resource.RLIM_INFINITY:
         return ok("open files", "No limit.")
     if limit < FILES_WANTED:
-        return warning(
-            "open files",
-            f"A process may open only {limit} files. `ulimit -n {FILES_WANTED}` allows for every worker; or keep "
-            "them few: `--workers 8`.",
-            limit=limit,
-        )
+        text = f"A process may open only {limit} files. `ulimit -n {FILES_WANTED}` allows for every worker"
+        return warning("open files", f"{text}; or keep them few: `--workers 8`.", limit=limit)
     return ok("open files", f"A process may open {limit:,} files.", limit=limit)

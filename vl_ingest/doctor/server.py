@@ -9,14 +9,7 @@ from urllib.parse import urlsplit
 
 from vl_ingest import clock
 from vl_ingest.domain.checks import Check, failed, ok, warning
-from vl_ingest.domain.errors import (
-    CredentialsRefused,
-    Denied,
-    GaveUp,
-    Refused,
-    RequestError,
-    UsageError,
-)
+from vl_ingest.domain.errors import CredentialsRefused, Denied, GaveUp, Refused, RequestError, UsageError
 from vl_ingest.server import variables
 from vl_ingest.server.api import Api
 from vl_ingest.server.wire import authorities, proxy_of
@@ -59,13 +52,11 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
 
 def _dns(host: str, port: int) -> Check:
     try:
-        addresses = sorted(
-            {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        return failed(
-            "DNS", GaveUp(f"{host} has no address: {exc}. Check the name (--base-url) and the network.")
-        )
+        error = GaveUp(f"{host} has no address: {exc}. Check the name (--base-url) and the network.")
+        return failed("DNS", error)
+    addresses = sorted({str(info[4][0]) for info in found})
     return ok("DNS", f"{host} is {', '.join(addresses[:3])}.", addresses=addresses)
 
 
@@ -79,20 +70,11 @@ def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Check:
             with _tls().wrap_socket(plain, server_hostname=host) as connection:
                 certificate, version = connection.getpeercert() or {}, connection.version()
     except ssl.SSLCertVerificationError as exc:
-        return failed(
-            name,
-            Refused(
-                f"The certificate of {host} can't be trusted: {exc.verify_message}. If it is your own, name its "
-                "authority in REQUESTS_CA_BUNDLE."
-            ),
-        )
+        why = f"The certificate of {host} can't be trusted: {exc.verify_message}."
+        return failed(name, Refused(f"{why} If it is your own, name its authority in REQUESTS_CA_BUNDLE."))
     except OSError as exc:
-        return failed(
-            name,
-            GaveUp(
-                f"{host} port {port} can't be reached: {exc}. Check the address, the network, a firewall."
-            ),
-        )
+        why = f"{host} port {port} can't be reached: {exc}."
+        return failed(name, GaveUp(f"{why} Check the address, the network, a firewall."))
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     days = (ends - clock.now()).days
     text = f"{version}; the certificate holds for {days} days, until {ends:%Y-%m-%d}"
@@ -104,9 +86,8 @@ def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Check:
 def _unencrypted(base_url: str, host: str) -> Check:
     if host in ("127.0.0.1", "::1", "localhost"):
         return ok("TCP", f"{base_url} takes connections.")
-    return warning(
-        "TCP", f"{base_url} takes connections, but they are not encrypted: https keeps tokens secret."
-    )
+    text = f"{base_url} takes connections, but they are not encrypted: https keeps tokens secret."
+    return warning("TCP", text)
 
 
 def _tls() -> ssl.SSLContext:
@@ -139,9 +120,8 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
     except Refused as exc:
         return failed(name, exc)
     except RequestError as exc:
-        return failed(
-            name, GaveUp(f"The server does not answer as it should: {exc}. Check --base-url; try later.")
-        )
+        error = GaveUp(f"The server does not answer as it should: {exc}. Check --base-url; try later.")
+        return failed(name, error)
     return ok(name, f"The server answers {way}: dataset {dataset_id} is {status.word}.", status=status.word)
 
 
@@ -161,9 +141,6 @@ def _clock(api: Api) -> Check:
     off = skew.total_seconds()
     where = f"This clock is {abs(off):.0f} s {'behind' if off > 0 else 'ahead of'} the server's"
     if abs(off) > CLOCK_OFF_S:
-        return warning(
-            "clock",
-            f"{where}. Tokens are made by the server's time, so a run works; set the clock all the same.",
-            off_s=round(off),
-        )
+        text = f"{where}. Tokens are made by the server's time, so a run works; set the clock all the same."
+        return warning("clock", text, off_s=round(off))
     return ok("clock", f"{where}." if abs(off) >= 2 else "As the server's.", off_s=round(off))

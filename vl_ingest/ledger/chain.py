@@ -64,13 +64,8 @@ def event_hash(
 def rows_digest(rows: Iterable[SealedRow]) -> str:
     """Return the digest of files' rows, given in the order of their ids."""
     digest = hashlib.sha256()
-    for (
-        path,
-        sent_as,
-        size_bytes,
-        mtime_ns,
-        sha256,
-    ) in rows:  # as `_canonical` writes it, in a third of the time
+    for path, sent_as, size_bytes, mtime_ns, sha256 in rows:
+        # As `_canonical` writes it, in a third of the time.
         content = "null" if sha256 is None else _text(sha256)
         digest.update(f"[{_text(path)},{_text(sent_as)},{size_bytes},{mtime_ns},{content}]\n".encode())
     return digest.hexdigest()

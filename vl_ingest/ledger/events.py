@@ -27,10 +27,8 @@ def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: Eve
     for key in facts.keys() & {"path", "source"}:
         facts[key] = path_to_text(facts[key])
     count, head = connection.execute(_HEAD, {"b_job": job_id}).one()
-    event = {
-        "job_id": job_id, "number": count + 1, "run_id": run_id, "host": host(), "user": user(),
-        "at": clock.now(), "kind": kind.value, "facts": facts,
-    }  # fmt: skip
+    who = {"job_id": job_id, "number": count + 1, "run_id": run_id, "host": host(), "user": user()}
+    event: dict[str, Any] = {**who, "at": clock.now(), "kind": kind.value, "facts": facts}
     sealed = event_hash(previous=head, **event)
     connection.execute(events.insert(), {**event, "hash": sealed})
     connection.execute(_MOVE_HEAD, {"b_job": job_id, "event_count": count + 1, "event_head": sealed})

@@ -49,11 +49,7 @@ def copy(path: Path, target: Path) -> None:
 def configure(connection: sqlite3.Connection, _record: object) -> None:
     """Set up a connection; FULL because an intent must survive a power cut."""
     connection.isolation_level = None  # the driver's own BEGIN comes too late; `begin` says it
-    for pragma in (
-        f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
+    for pragma in (f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

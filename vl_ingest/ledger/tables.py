@@ -98,12 +98,7 @@ jobs = Table(
 )
 _UNFINISHED = text("state NOT IN ('ready', 'errored', 'cancelled')")
 Index(
-    "uq_jobs_unfinished",
-    jobs.c.source,
-    jobs.c.name,
-    jobs.c.base_url,
-    unique=True,
-    sqlite_where=_UNFINISHED,
+    "uq_jobs_unfinished", jobs.c.source, jobs.c.name, jobs.c.base_url, unique=True, sqlite_where=_UNFINISHED
 )
 
 runs = Table(

@@ -54,7 +54,6 @@ def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
             raise UsageError(f"Job {job.id} is {current.state}: only a job that is over can be taken out.")
         if keep_in is not None:
             keep_in.mkdir(parents=True, exist_ok=True)
-            export(
-                ledger, current, keep_in / f"vl-ingest-{job.id}.db", again=True
-            )  # an earlier prune may have died
+            # `again`: an earlier prune may have died.
+            export(ledger, current, keep_in / f"vl-ingest-{job.id}.db", again=True)
         ledger.retention.delete(job.id)

@@ -101,9 +101,8 @@ class Pace:
             return 0.0
         self._saved = min(rate * SAVED_S, self._saved + rate * (now - self._filled_at))
         self._filled_at = now
-        needed = min(
-            float(count), rate * SAVED_S
-        )  # a piece of a faster hour waits no longer than can be saved
+        # A piece of a faster hour waits no longer than can be saved.
+        needed = min(float(count), rate * SAVED_S)
         if self._saved < needed:
             return (needed - self._saved) / rate
         self._saved = max(0.0, self._saved - count)
