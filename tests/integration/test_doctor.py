@@ -3,7 +3,9 @@
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,6 +174,44 @@ def test_a_server_that_does_not_answer_as_it_should(world: World) -> None:
     ended = _doctor(world)
     assert ended.code == 5
     assert _grades(ended)["credentials"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (404, "text/html", b"<html><h1>404 Not Found</h1></html>"),  # a plain web server
+        (200, "text/html", b"<html><form action=login></form></html>"),  # a captive portal
+        (302, "text/html", b""),  # one that leads elsewhere
+        (404, "application/json", b'{"message": "no such project"}'),  # another product's API
+        (404, "application/json", b'{"detail": "Not Found"}'),  # one made with the same framework
+        (200, "application/json", b'{"version": 7}'),
+    ],
+)
+def test_something_else_at_that_address_is_no_all_clear(
+    world: World, status: int, content_type: str, body: bytes
+) -> None:
+    """Only an answer in the API's form is one of the API: `doctor` and `auth check` refuse the others (7)."""
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Location", "/login")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = ("--base-url", f"http://127.0.0.1:{server.server_address[1]}", "--json")
+        doctor, check = world.cli("doctor", *address), world.cli("auth", "check", *address)
+        server.shutdown()
+    assert doctor.code == check.code == 7
+    assert "not as the Visual Layer API does" in _finding(doctor, "credentials")["text"]
+    assert "not as the Visual Layer API does" in check.summary["text"]
 
 
 def test_credentials_that_are_refused(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,26 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from vl_ingest import clock
+from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, failed, ok, warning
-from vl_ingest.domain.errors import CredentialsRefused, Denied, GaveUp, Refused, RequestError, UsageError
+from vl_ingest.domain.errors import (
+    CredentialsRefused,
+    Denied,
+    GaveUp,
+    NotAvailable,
+    Redirected,
+    Refused,
+    RequestError,
+    Undocumented,
+    UsageError,
+)
 from vl_ingest.server import variables
 from vl_ingest.server.api import Api
+from vl_ingest.server.optional import Extras
 from vl_ingest.server.wire import authorities, proxy_of
 
 NO_DATASET = "00000000-0000-0000-0000-000000000000"  # asked for where the ledger knows none
+NO_ROUTE = "Not Found"  # what web frameworks answer to an address that they do not know
 CONNECT_TIMEOUT_S = 10.0
 DAYS_LEFT = 14
 CLOCK_OFF_S = 30.0
@@ -116,17 +129,43 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
         )
         return failed(name, Refused(mend))
     except Denied as exc:
-        return _denied(name, exc, way, dataset_id)
+        return _denied(name, api, exc, way, dataset_id)
     except Refused as exc:
         return failed(name, exc)
+    except (Undocumented, Redirected) as exc:
+        return _another_product(name, api, exc)
     except RequestError as exc:
-        error = GaveUp(f"The server does not answer as it should: {exc}. Check --base-url; try later.")
-        return failed(name, error)
+        text = f"The server does not answer as it should: {exc}. Check --base-url, or try again later."
+        return failed(name, GaveUp(text))
     return ok(name, f"The server answers {way}: dataset {dataset_id} is {status.word}.", status=status.word)
 
 
-def _denied(name: str, exc: Denied, way: str, dataset_id: str | None) -> Check:
+def _knows_the_api(api: Api) -> bool:
+    """Say whether an endpoint answers that only the API has: `NO_ROUTE` is also what frameworks say of any address."""
+    extras = Extras(api.base_url, api.tokens)
+    for ask in (extras.datasets, extras.health):
+        try:
+            ask()
+        except NotAvailable:
+            continue
+        except (RequestError, Refused):
+            return True  # nothing that speaks against it
+        return True
+    return False
+
+
+def _another_product(name: str, api: Api, exc: RequestError) -> Check:
+    text = (
+        f"{api.base_url} answers, but not as the Visual Layer API does: {words.clause(exc)}. Check --base-url, and whether "
+        "a proxy or a login page stands in between."
+    )
+    return failed(name, Refused(text))
+
+
+def _denied(name: str, api: Api, exc: Denied, way: str, dataset_id: str | None) -> Check:
     """Return what it means that the server knows us, but no such dataset."""
+    if not exc.in_form or (exc.detail == NO_ROUTE and not _knows_the_api(api)):
+        return _another_product(name, api, exc)
     if exc.http_status == 403:
         return failed(name, Refused(f"The account may not do that: {exc.detail}. Have that changed."))
     if dataset_id is None:

@@ -140,8 +140,10 @@ class RequestError(VlIngestError):
     """One request that did not end in a receipt.
 
     `http_status` is the answer's status where there was one, `detail` the server's words or the
-    network's.
+    network's. `in_form` is false where the answer is not of the API's form, so that something else may have given it.
     """
+
+    in_form = True
 
     def __init__(self, detail: str, http_status: int | None = None) -> None:
         said = detail.removesuffix(".")  # it becomes part of a sentence

@@ -40,7 +40,22 @@ def classify(
     whole: bool,
     token: Token | None,
 ) -> RequestError | None:
-    """Return what an answer means; None: it is the receipt, or one of those that are.
+    """Return what an answer means; None: it is the receipt, or one of those that are."""
+    error = _error(response, content, receipt, whole=whole, token=token)
+    if error is not None:
+        error.in_form = not isinstance(error, Undocumented | Redirected) and _has_form(content)
+    return error
+
+
+def _error(
+    response: requests.Response,
+    content: bytes,
+    receipt: int | Collection[int],
+    *,
+    whole: bool,
+    token: Token | None,
+) -> RequestError | None:
+    """Return the error that an answer is.
 
     Only the documented status counts, from the API itself: a page of HTML is some proxy's, and decides
     nothing about a file. (A 413 does: it is mostly proxies that limit the size.)
@@ -103,6 +118,15 @@ def retry_after_s(header: str | None) -> float | None:
     except (ValueError, OverflowError, TypeError):  # no date, no possible one, or one without a zone
         return None
     return min(max(0.0, wait_s), LONGEST_PAUSE_S)
+
+
+def _has_form(content: bytes) -> bool:
+    """Say whether an error is written as the API writes it; on premises that is `status` and `message`."""
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and ("detail" in fields or {"status", "message"} <= fields.keys())
 
 
 def _clean(text: str, token: Token | None) -> str:
