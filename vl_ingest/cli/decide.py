@@ -1,14 +1,13 @@
 """`retry`, `waive`, `settle`, `stop` and `cancel`: a person's decisions."""
 
-import os
-
 import click
 
-from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_ledger, option, show
+from vl_ingest.cli.options import DURATION, REASON, job_argument, ledger_options, open_ledger, option, show
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.naming import files_text
 
 WAIT_HELP = "How long to wait for the run's end."
+named_files = click.argument("names", metavar="[PATH|PATTERN]...", nargs=-1)
 patience = option("--patience", "wait_s", type=DURATION, default="2m", show_default=True, help=WAIT_HELP)
 
 
@@ -18,11 +17,13 @@ def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
 
 @click.command()
 @job_argument
+@named_files
 @ledger_options
-def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
+def retry(job_reference: str, names: tuple[str, ...], ledger: str | None, as_json: bool) -> None:
     """Try files again that could not be sent.
 
-    That is: rejected, changed, missing, unreadable and empty ones.
+    That is: rejected, changed, missing, unreadable and empty ones; all of them, or those that are named. A PATTERN is
+    as in .gitignore.
 
     Example:  vl-ingest retry holidays && vl-ingest resume holidays
     """
@@ -30,44 +31,34 @@ def retry(job_reference: str, ledger: str | None, as_json: bool) -> None:
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        count = decide.retry(book, job)
+        count = decide.retry(book, job, names or None)
     text = f"{files_text(count)} will be tried again by `vl-ingest resume {job.id}`."
     _print(as_json, job.id, text, retried=count)
 
 
 @click.command()
 @job_argument
-@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
+@named_files
 @option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
+@option("--reason", type=REASON, help="Why, for the record.")
 @ledger_options
 def waive(
-    job_reference: str, paths: tuple[str, ...], everything: bool, ledger: str | None, as_json: bool
-) -> None:
+    job_reference: str, names: tuple[str, ...], everything: bool, reason: str | None, ledger: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Let a job go on without some files.
 
-    PATH is as `files` lists it, or a path to the file.
+    A PATH is as `files` lists it, or a path to the file. A PATTERN is as in .gitignore.
 
-    Example:  vl-ingest waive holidays broken.jpg && vl-ingest resume holidays
+    Example:  vl-ingest waive holidays 'scans/*.jpg' --reason blurred && vl-ingest resume holidays
     """
-    from vl_ingest.domain.model import WAIVABLE
-    from vl_ingest.domain.naming import path_from_text
     from vl_ingest.manage import decide
-    from vl_ingest.source.folder import Folder
 
-    if bool(paths) == everything:
-        raise UsageError("Name the files to waive, or say --all.")
+    if bool(names) == everything:
+        raise UsageError("Name the files to waive, or use --all.")
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        if everything:
-            wanted = [row.path for row in book.files.rows(job.id, *sorted(WAIVABLE))]
-        else:
-            # A path is one in the job, as the file system or as the ledger writes it, or one of today's.
-            known = {row.path for row in book.files.rows(job.id, *sorted(WAIVABLE))}
-            source, wanted = Folder(job.source), []
-            for path in paths:
-                real = source.path_of(os.path.abspath(path))
-                wanted.append(next((p for p in (path, path_from_text(path), real) if p in known), path))
-        count = decide.waive(book, job, wanted)
+        count = decide.waive(book, job, None if everything else names, reason)
     text = f"{files_text(count)} waived. `vl-ingest resume {job.id}` goes on without."
     _print(as_json, job.id, text, waived=count)
 

@@ -1,27 +1,42 @@
 """`files`: the files of a job, and what became of each."""
 
+from itertools import chain
+from typing import Any
+
 import click
 
 from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
-from vl_ingest.domain.model import FileState
+from vl_ingest.domain.model import FileRow, FileState
 from vl_ingest.domain.naming import path_to_text
 
-STATES = [str(state) for state in FileState]
+
+class States(click.Choice[str]):
+    """One state, or several with commas between."""
+
+    def __init__(self) -> None:
+        super().__init__([str(state) for state in FileState])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the states as a tuple."""
+        words_given = value.split(",") if isinstance(value, str) else value
+        return tuple(super(States, self).convert(word.strip(), param, ctx) for word in words_given)
 
 
 @click.command()
 @job_argument
-@option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only files in this state.")
+@option(
+    "--state", "states", type=States(), multiple=True, help="Only files in these states; may be repeated."
+)
 @ledger_options
-def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_json: bool) -> None:
-    """List the files of a job.
+def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str | None, as_json: bool) -> None:
+    """List the files of a job, and who decided to go on without one, and why.
 
-    Example:  vl-ingest files holidays --state rejected
+    Example:  vl-ingest files holidays --state rejected,missing
     """
     with open_to_read(ledger) as book:
         job = book.jobs.find(job_reference)
-        for row in book.files.rows(job.id, *map(FileState, states)):
+        for row in book.files.rows(job.id, *map(FileState, chain(*states))):
             facts = {
                 "path": path_to_text(row.path),
                 "sent_as": row.sent_as,
@@ -31,7 +46,18 @@ def files(job_reference: str, states: tuple[str, ...], ledger: str | None, as_js
                 "sha256": row.sha256,
                 "possibly_twice": row.state is FileState.SENT and row.unknown_attempts > 0,
                 "reason": row.reason,
+                "decided_by": row.decided_by,
+                "decided_why": row.decided_why,
             }
-            reason = f"  ({row.reason})" if row.reason else ""
-            text = f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{reason}"
+            reasons = "; ".join(filter(None, (row.reason, _decision(row))))
+            more = f"  ({reasons})" if reasons else ""
+            text = f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{more}"
             show(facts, text, as_json=as_json)
+
+
+def _decision(row: FileRow) -> str | None:
+    """Return who decided on a file, and why: `waived by ann@vm: blurred`."""
+    if row.decided_by is None:
+        return None
+    what = "waived" if row.state is FileState.WAIVED else "decided"
+    return f"{what} by {row.decided_by}" + (f": {row.decided_why}" if row.decided_why else "")

@@ -23,6 +23,7 @@ from vl_ingest.domain.forms import (
     normalise_base_url,
     parse_duration,
     parse_name,
+    parse_reason,
     parse_size,
     parse_workers,
     size_text,
@@ -77,6 +78,7 @@ DURATION = Parsed("duration", parse_duration, duration_text)
 BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)
 NAME = Parsed("text", parse_name)
+REASON = Parsed("text", parse_reason)
 WORKERS = Parsed("auto|N", parse_workers, unset="auto")
 LIST = click.Path(exists=True, dir_okay=False, allow_dash=True)
 

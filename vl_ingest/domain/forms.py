@@ -36,11 +36,21 @@ def size_text(count: int) -> str:
 
 def parse_name(text: str) -> str:
     """Return the name of a dataset, if it is one line of text. Raises `UsageError` for anything else."""
-    if not text.strip() or any(
-        ord(char) < 32 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in text
-    ):
+    if not _is_line(text):
         raise UsageError(f"{text!r} is not a name. Write one line of text, valid as UTF-8.")
     return text
+
+
+def parse_reason(text: str) -> str:
+    """Return what a person gives as a reason, if it is one line of text. Raises `UsageError` for anything else."""
+    if not _is_line(text):
+        raise UsageError(f"{text!r} is not a reason. Write one line of text, valid as UTF-8.")
+    return text.strip()
+
+
+def _is_line(text: str) -> bool:
+    odd = (ord(char) < 32 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in text)
+    return bool(text.strip()) and not any(odd)
 
 
 def parse_duration(text: str) -> float:

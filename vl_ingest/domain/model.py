@@ -179,6 +179,10 @@ class FileRow(NamedTuple):
     changes: int = 0
     sha256: str | None = None
     reason: str | None = None
+    decided_by: str | None = (
+        None  # who decided its state where that was no receipt: `ann@host`, `FILTER`, an option
+    )
+    decided_why: str | None = None
 
     def with_facts(self, facts: Facts) -> "FileRow":
         """Return the file as it is on disk now."""

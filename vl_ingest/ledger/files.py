@@ -136,8 +136,11 @@ class Files:
 
     # Decisions
 
-    def waive(self, job_id: str, paths: Iterable[str], by: str) -> int:
-        """Let the job go on without these files; return how many. Raises `UsageError` for one it can't."""
+    def waive(self, job_id: str, paths: Iterable[str], by: str, why: str | None = None) -> int:
+        """Let the job go on without these files; return how many. Raises `UsageError` for one it can't.
+
+        `by` is the person who decides, `why` the reason given.
+        """
         with self._db.write() as connection:
             wanted = list(dict.fromkeys(paths))
             rows = [_by_path(connection, job_id, path) for path in wanted]
@@ -147,7 +150,7 @@ class Files:
                         f"{row.path} is {row.state}: only a file that can't be sent "
                         f"({', '.join(sorted(WAIVABLE))}) can be waived."
                     )
-                _decide(connection, job_id, None, row, EventKind.FILE_WAIVED, by)
+                _decide(connection, job_id, None, row, EventKind.FILE_WAIVED, by, why)
         return len(rows)
 
     def waive_rejected(self, run: Run) -> int:
@@ -158,13 +161,18 @@ class Files:
         where = (files.c.state == FileState.REJECTED) & (files.c.unknown_attempts == 0)
         return self._all(run.job_id, run, where, EventKind.FILE_WAIVED, "--on-rejected skip")
 
-    def retry(self, job_id: str) -> int:
-        """Make everything that could not be sent `pending` again, and forget the learnt limit of the size.
+    def retry(self, job_id: str, paths: Iterable[str] | None = None) -> int:
+        """Make what could not be sent `pending` again, all or these, and forget the learnt limit of the size.
 
         Returns how many files that is.
         """
         with self._db.write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(too_large_bytes=None))
+            for path in dict.fromkeys(paths or ()):
+                row = _by_path(connection, job_id, path)
+                _decide(connection, job_id, None, row, EventKind.FILE_RETRIED, "retry")
+        if paths is not None:
+            return len(set(paths))
         where = files.c.state.in_(sorted(WAIVABLE))
         return self._all(job_id, None, where, EventKind.FILE_RETRIED, "retry")
 
@@ -211,7 +219,8 @@ def select_files() -> sa.Select[Any]:
     """Return the beginning of a query whose rows `file_row` reads."""
     return sa.select(
         files.c.id, files.c.path, files.c.sent_as, files.c.size_bytes, files.c.mtime_ns, files.c.state,
-        files.c.unknown_attempts, files.c.changes, files.c.sha256, files.c.reason,
+        files.c.unknown_attempts, files.c.changes, files.c.sha256, files.c.reason, files.c.decided_by,
+        files.c.decided_why,
     )  # fmt: skip
 
 
@@ -246,14 +255,18 @@ def _by_path(connection: sa.Connection, job_id: str, path: str) -> sa.Row[Any]:
 
 
 def _decide(
-    connection: sa.Connection, job_id: str, run: Run | None, row: sa.Row[Any], kind: EventKind, by: str
-) -> None:
+    connection: sa.Connection, job_id: str, run: Run | None, row: sa.Row[Any], kind: EventKind, by: str,
+    why: str | None = None,
+) -> None:  # fmt: skip
     before, after = FileState(row.state), FileState(str(kind.becomes))
-    values: dict[str, Any] = {"changes": 0, "reason": None} if after is FileState.PENDING else {}
+    values: dict[str, Any] = {"decided_by": by, "decided_why": why}
+    if after is FileState.PENDING:
+        values = {"changes": 0, "reason": None, "decided_by": None, "decided_why": None}
     move(connection, files, files.c.id == row.id, before, after, **values)
+    given = {} if why is None else {"why": why}
     append(
         connection, job_id, None if run is None else run.id, kind,
-        path=row.path, state=before, reason=row.reason, by=by,
+        path=row.path, state=before, reason=row.reason, by=by, **given,
     )  # fmt: skip
 
 

@@ -1,28 +1,47 @@
 """What a person decides about a job; each decision is an event that names its author."""
 
+import os
+from collections.abc import Sequence
+
 from vl_ingest import clock
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import FINISHED, TRIGGERED, DatasetStatus, FileState, Job, JobState, StatusClass
+from vl_ingest.domain.model import (
+    FINISHED,
+    TRIGGERED,
+    WAIVABLE,
+    DatasetStatus,
+    FileState,
+    Job,
+    JobState,
+    StatusClass,
+)
+from vl_ingest.domain.naming import path_from_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import author
 from vl_ingest.ledger.lock import hold
+from vl_ingest.source.filters import matcher
+from vl_ingest.source.folder import Folder
 
 LETTING_GO_S = 5.0  # a run that has just ended lets go of the job a moment later
 
 
-def retry(ledger: Ledger, job: Job) -> int:
-    """Let everything that could not be sent be tried again; return how many files that is."""
+def retry(ledger: Ledger, job: Job, names: Sequence[str] | None = None) -> int:
+    """Let what could not be sent be tried again, all or what `names` name; return how many files that is."""
     with hold(ledger, job.id) as current:
         _before_trigger(current)
-        return ledger.files.retry(job.id)
+        return ledger.files.retry(job.id, None if names is None else _held(ledger, job, names))
 
 
-def waive(ledger: Ledger, job: Job, paths: list[str]) -> int:
-    """Let the job go on without these files; return how many. Raises `UsageError` for one that it can't."""
+def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None = None) -> int:
+    """Let the job go on without what can't be sent, all or what `names` name, for the reason `why`.
+
+    A name is a path as the ledger has it, a path to the file, or a pattern as in .gitignore. Returns how many files
+    that is. Raises `UsageError` for a name that stands for no file that can't be sent.
+    """
     with hold(ledger, job.id) as current:
         _before_trigger(current)
-        return ledger.files.waive(job.id, paths, author())
+        return ledger.files.waive(job.id, _held(ledger, job, names), author(), why)
 
 
 def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
@@ -63,6 +82,33 @@ def cancel(ledger: Ledger, job: Job) -> None:
         if current.state in FINISHED:
             raise UsageError(f"Job {job.id} is {current.state} already.")
         ledger.jobs.step(job.id, None, current.state, EventKind.JOB_CANCELLED, {"by": author()})
+
+
+def _held(ledger: Ledger, job: Job, names: Sequence[str] | None) -> list[str]:
+    """Return the paths of the files that can't be sent and are named; None: of all of them."""
+    held = dict.fromkeys(row.path for row in ledger.files.rows(job.id, *sorted(WAIVABLE)))
+    if names is None:
+        return list(held)
+    chosen: dict[str, None] = {}
+    for name in names:
+        spellings = [name, path_from_text(name), Folder(job.source).path_of(os.path.abspath(name)) or name]
+        if exact := [path for path in spellings if path in held]:
+            chosen[exact[0]] = None
+            continue
+        for row in ledger.files.known(job.id, spellings).values():
+            raise UsageError(
+                f"{path_to_text(row.path)} is {row.state}. Only a file that can't be sent is waived or retried: one "
+                f"that is {', '.join(sorted(WAIVABLE))}."
+            )
+        matches = matcher([name])
+        matching = [path for path in held if matches is not None and matches(path)]
+        if not matching:
+            raise UsageError(
+                f"{path_to_text(name)!r} matches no file of job {job.id} that can't be sent. "
+                f"`vl-ingest files {job.id} --state {','.join(sorted(WAIVABLE))}` lists them."
+            )
+        chosen |= dict.fromkeys(matching)
+    return list(chosen)
 
 
 def _before_trigger(job: Job) -> None:

@@ -169,6 +169,7 @@ def _words(event: Event) -> str:
         "answer": "yes" if facts.get("began") else "no",
         "end": "died" if facts.get("died") else "ended",
         "settled": _settled(facts),
+        "because": f" ({facts['why']})" if facts.get("why") else "",
         "folders": ", ".join(facts.get("unread", [])),
         "exit": ENDED.get(facts.get("exit_code", -1), ""),
     }

@@ -1,8 +1,9 @@
 """Which files join: decided by the filters of a run and a path alone, without a look at the disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.formats import MEDIA_TYPES, extension
 from vl_ingest.domain.settings import Settings
 
@@ -15,8 +16,8 @@ class Filters:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._included = _matcher(settings.include)
-        self._excluded = _matcher(settings.exclude)
+        self._included = matcher(settings.include)
+        self._excluded = matcher(settings.exclude)
         self._listed = settings.files_from is not None  # what a list names is neither hidden nor too deep
         self._recursive = settings.recursive
         # A type that an --include names by its extension is wanted, whatever the documented formats.
@@ -57,10 +58,16 @@ def _hidden(path: str) -> bool:
     return path.startswith(".") or "/." in path
 
 
-def _matcher(patterns: tuple[str, ...]) -> Callable[[str], Any] | None:
-    """Return a test of relative paths against globs, in the way of .gitignore; None without any."""
+def matcher(patterns: Sequence[str]) -> Callable[[str], Any] | None:
+    """Return a test of relative paths against globs, in the way of .gitignore; None without any.
+
+    Raises `UsageError` for what is no pattern.
+    """
     if not patterns:
         return None
     from pathspec import GitIgnoreSpec
 
-    return GitIgnoreSpec.from_lines(patterns).match_file
+    try:
+        return GitIgnoreSpec.from_lines(patterns).match_file
+    except ValueError as exc:
+        raise UsageError(f"{exc}. Patterns are written as in .gitignore.") from exc
