@@ -22,7 +22,7 @@ ADDED = """
     SELECT id, event_count + 1, finished_at, 'file_waived', '{"path": "p0001.png"}', event_head FROM jobs
 """
 ONE_MORE_RUN = """
-    INSERT INTO runs SELECT id + 9, job_id, host, pid, version, started_at, heartbeat_at, ended_at, exit_code FROM runs
+    INSERT INTO runs SELECT id + 9, job_id, host, pid, version, started_at, heartbeat_at, ended_at, exit_code, NULL, NULL FROM runs
 """
 MORE_ATTEMPTS = """
     INSERT INTO attempts SELECT id + 99, batch_id, number + 9, started_at, ended_at, outcome, http_status, detail
