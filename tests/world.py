@@ -62,6 +62,19 @@ class Ended:
         return self.lines[-1]
 
 
+def check_facts(ledger_path: Path) -> None:
+    """See that each event of a ledger is of a known kind and carries the facts that it declares."""
+    with contextlib.closing(sqlite3.connect(ledger_path)) as connection:
+        events = connection.execute("SELECT kind, facts FROM events").fetchall()
+    for word, facts in events:
+        kind = EventKind.known(word)
+        assert kind is not None, word
+        declared, given = set(kind.facts.split()), set(json.loads(facts))
+        needed = {name for name in declared if not name.endswith("?")}
+        if "*" not in declared:
+            assert needed <= given <= {name.rstrip("?") for name in declared}, f"{word}: {given}"
+
+
 class World:
     """One test's world. `folder` is what is uploaded, `box` the server."""
 
@@ -91,7 +104,7 @@ class World:
             code = command_line([*arguments, "--ledger", str(self.ledger_path)])
         done = code not in (UsageError.exit_code, LedgerError.exit_code) and "--dry-run" not in arguments
         if done and arguments[0] in DECISIONS | {"run"}:
-            self.check_facts()
+            check_facts(self.ledger_path)
         return Ended(code, out.getvalue(), err.getvalue())
 
     def arguments(self, *more: str, name: str = "job") -> list[str]:
@@ -153,18 +166,6 @@ class World:
         job = self.job(name)
         with self.ledger() as ledger:
             return [event.kind for event in ledger.events.history(job.id)]
-
-    def check_facts(self) -> None:
-        """See that each event is of a known kind and carries the facts that it declares."""
-        with contextlib.closing(sqlite3.connect(self.ledger_path)) as connection:
-            events = connection.execute("SELECT kind, facts FROM events").fetchall()
-        for word, facts in events:
-            kind = EventKind.known(word)
-            assert kind is not None, word
-            declared, given = set(kind.facts.split()), set(json.loads(facts))
-            needed = {name for name in declared if not name.endswith("?")}
-            if "*" not in declared:
-                assert needed <= given <= {name.rstrip("?") for name in declared}, f"{word}: {given}"
 
     def held(self, name: str = "job") -> "Counter[tuple[str, int, str]]":
         """Return (name, size, SHA-256) -> how often the job's dataset on the server holds it."""

@@ -20,8 +20,10 @@ from vl_ingest.domain.model import (
     JobState,
 )
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.events import record_upgrade
 from vl_ingest.proof.replay import HELD, Replay
 from vl_ingest.report.timeline import timeline
+from world import check_facts
 
 ROOT = Path(__file__).parents[2] / "vl_ingest"
 REGISTRY = ROOT / "domain" / "events.py"
@@ -107,7 +109,10 @@ def test_no_kind_is_told_that_nobody_writes() -> None:
 
 
 def test_what_files_and_attempts_have_come_to_is_written_under_its_kind(tmp_path: Path) -> None:
-    """A batch that fails in each way, and a file that can't be sent for each reason, write all these kinds."""
+    """A batch that fails in each way, and a file that can't be sent for each reason, write all these kinds.
+
+    So do a folder that has moved and a new schema, which other tests meet only in the ledgers of older versions.
+    """
     with Ledger(tmp_path / "ledger.db") as ledger:
         job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
         run = ledger.runs.take(job.id, "host", 1, "test")
@@ -129,7 +134,12 @@ def test_what_files_and_attempts_have_come_to_is_written_under_its_kind(tmp_path
         one, other = ledger.batches.split(run, left, [[rejected], [unknown]], "400")
         ledger.batches.conclude(run, one, BatchState.FAILED, FileState.REJECTED, "400")
         ledger.batches.conclude(run, other, BatchState.UNKNOWN, FileState.UNKNOWN, "400")
-        assert {event.kind for event in ledger.events.history(job.id)} >= BY_STATE
+        ledger.jobs.relocate(job.id, source="/elsewhere")
+        with ledger.db.write() as connection:
+            record_upgrade(connection, "0001", "0002")
+        seen = {event.kind for event in ledger.events.history(job.id)}
+        assert seen >= {*BY_STATE, EventKind.JOB_MOVED, EventKind.LEDGER_UPGRADED}
+    check_facts(tmp_path / "ledger.db")
 
 
 @pytest.mark.parametrize("kind", EventKind)
