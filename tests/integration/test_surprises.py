@@ -9,6 +9,44 @@ import pytest
 from world import World
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:9", "https://{}", "http://no-such-host.invalid"],
+    ids=["refused", "no TLS", "no name"],
+)
+def test_a_server_that_has_never_answered_is_given_up_soon(world: World, address: str) -> None:
+    """The address is more likely wrong than the server away: exit 5 after --first-contact, with what to check."""
+    world.pictures(1)
+    url = address.format(world.box.url.removeprefix("http://"))
+    ended = world.run("--base-url", url, "--first-contact", "1s")
+    assert ended.code == 5
+    assert f"Could not reach {url} for 1 s" in ended.err
+    assert "never answered" in ended.err
+    assert "doctor" in ended.err
+
+
+def test_a_proxy_that_is_not_there_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of the environment may be what is wrong."""
+    world.pictures(1)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    ended = world.run("--base-url", "http://vl.example", "--first-contact", "1s")
+    assert ended.code == 5
+    assert "through the proxy http://127.0.0.1:9" in ended.err
+
+
+def test_from_the_first_answer_on_patience_is_long(world: World) -> None:
+    """A server that answers, if only with 503, is there: --give-up-after counts, also in the next run."""
+    world.pictures(1)
+    world.box.add_fault("create:503:times=1")
+    with_answer = world.run("--first-contact", "0s", "--give-up-after", "1s")
+    assert with_answer.code == 0, with_answer.err
+    world.box.add_fault("create:503:times=1")
+    assert world.run("--give-up-after", "0s", name="other").code == 5
+    with world.box.offline():
+        ended = world.run("--first-contact", "0s", "--give-up-after", "1s", name="other")
+    assert "never answered" not in ended.err
+
+
 def test_a_disk_that_is_not_mounted_ruins_nothing(world: World) -> None:
     """Files wait as they were, one sentence says what is the matter, and the same command goes on when it is back."""
     world.pictures(40)

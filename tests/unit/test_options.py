@@ -16,7 +16,7 @@ from vl_ingest.domain.settings import Settings
 OTHERS: dict[str, Any] = {
     "batch_size": 51, "batch_bytes": 8_500_000, "workers": 5, "include": ("*.jpg",), "exclude": ("old/",),
     "files_from": "/dev/null", "recursive": False, "on_rejected": OnRejected.SKIP, "on_unknown": OnUnknown.HOLD,
-    "settle_s": 45.5, "give_up_after_s": 172800.0, "max_duration_s": 90.0, "bwlimit": "8M", "stall_after_s": 0.0,
+    "settle_s": 45.5, "give_up_after_s": 172800.0, "first_contact_s": 30.0, "max_duration_s": 90.0, "bwlimit": "8M", "stall_after_s": 0.0,
     "wait": False,
 }  # fmt: skip
 

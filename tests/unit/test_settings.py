@@ -24,6 +24,7 @@ SETTINGS = st.builds(
     on_unknown=st.sampled_from(OnUnknown),
     settle_s=SECONDS,
     give_up_after_s=SECONDS,
+    first_contact_s=SECONDS,
     max_duration_s=st.none() | SECONDS,
     wait=st.booleans(),
 )

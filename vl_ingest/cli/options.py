@@ -217,6 +217,7 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     setting("on_unknown", "--on-unknown", type=one_of(OnUnknown), help="What to do about files that may have been delivered."),
     setting("settle_s", "--settle", type=DURATION, help="How long the status must stand still to prove that processing has not begun."),
     setting("give_up_after_s", "--give-up-after", type=DURATION, help="How long to bear having no success."),
+    setting("first_contact_s", "--first-contact", type=DURATION, help="How long to try while the server has never answered."),
     setting("max_duration_s", "--max-duration", type=DURATION, help="Stop cleanly after this time."),
     setting("bwlimit", "--bwlimit", type=BWLIMIT, help="Bytes a second, all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
     setting("stall_after_s", "--stall-after", type=DURATION, help="Warn when no byte has moved for so long; '0': never."),

@@ -49,12 +49,12 @@ class EventKind(StrEnum):
     SCAN_INCOMPLETE = "scan_incomplete", None, "unread", "The folder could not be read to the end: {folders}."
 
     CREATE_INTENDED = "create_intended", None, "", "The request to create the dataset was about to be sent."
-    CREATE_UNKNOWN = "create_unknown", None, "detail", "The answer to the create request was lost; an extra dataset may exist ({detail})."
-    CREATE_FAILED = "create_failed", None, "detail", "The dataset was not created ({detail})."
+    CREATE_UNKNOWN = "create_unknown", None, "detail http_status?", "The answer to the create request was lost; an extra dataset may exist ({detail})."
+    CREATE_FAILED = "create_failed", None, "detail http_status?", "The dataset was not created ({detail})."
     DATASET_CREATED = "dataset_created", _J.DATASET_CREATED, "dataset_id", "The server created dataset {dataset_id}."
     OPEN_INTENDED = "open_intended", None, "", "The request to open a transaction was about to be sent."
-    OPEN_UNKNOWN = "open_unknown", None, "detail", "The answer to the request to open a transaction was lost ({detail})."
-    OPEN_FAILED = "open_failed", None, "detail", "No transaction was opened ({detail})."
+    OPEN_UNKNOWN = "open_unknown", None, "detail http_status?", "The answer to the request to open a transaction was lost ({detail})."
+    OPEN_FAILED = "open_failed", None, "detail http_status?", "No transaction was opened ({detail})."
     TRANSACTION_OPENED = "transaction_opened", _J.TRANSACTION_OPEN, "transaction_id", "The server opened transaction {transaction_id}."
     TRANSACTION_GIVEN_UP = "transaction_given_up", _J.DATASET_CREATED, "files", "The transaction was given up: {counted} to be sent again."
 

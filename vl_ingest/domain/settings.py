@@ -27,6 +27,9 @@ class Settings:
     on_unknown: OnUnknown = OnUnknown.RESEND  # what to do about files that may have been delivered
     settle_s: float = 30.0  # the status stands still for so long: processing has not begun
     give_up_after_s: float = 86400.0  # without a success for so long: the run ends
+    first_contact_s: float = (
+        120.0  # a job that has never had an answer gives up after so long, if that is less
+    )
     max_duration_s: float | None = None  # after so long the run stops cleanly; None: never
     bwlimit: str | None = None  # bytes a second or a timetable, as `pace.Timetable` reads it; None: no limit
     stall_after_s: float = 600.0  # no byte moved for so long: a warning; 0: never
@@ -38,7 +41,14 @@ class Settings:
             raise UsageError(
                 f"Invalid number of workers: {self.workers}. It is None, or from 1 to {MOST_WORKERS}."
             )
-        least = {"batch_size": 1, "batch_bytes": 1, "settle_s": 0, "give_up_after_s": 0, "stall_after_s": 0}
+        least = {
+            "batch_size": 1,
+            "batch_bytes": 1,
+            "settle_s": 0,
+            "give_up_after_s": 0,
+            "first_contact_s": 0,
+            "stall_after_s": 0,
+        }
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise UsageError(f"{name} is {getattr(self, name)}, and must be at least {smallest}.")

@@ -20,6 +20,8 @@ from vl_ingest.domain.errors import (
     RequestError,
     Throttled,
 )
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import JobState
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
 
@@ -71,7 +73,7 @@ def retry_through_outages(
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
         wait=_wait_s,
-        stop=tenacity.stop_after_delay(context.settings.give_up_after_s),
+        stop=outage.lasted_too_long,
         sleep=context.pause,
         before_sleep=outage.failed,
         reraise=True,
@@ -84,7 +86,7 @@ def retry_through_outages(
     try:
         result = retrying(allowed)
     except again_after as exc:
-        raise gave_up(doing, exc) from exc
+        raise outage.gave_up(exc) from exc
     except Answered as exc:
         raise refused(doing, exc) from exc
     outage.over()
@@ -98,6 +100,8 @@ class _Outage:
         self._context = context
         self._doing = doing
         self._waiting: str | None = None
+        self._reached = _has_answered(context)
+        self._since = clock.monotonic()  # the first request, or the first answer of all
 
     def failed(self, state: tenacity.RetryCallState) -> None:
         """Warn once, and show what is waited for; a refused token is replaced instead."""
@@ -106,7 +110,7 @@ class _Outage:
             context.api.tokens.renew(error)
             return
         if self._waiting is None:
-            patience = words.duration(context.settings.give_up_after_s)
+            patience = words.duration(self._patience_s)
             context.observer.notice(
                 "warning",
                 f"Could not {self._doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
@@ -114,6 +118,37 @@ class _Outage:
             )
             self._waiting = waiting_since(clock.now(), error.detail)
         self._show()
+
+    def lasted_too_long(self, state: tenacity.RetryCallState) -> bool:
+        """Say whether to give up: sooner where the server has never answered, as then the address may be wrong."""
+        now = clock.monotonic()
+        if not self._reached and _error(state).http_status is not None:
+            self._reached, self._since = True, now
+        return now - self._since >= self._patience_s
+
+    def gave_up(self, error: RequestError) -> GaveUp:
+        """Return the error for trouble that has lasted too long."""
+        if self._reached:
+            return gave_up(self._doing, error)
+        from vl_ingest.server.wire import proxy_of
+
+        url = self._context.api.base_url
+        proxy = proxy_of(url)
+        through = "" if proxy is None else f" through the proxy {proxy}"
+        return GaveUp(
+            f"Could not reach {url}{through} for {words.duration(self._patience_s)}: {words.clause(error)}. It has never "
+            "answered: check --base-url, the proxy and the network (`vl-ingest doctor` looks for the cause), then run the "
+            "same command again."
+        )
+
+    @property
+    def _patience_s(self) -> float:
+        settings = self._context.settings
+        return (
+            settings.give_up_after_s
+            if self._reached
+            else min(settings.first_contact_s, settings.give_up_after_s)
+        )
 
     def over(self) -> None:
         """Show that nothing is waited for any more."""
@@ -125,6 +160,14 @@ class _Outage:
         job = self._context.reload()
         counts = self._context.ledger.files.counts(job.id)
         self._context.observer.progress(Progress(job.state, counts, waiting=self._waiting))
+
+
+def _has_answered(context: Context) -> bool:
+    """Say whether the job's server has ever answered it, in this run or in one before."""
+    if context.reload().state is not JobState.CREATED:
+        return True
+    history = context.ledger.events.history(context.job.id, EventKind.CREATE_UNKNOWN, EventKind.CREATE_FAILED)
+    return any(event.facts.get("http_status") is not None for event in history)
 
 
 def gave_up(doing: str, error: object) -> GaveUp:

@@ -45,13 +45,13 @@ def _make(context: Context, making: _Making, request: Callable[[], str]) -> str:
         try:
             return request()
         except (OutcomeUnknown, Redirected) as error:
-            context.note(unknown, detail=str(error))
+            context.note(unknown, detail=str(error), http_status=error.http_status)
             context.observer.notice(
                 "warning", f"The answer to '{doing}' was lost: one more than needed may exist on the server."
             )
             raise
         except RequestError as error:
-            context.note(failed, detail=str(error))
+            context.note(failed, detail=str(error), http_status=error.http_status)
             raise
 
     return retry_through_outages(context, doing, recorded)
