@@ -56,6 +56,7 @@ class History:
         return History(0, self.strikes, self.delivered_before)
 
 
+# A class without a row means what the class above it means.
 _MEANINGS: Mapping[type[Exception], tuple[AttemptOutcome, Lesson]] = {
     errors.Refused: (AttemptOutcome.NOT_DELIVERED, Lesson.NOTHING),  # no token, or a bad certificate
     errors.Throttled: (AttemptOutcome.NOT_DELIVERED, Lesson.PAUSE_WANTED),
@@ -64,15 +65,13 @@ _MEANINGS: Mapping[type[Exception], tuple[AttemptOutcome, Lesson]] = {
     errors.Redirected: (AttemptOutcome.UNKNOWN, Lesson.SERVER_WORKS),
     errors.CredentialsRefused: (AttemptOutcome.REFUSED, Lesson.TOKEN_REFUSED),
     errors.TooLarge: (AttemptOutcome.REFUSED, Lesson.BODY_TOO_LARGE),
-    errors.BadRequest: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
-    errors.Conflict: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
-    errors.Denied: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),
+    errors.Answered: (AttemptOutcome.REFUSED, Lesson.SERVER_WORKS),  # every other no
 }
 
 
 def meaning(error: Failed) -> tuple[AttemptOutcome, Lesson]:
     """Return what a failure means by itself: how the attempt goes on record, and what all workers learn from it."""
-    return _MEANINGS[type(error)]
+    return next(_MEANINGS[kind] for kind in type(error).__mro__ if kind in _MEANINGS)
 
 
 def shows_overload(error: Failed) -> bool:
