@@ -19,10 +19,7 @@ def local() -> datetime:
 
 
 def iso(at: datetime | None) -> str | None:
-    """Return a moment as every program reads it: ISO 8601 in UTC, to the microsecond, `2026-01-31T23:59:59.000001Z`.
-
-    The hashes of events cover this form.
-    """
+    """Return a moment as programs read it, and hashes of events cover it: `2026-01-31T23:59:59.000001Z` (ISO 8601)."""
     return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 

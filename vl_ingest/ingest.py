@@ -44,9 +44,8 @@ class Ingest:
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger or default_path(), create=True)
         self._base_url = None if base_url is None else normalise_base_url(base_url)
         self._tokens = tokens
-        calling = [] if on_progress is None else [_ProgressCall(on_progress)]
-        self._current = _CurrentRun()
-        self._observer = Observers([self._current, *observers, *calling])
+        self._caller = _Caller(on_progress)
+        self._observer = Observers([self._caller, *observers])
         self._cancel_token = CancelToken()
         self._busy = threading.Lock()
 
@@ -105,8 +104,8 @@ class Ingest:
 
     def abandon(self, error: VlIngestError) -> None:
         """Put the end of a run that hangs in a request on record; for whoever is about to end the process."""
-        if self._current.run is not None:
-            self.ledger.runs.end(self._current.run, error.exit_code)
+        if self._caller.run is not None:
+            self.ledger.runs.end(self._caller.run, error.exit_code)
 
     def close(self) -> None:
         """Close the ledger, if it was opened here."""
@@ -125,7 +124,10 @@ class Ingest:
             raise UsageError("This `Ingest` is at work: another run at the same time wants one of its own.")
         try:
             tokens = self._tokens or find(base_url).tokens
-            summary = work(Api(base_url, tokens), self._cancel_token)
+            try:
+                summary = work(Api(base_url, tokens), self._cancel_token)
+            finally:
+                self._caller.run = None  # before the observers are told, which may take long
         except VlIngestError as exc:
             self._observer.ended(exc)
             raise
@@ -139,31 +141,18 @@ class Ingest:
         return summary
 
 
-class _CurrentRun(Observer):
-    """Knows the run that is going on."""
+class _Caller(Observer):
+    """Knows the run that is going on, and tells the caller's function of its progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
         self.run: Run | None = None
+        self._on_progress = on_progress
 
     def job_started(self, job: Job, run: Run) -> None:  # noqa: ARG002  # an observer's
-        """Keep it."""
+        """Keep the run."""
         self.run = run
 
-    def finished(self, summary: Summary) -> None:  # noqa: ARG002  # an observer's
-        """Forget it."""
-        self.run = None
-
-    def ended(self, error: VlIngestError) -> None:  # noqa: ARG002  # an observer's
-        """Forget it."""
-        self.run = None
-
-
-class _ProgressCall(Observer):
-    """Tells a function of the progress."""
-
-    def __init__(self, function: Callable[[Progress], None]) -> None:
-        self._function = function
-
     def progress(self, progress: Progress) -> None:
-        """Tell it."""
-        self._function(progress)
+        """Tell of it."""
+        if self._on_progress is not None:
+            self._on_progress(progress)

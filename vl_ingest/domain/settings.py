@@ -11,10 +11,7 @@ from vl_ingest.domain.model import OnRejected, OnUnknown
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told; every field is an option of `vl-ingest run`, with this default. Kept in the ledger.
-
-    What ends in `_s` counts seconds.
-    """
+    """What a run is told; every field is an option of `vl-ingest run`, with this default; `_s` are seconds."""
 
     batch_size: int = 50  # files a request, at most; the vendor's own figure
     batch_bytes: int = 64 * 1024**2  # bytes of files a request, at most; a larger file goes alone
