@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World
+from world import PATIENCE_S, World
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,31 @@ def test_a_disk_that_is_not_mounted_ruins_nothing(world: World) -> None:
     assert "is the disk mounted?" in ended.err
     assert set(world.states().values()) == {"sent", "pending"}
     world.folder.rmdir()
+    away.rename(world.folder)
+    assert world.run().code == 0
+    world.check_promises()
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["gone", "an empty mount point in its place"])
+def test_a_disk_that_drops_while_it_is_sent_takes_no_file_away(world: World, *, replaced: bool) -> None:
+    """One sentence says so, no file is missing and none is offered to be waived, and the same command goes on."""
+    world.pictures(40)
+    world.box.add_fault("upload:slow:seconds=120")
+    away = world.place / "away"
+    with world.start("--workers", "1") as process:
+        world.until(world.box.record.files, "a batch is on its way", process)
+        world.folder.rename(away)
+        if replaced:
+            world.folder.mkdir()
+        world.box.clear_faults()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 3, said
+    assert "has vanished since this run began" in said
+    assert "waive" not in said
+    assert "missing" not in said.replace("taken for missing", "")
+    assert "missing" not in world.states().values()
+    if replaced:
+        world.folder.rmdir()
     away.rename(world.folder)
     assert world.run().code == 0
     world.check_promises()

@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
@@ -32,6 +32,10 @@ class Folder:
     """A folder by its real path, which is its address. Links are followed."""
 
     address: str
+    _identity: tuple[int, int] | None = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_identity", _identity(self.address))
 
     @classmethod
     def at(cls, name: str) -> "Folder":
@@ -51,8 +55,9 @@ class Folder:
         return folder
 
     def is_there(self) -> bool:
-        """Say whether there is such a folder now."""
-        return os.path.isdir(self.address)
+        """Say whether there is such a folder now, and none that has taken the place of the first."""
+        now = _identity(self.address)
+        return now is not None and self._identity in (None, now)
 
     def walk(self, filters: Filters) -> Iterator[Found | LeftOut]:
         """Yield what lies in it, folder after folder; only huge folders (`SORTED_TOGETHER`) come in blocks."""
@@ -146,6 +151,15 @@ class _OpenedFile:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _identity(place: str) -> tuple[int, int] | None:
+    """Return what tells a folder from another one at the same place: device and inode; None where there is none."""
+    try:
+        seen = os.stat(place)
+    except OSError:
+        return None
+    return (seen.st_dev, seen.st_ino) if stat.S_ISDIR(seen.st_mode) else None
 
 
 def _entries(place: str) -> Iterator[os.DirEntry[str]]:

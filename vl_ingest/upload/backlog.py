@@ -12,6 +12,7 @@ from vl_ingest.run.context import Context
 from vl_ingest.upload.answers import History
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import BatchLimits
+from vl_ingest.upload.scan import check_source
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
 HELD_BACK = 2  # batches a worker that may wait for another attempt before no more are begun
@@ -141,6 +142,7 @@ class Backlog:
             try:
                 seen = context.source.look(row.path)
             except FileTrouble as trouble:
+                check_source(context)
                 unsendable.append((row, trouble))
                 continue
             if not room.take(seen.size_bytes):

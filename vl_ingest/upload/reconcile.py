@@ -4,6 +4,7 @@ from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import FileRow, FileState, OnUnknown
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
+from vl_ingest.upload.scan import check_source
 
 
 def reconcile(context: Context) -> None:
@@ -36,6 +37,7 @@ def _settle(context: Context, file: FileRow) -> None:
     try:
         seen = context.source.look(file.path)
     except FileTrouble as trouble:
+        check_source(context)
         after = FileState.MISSING if trouble.state == FileState.MISSING else FileState.PENDING
         ledger.settle_unknown(context.job.id, context.run, file, after, by)
         return

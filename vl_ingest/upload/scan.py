@@ -17,10 +17,23 @@ FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
 
 
+def check_source(context: Context) -> None:
+    """Go on if the source is the one that this run began with; to be asked before a file is taken for missing.
+
+    Raises `FilesHeld`: a disk that drops takes no file away.
+    """
+    if not context.source.is_there():
+        raise FilesHeld(
+            f"{path_to_text(context.source.address)} has vanished since this run began, or another folder has taken its "
+            "place: was its disk removed? Nothing in it is taken for missing. Run the same command again when it is back, "
+            f"or `vl-ingest resume {context.job.id} --source PATH` if it has moved."
+        )
+
+
 def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
     """Walk the job's folder into the ledger, committing as it goes; `progress` is called after each commit.
 
-    Returns what was left out. Raises `FilesHeld` where a folder can't be read, or where a walk finds nothing
+    Returns what was left out. Raises `FilesHeld` where the source vanishes or a folder can't be read, or where a walk finds nothing
     though files were found before: then nobody knows what is in it, and the scan is not complete.
     """
     scanner = Scanner(context.source, context.settings)
@@ -38,6 +51,8 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
     if chunk:
         context.ledger.files.add(context.run, chunk)
         progress()
+    if scanner.unread or empty:
+        check_source(context)
     if scanner.unread:
         context.note(EventKind.SCAN_INCOMPLETE, unread=scanner.unread[:100])
         raise FilesHeld(

@@ -26,6 +26,7 @@ from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.courier import Courier, Failure, Receipt
 from vl_ingest.upload.gate import Gate
 from vl_ingest.upload.plan import BatchLimits, halves
+from vl_ingest.upload.scan import check_source
 
 IDLE_S = 0.2
 
@@ -251,6 +252,7 @@ class Sender:
         began = failure.bytes_out > 0
         outcome = AttemptOutcome.UNKNOWN if began else AttemptOutcome.NOT_DELIVERED
         self._record(delivery, outcome, failure)
+        check_source(context)
         culprit = next(file for file in delivery.batch.files if file.path == trouble.path)
         facts: Facts | None = None
         if trouble.state == FileState.CHANGED:
