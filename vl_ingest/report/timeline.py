@@ -1,7 +1,7 @@
 """The history of a job in words, for people: what mattered, with repetitions told once, outages and deaths named."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ FAILED = frozenset({EventKind.ATTEMPT_UNKNOWN, EventKind.ATTEMPT_NOT_DELIVERED})
 ANSWERED = frozenset({EventKind.BATCH_SENT, EventKind.ATTEMPT_REFUSED})
 ENDS = frozenset({EventKind.RUN_STARTED, EventKind.RUN_ENDED})
 PRELUDES = frozenset({EventKind.CREATE_INTENDED, EventKind.OPEN_INTENDED})  # told only if nothing follows
+TOGETHER = "together"  # a fact that no ledger holds: how many of its kind an event in memory stands for
 OUTAGE = 3  # attempts in a row that failed, with no answer between,
 OUTAGE_S = 5.0  # for so long
 
@@ -36,6 +37,7 @@ class Outage:
     failed: int = 0
     answered: bool = False
     detail: str = ""
+    over: bool = True
 
     @property
     def lasted_s(self) -> float:
@@ -55,26 +57,41 @@ class Outage:
         }  # fmt: skip
 
     def __str__(self) -> str:
+        if not self.over:
+            return f"Outage: {self.failed:,} attempts failed so far ({self.detail})."
         ended = "then one was answered" if self.answered else "and none was answered before the run ended"
         return f"Outage of {words.duration(self.lasted_s)}: {self.failed:,} attempts failed ({self.detail}), {ended}."
 
 
-def outages(history: Iterable[Event]) -> Iterator[Outage]:
-    """Yield the outages: from the first failed attempt to the next answer, or to the end of the run."""
-    now: Outage | None = None
-    for event in history:
+class OutageWatch:
+    """Finds outages in events that it is told one after the other; `now` is what may become one."""
+
+    def __init__(self) -> None:
+        self.now: Outage | None = None
+
+    def add(self, event: Event) -> Outage | None:
+        """Note the next event; return the outage that is over with it."""
+        now = self.now
         if event.kind in FAILED:
-            now = now or Outage(event.at, event.at, detail=str(event.facts.get("detail")))
+            now = self.now = now or Outage(
+                event.at, event.at, detail=str(event.facts.get("detail")), over=False
+            )
             now.failed, now.end = now.failed + 1, event.at
         elif now is not None and (event.kind in ANSWERED or event.kind in ENDS):
             now.answered = event.kind in ANSWERED
             if event.kind != EventKind.RUN_STARTED:  # else the run had died, nobody knows when
                 now.end = event.at
-            if now.matters:
-                yield now
-            now = None
-    if now is not None and now.matters:
-        yield now
+            self.now, now.over = None, True
+            return now if now.matters else None
+        return None
+
+
+def outages(history: Iterable[Event]) -> Iterator[Outage]:
+    """Yield the outages: from the first failed attempt to the next answer, or to the end of the run."""
+    watch = OutageWatch()
+    yield from filter(None, map(watch.add, history))
+    if watch.now is not None and watch.now.matters:
+        yield replace(watch.now, over=True)
 
 
 @dataclass
@@ -93,7 +110,7 @@ class _Moment:
         if self.same != other.same or self.kind != self.event.kind or not self.event.facts.keys() & REPEATED:
             return False
         self.until = other.until
-        self.count += 1
+        self.count += other.count
         self.files += other.files
         if self.count <= TOLD:
             self.texts += other.texts
@@ -156,7 +173,7 @@ def _moments(history: Iterable[Event], outages: Iterable[Outage]) -> Iterator[_M
             told = True
         elif event.kind not in PRELUDES:
             files = event.facts.get("files", 0) if event.kind == EventKind.BATCH_SENT else 0
-            yield _Moment(event.kind, event, event.at, [_words(event)], files=files)
+            yield _Moment(event.kind, event, event.at, [_words(event)], event.facts.get(TOGETHER, 1), files)
 
 
 def _words(event: Event) -> str:
