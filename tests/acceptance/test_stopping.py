@@ -69,7 +69,7 @@ def test_stopped_before_the_trigger_nothing_is_triggered(world: World) -> None:
     def stop_it() -> None:
         ingest.stop()
 
-    stopping = Calling("notice", stop_it, said="delivered")
+    stopping = Calling("notice", stop_it, said=" sent.")
     with Ingest(world.ledger_path, base_url=world.box.url, observers=[stopping]) as ingest:
         with pytest.raises(Stopped):
             ingest.run(world.folder, "job", SETTINGS)

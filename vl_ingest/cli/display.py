@@ -149,7 +149,7 @@ class Display(Observer):
 
             summary = summarise(self._ledger, self._job.id)
             facts = summary_facts(summary)
-            self._line(_tally(summary.counts), matters=True)
+            self._line(_tally(summary), matters=True)
         if not isinstance(error, Unforeseen):  # that, whoever catches the mistake itself says
             self._line(f"vl-ingest: {error}", matters=True)
         self._json("summary", exit_code=error.exit_code, message=str(error), **facts)
@@ -185,14 +185,18 @@ class Display(Observer):
 
 def summary_lines(summary: "Summary") -> list[str]:
     """Return the last lines of a run: what happened, what was left, what to run next."""
-    job, counts = summary.job, summary.counts
-    lines = [_tally(counts)]
+    job = summary.job
+    lines = [_tally(summary)]
     if job.left_out:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
         lines.append(
-            f"{files_text(summary.possibly_twice)} possibly delivered twice: an answer was lost and the API "
-            "can't say."
+            f"{files_text(summary.possibly_twice)} possibly delivered twice: sent again after a lost answer."
+        )
+    if summary.taken_as_delivered:
+        lines.append(
+            f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: the server acknowledged none of "
+            f"them. `vl-ingest report {job.id}` says who decided, and when."
         )
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
@@ -244,13 +248,14 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "finished_at": clock.iso(job.finished_at),
         "event_count": job.event_count,
         "event_head": job.event_head,
+        "acknowledged": summary.acknowledged,
+        "taken_as_delivered": summary.taken_as_delivered,
     }
 
 
-def _tally(counts: Counts) -> str:
-    parts = [f"{counts[state]:,} {state}" for state in FileState if counts[state]]
-    size = words.size(counts.bytes.get(FileState.SENT, 0))
-    return f"{files_text(counts.total)}: {', '.join(parts) or 'none yet'} ({size} delivered)."
+def _tally(summary: "Summary") -> str:
+    size = words.size(summary.acknowledged_bytes)
+    return f"{files_text(summary.counts.total)}: {summary.in_words()} ({size} acknowledged)."
 
 
 def _by_state(counts: Counts) -> dict[str, int]:
@@ -265,7 +270,7 @@ def _describe(progress: Progress, rate: float) -> str:
     counts = progress.counts
     if progress.status is not None:
         percent = "" if progress.status_progress is None else f", {progress.status_progress:.0f} %"
-        return f"{files_text(counts[FileState.SENT])} delivered; the server says {progress.status}{percent}"
+        return f"{files_text(counts[FileState.SENT])} sent; the server says {progress.status}{percent}"
     done = sum(counts[state] for state in SETTLED)
     done_bytes = _settled_bytes(counts) + progress.bytes_moving
     total = f"{counts.total:,}" + ("+" if progress.scanning else "")

@@ -122,6 +122,8 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     ]
     if job.left_out:
         lines.append(f"  left out      {words.counted(job.left_out)}")
+    if facts["taken_as_delivered"]:
+        lines.append(f"  on your word  {facts['taken_as_delivered']:,} of the sent are taken as delivered")
     if facts["possibly_twice"]:
         lines.append(f"  perhaps twice {facts['possibly_twice']:,}")
     if run is not None:

@@ -29,7 +29,7 @@ class FileState(StrEnum):
 
     PENDING = "pending"  # waits to be sent
     IN_FLIGHT = "in_flight"  # its batch is being sent
-    SENT = "sent"  # the server has acknowledged its batch
+    SENT = "sent"  # the server has acknowledged its batch, or a person says so (see `Delivery`)
     UNKNOWN = "unknown"  # sent perhaps: the answer was lost
     REJECTED = "rejected"  # the server does not take it
     CHANGED = "changed"  # kept changing while it was sent
@@ -37,6 +37,13 @@ class FileState(StrEnum):
     UNREADABLE = "unreadable"  # there, but can't be read
     EMPTY = "empty"  # has no bytes
     WAIVED = "waived"  # a person, or --on-rejected skip, decided to go on without it
+
+
+class Delivery(StrEnum):
+    """What a file that is called sent rests on."""
+
+    ACKNOWLEDGED = "acknowledged"  # the server's receipt
+    TAKEN_AS_DELIVERED = "taken_as_delivered"  # a person's word (`settle --delivered`): no hash, no receipt
 
 
 class BatchState(StrEnum):
@@ -184,9 +191,31 @@ class FileRow(NamedTuple):
     )
     decided_why: str | None = None
 
+    @property
+    def delivery(self) -> Delivery | None:
+        """What it rests on that this file is sent; None if it is not."""
+        return delivery(self.state, self.sha256)
+
+    @property
+    def possibly_twice(self) -> bool:
+        """Whether it is sent, and more than one of its requests may have delivered it."""
+        return possibly_twice(self.state, self.sha256, self.unknown_attempts)
+
     def with_facts(self, facts: Facts) -> "FileRow":
         """Return the file as it is on disk now."""
         return self if facts == self.facts else self._replace(facts=facts)
+
+
+def delivery(state: str, sha256: str | None) -> Delivery | None:
+    """Return what it rests on that a file is sent; None if it is not. A receipt brings a hash, a person's word does not."""
+    if state != FileState.SENT:
+        return None
+    return Delivery.TAKEN_AS_DELIVERED if sha256 is None else Delivery.ACKNOWLEDGED
+
+
+def possibly_twice(state: str, sha256: str | None, unknown_attempts: int) -> bool:
+    """Say whether a file is sent, and went out again after a lost answer: two of its requests may have delivered it."""
+    return state == FileState.SENT and unknown_attempts + (sha256 is not None) > 1
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
+from vl_ingest.ledger.author import author
 from vl_ingest.ledger.database import Database, executemany
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import move
@@ -122,17 +123,24 @@ class Files:
                 yield file_row(row)
 
     def possibly_twice(self, job_id: str) -> int:
-        """Return how many sent files had an attempt before whose outcome is unknown."""
-        return self._count_sent(job_id, files.c.unknown_attempts > 0)
+        """Return how many sent files may have been delivered by more than one request (see `model.possibly_twice`)."""
+        once_more = (files.c.unknown_attempts > 1) | files.c.sha256.is_not(None)
+        return self._count_sent(job_id, (files.c.unknown_attempts > 0) & once_more)[0]
 
     def changed_after(self, job_id: str) -> int:
         """Return how many sent files have been seen to differ on disk since."""
-        return self._count_sent(job_id, files.c.reason == CHANGED_AFTER)
+        return self._count_sent(job_id, files.c.reason == CHANGED_AFTER)[0]
 
-    def _count_sent(self, job_id: str, notable: sa.ColumnElement[bool]) -> int:
+    def taken_as_delivered(self, job_id: str) -> tuple[int, int]:
+        """Return how many files are sent on a person's word alone, and their bytes."""
+        return self._count_sent(job_id, (files.c.unknown_attempts > 0) & files.c.sha256.is_(None))
+
+    def _count_sent(self, job_id: str, notable: sa.ColumnElement[bool]) -> tuple[int, int]:
         sent = (files.c.job_id == job_id) & (files.c.state == FileState.SENT) & FILE_NOTABLE
+        query = sa.select(sa.func.count(), sa.func.sum(files.c.size_bytes)).where(sent, notable)
         with self._db.read() as connection:
-            return connection.execute(sa.select(sa.func.count()).where(sent, notable)).scalar_one()
+            count, size_bytes = connection.execute(query).one()
+        return count, int(size_bytes or 0)
 
     # Decisions
 
@@ -197,7 +205,7 @@ class Files:
         """Settle one `unknown` file. `facts` are what is on disk now, where that has changed.
 
         A file that a person calls not delivered (`by` = "not-delivered") loses its doubt; one that is
-        sent again by rule keeps it.
+        sent again by rule keeps it. One that a person calls delivered has no receipt: no hash, but who decided.
         """
         with self._db.write() as connection:
             where = files.c.id == file.id
@@ -210,7 +218,11 @@ class Files:
                     size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns,
                 )  # fmt: skip
             else:
-                values = {"unknown_attempts": 0} if by == "not-delivered" else {}
+                values: dict[str, Any] = {"decided_by": None}
+                if after is FileState.SENT:
+                    values = {"sha256": None, "decided_by": author()}
+                elif by == "not-delivered":
+                    values["unknown_attempts"] = 0
                 move(connection, files, where, FileState.UNKNOWN, after, reason=None, **values)
             append(connection, job_id, None if run is None else run.id, EventKind.UNKNOWN_SETTLED, **told)
 

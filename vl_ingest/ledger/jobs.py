@@ -191,7 +191,10 @@ class Jobs:
             for state in (FileState.SENT, FileState.UNKNOWN):
                 where = (files.c.job_id == run.job_id) & (files.c.state == state)
                 rows = connection.execute(sa.select(sa.func.count()).where(where)).scalar_one()
-                move(connection, files, where, state, FileState.PENDING, rows=rows, reason=None)
+                move(
+                    connection, files, where, state, FileState.PENDING,
+                    rows=rows, reason=None, decided_by=None, decided_why=None,
+                )  # fmt: skip
                 again += rows
             append(connection, run.job_id, run.id, EventKind.TRANSACTION_GIVEN_UP, files=again)
         return again

@@ -64,6 +64,12 @@ class Runs:
             row = connection.execute(query).one_or_none()
         return None if row is None else _run(row)
 
+    def numbers(self, job_id: str) -> dict[int, int]:
+        """Return the number of each run within its job, from 1, by the run's id: what people are told."""
+        query = sa.select(runs.c.id).where(runs.c.job_id == job_id).order_by(runs.c.id)
+        with self._db.read() as connection:
+            return {run_id: n for n, run_id in enumerate(connection.execute(query).scalars(), 1)}
+
     def take(self, job_id: str, host: str, pid: int, version: str) -> Run:
         """Begin a run that holds the job, whichever held it before. Raises `JobHeld` as `assert_free` does."""
         now = clock.now()

@@ -10,6 +10,8 @@ from vl_ingest.ledger import Ledger
 class Summary:
     """Where a job stands, computed from the ledger.
 
+    Of the files that are sent, the server has acknowledged all but those that a person called delivered
+    (`taken_as_delivered`). `possibly_twice` counts, among both, those that went out again after a lost answer.
     `not_in_dataset` is how many files of the folder came too late for it; None where nobody has looked.
     """
 
@@ -18,6 +20,8 @@ class Summary:
     possibly_twice: int
     changed_after: int
     not_in_dataset: int | None = None
+    taken_as_delivered: int = 0
+    taken_as_delivered_bytes: int = 0
 
     @property
     def dataset_id(self) -> str | None:
@@ -26,16 +30,35 @@ class Summary:
 
     @property
     def sent(self) -> int:
-        """How many files the server has acknowledged."""
+        """How many files are sent: acknowledged by the server, or taken as delivered."""
         return self.counts[FileState.SENT]
+
+    @property
+    def acknowledged(self) -> int:
+        """How many files the server has acknowledged."""
+        return self.sent - self.taken_as_delivered
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """The bytes of these."""
+        return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes
+
+    def in_words(self) -> str:
+        """Return how many files there are of each kind: `40 acknowledged, 2 taken as delivered, 1 waived`."""
+        kinds = {"acknowledged": self.acknowledged, "taken as delivered": self.taken_as_delivered}
+        kinds |= {str(state): self.counts[state] for state in FileState if state is not FileState.SENT}
+        return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count) or "none yet"
 
 
 def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None) -> Summary:
     """Return where a job stands."""
+    taken, taken_bytes = ledger.files.taken_as_delivered(job_id)
     return Summary(
         job=ledger.jobs.get(job_id),
         counts=ledger.files.counts(job_id),
         possibly_twice=ledger.files.possibly_twice(job_id),
         changed_after=ledger.files.changed_after(job_id),
         not_in_dataset=not_in_dataset,
+        taken_as_delivered=taken,
+        taken_as_delivered_bytes=taken_bytes,
     )

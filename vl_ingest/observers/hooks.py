@@ -72,7 +72,8 @@ class Hooks(Observer):
 
     def finished(self, summary: Summary) -> None:
         """Tell that all went well."""
-        said = f"{files_text(summary.sent)} delivered to dataset {summary.dataset_id}; the job is {summary.job.state}."
+        job = summary.job
+        said = f"{files_text(summary.counts.total)}: {summary.in_words()}; dataset {job.dataset_id}, job {job.state}."
         self._finish(0, said, summary)
 
     def ended(self, error: VlIngestError) -> None:
@@ -92,6 +93,9 @@ class Hooks(Observer):
             facts |= {
                 "STATE": str(summary.job.state),
                 "SENT_BYTES": str(summary.counts.bytes.get(FileState.SENT, 0)),
+                "FILES_ACKNOWLEDGED": str(summary.acknowledged),
+                "FILES_TAKEN_AS_DELIVERED": str(summary.taken_as_delivered),
+                "FILES_POSSIBLY_TWICE": str(summary.possibly_twice),
             }
         self._call("--on-finish", self._on_finish, facts)
 

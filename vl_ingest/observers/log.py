@@ -103,6 +103,7 @@ class LogObserver(Observer):
         self._log(
             logging.INFO, EventKind.RUN_ENDED, f"Job {job.id} is {job.state}.", exit_code=0, state=job.state,
             dataset_id=job.dataset_id, sent=summary.counts[FileState.SENT], possibly_twice=summary.possibly_twice,
+            taken_as_delivered=summary.taken_as_delivered,
         )  # fmt: skip
 
     def ended(self, error: VlIngestError) -> None:

@@ -33,6 +33,9 @@ class Metrics(Observer):
         self._registry = CollectorRegistry()
         self._files = self._gauge("files", "Files of the job, by their state.", "state")
         self._bytes = self._gauge("bytes", "Bytes of these files.", "state")
+        self._doubted = self._gauge(
+            "doubted_files", "Sent files without a receipt, or possibly twice.", "kind"
+        )
         self._moving = self._gauge("moving_bytes", "Bytes that open requests have handed to the network.")
         self._failed = self._gauge("attempts_failed", "Requests of this run that got no receipt.")
         self._workers = self._gauge("workers", "Requests that may go at once.")
@@ -100,6 +103,8 @@ class Metrics(Observer):
 
     def _stands(self, summary: Summary) -> None:
         self._counts(summary.counts)
+        self._doubted.labels(*self._labels or (), "taken_as_delivered").set(summary.taken_as_delivered)
+        self._doubted.labels(*self._labels or (), "possibly_twice").set(summary.possibly_twice)
         self._state(summary.job.state)
 
     def _state(self, current: JobState) -> None:

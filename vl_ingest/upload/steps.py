@@ -154,7 +154,7 @@ def _finish(context: Context, scanning: Scanning) -> None:
     if not counts[FileState.SENT]:
         raise _nothing(context)
     context.ledger.jobs.finish_upload(context.run)
-    context.observer.notice("step", f"{files_text(counts[FileState.SENT])} delivered.")
+    context.observer.notice("step", f"{files_text(counts[FileState.SENT])} sent.")
 
 
 class _Ticks:

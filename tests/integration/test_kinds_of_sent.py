@@ -1,0 +1,79 @@
+"""Acknowledged by the server, taken as delivered on a person's word, possibly twice: told apart wherever they are told."""
+
+import pytest
+from sqlalchemy import text
+
+from vl_ingest.ledger.author import author
+from world import World
+
+
+@pytest.fixture
+def settled(world: World) -> World:
+    """Return a world whose job is ready: five files acknowledged, five taken as delivered."""
+    world.pictures(10)
+    world.box.add_fault("upload:lost-answer:times=1")
+    assert world.run("--on-unknown", "hold").code == 13
+    assert world.cli("settle", "job", "--delivered").code == 0
+    assert world.run().code == 0
+    return world
+
+
+@pytest.fixture
+def twice(world: World) -> World:
+    """Return a world whose job is ready: five of ten files were sent again after a lost answer."""
+    world.pictures(10)
+    world.box.add_fault("upload:lost-answer:times=1")
+    assert world.run().code == 0
+    return world
+
+
+def counts(facts: dict[str, int]) -> tuple[int, int, int]:
+    """Return how many files are acknowledged, taken as delivered, and possibly twice."""
+    return facts["acknowledged"], facts["taken_as_delivered"], facts["possibly_twice"]
+
+
+def test_the_summary_of_a_run_and_the_status_tell_them_apart(settled: World) -> None:
+    """For programs in numbers, for people in words; a person's word is no second delivery."""
+    (status,) = settled.cli("status", "job", "--json").lines
+    assert counts(status) == (5, 5, 0)
+    assert counts(settled.run().summary) == (5, 5, 0)
+    said = settled.cli(*[word for word in settled.arguments() if word != "--json"]).err
+    assert "10 files: 5 acknowledged, 5 taken as delivered" in said
+    assert "twice" not in said
+    assert "5 of the sent are taken as delivered" in settled.cli("status", "job").out
+
+
+def test_files_sent_again_after_a_lost_answer_are_acknowledged_and_possibly_twice(twice: World) -> None:
+    """They have a receipt; only their number of copies is in doubt."""
+    (status,) = twice.cli("status", "job", "--json").lines
+    assert counts(status) == (10, 0, 5)
+    listed = twice.cli("files", "job", "--json").lines
+    assert {line["delivery"] for line in listed} == {"acknowledged"}
+    assert sum(line["possibly_twice"] for line in listed) == 5
+
+
+def test_a_word_is_kept_with_who_gave_it_and_taken_back_with_the_transaction(settled: World) -> None:
+    """The row names the author and has no hash; sent again into a new transaction, nothing of that is left."""
+    listed = settled.cli("files", "job", "--json").lines
+    by_word = [line for line in listed if line["delivery"] == "taken_as_delivered"]
+    assert len(by_word) == 5
+    assert {line["sha256"] for line in by_word} == {None}
+    assert decided(settled) == {author(): 5, None: 5}
+
+
+def test_a_new_transaction_forgets_the_word(world: World) -> None:
+    """What is pending again was decided by nobody."""
+    world.pictures(10)
+    world.box.add_fault("upload:lost-answer:times=1")
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run("--on-unknown", "hold").code == 13
+    assert world.cli("settle", "job", "--delivered").code == 0
+    assert world.run("--new-transaction").code == 3
+    assert decided(world) == {None: 11}
+
+
+def decided(world: World) -> dict[str | None, int]:
+    """Return who decided -> on how many files."""
+    with world.ledger() as ledger, ledger.db.read() as connection:
+        rows = connection.execute(text("SELECT decided_by, count(*) FROM files GROUP BY decided_by"))
+        return dict(rows.tuples().all())
