@@ -45,6 +45,7 @@ def events(
                 meant = f"Did you mean {near}?" if near else "Without `--kind`, every event is shown."
                 raise UsageError(f"There is no kind of event {kind!r}. {meant}")
         seen, over = 0, False
+        runs: dict[int, int] = {}
         while True:
             # Before the last look; the end of its run is the last event of a job that is over.
             over = not follow or (
@@ -52,20 +53,23 @@ def events(
             )
             for event in book.events.history(job.id, *kinds, after=seen):
                 seen = event.number
+                if event.run_id is not None and event.run_id not in runs:  # one that began while this follows
+                    runs = book.runs.numbers(job.id)
                 if earliest is None or event.at >= earliest:
-                    show(_facts(event), _line(event), as_json=as_json)
+                    number = None if event.run_id is None else runs.get(event.run_id)
+                    show(_facts(event, number), _line(event, number), as_json=as_json)
             if over:
                 return
             threading.Event().wait(FOLLOW_EVERY_S)
 
 
-def _facts(event: "Event") -> dict[str, Any]:
+def _facts(event: "Event", run_number: int | None) -> dict[str, Any]:
     who = {"run": event.run_id, "host": event.host, "user": event.user}
     what = {"kind": event.kind, "facts": event.facts, "hash": event.hash}
-    return {"number": event.number, "at": clock.iso(event.at), **who, **what}
+    return {"number": event.number, "at": clock.iso(event.at), **who, **what, "run_number": run_number}
 
 
-def _line(event: "Event") -> str:
-    facts = ", ".join(f"{k}={v}" for k, v in event.facts.items() if v not in (None, {}, []))
-    text = f"{event.at:%Y-%m-%d %H:%M:%S}  run {event.run_id or '-':<4} {event.kind:<24} {facts}"
+def _line(event: "Event", run_number: int | None) -> str:
+    facts = "; ".join(f"{k}: {words.told(v)}" for k, v in event.facts.items() if v not in (None, {}, []))
+    text = f"{event.at:%Y-%m-%d %H:%M:%S}  run {run_number or '-':<4} {event.kind:<24} {facts}"
     return words.path(text)

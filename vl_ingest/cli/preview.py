@@ -122,7 +122,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         origin = {
             "given": "",
             "limited": ", which is --bwlimit at this hour",
-            "measured": f", as run {plan.earlier.run_id} of job {plan.earlier.job_id} went"
+            "measured": f", as run {plan.earlier.run_number} of job {plan.earlier.job_id} went"
             if plan.earlier
             else "",
             "assumed": " (a guess, as nothing has been measured; `--rate` says better)",

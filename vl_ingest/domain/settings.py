@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.domain.forms import MOST_WORKERS
+from vl_ingest.domain.forms import MOST_WORKERS, duration_text, size_text
 from vl_ingest.domain.model import OnRejected, OnUnknown
 
 
@@ -70,3 +70,17 @@ class Settings:
     def of_job(cls, record: Mapping[str, Any]) -> "Settings":
         """Return what a job goes on with: the settings it had, but for the time limit, which was one run's."""
         return replace(cls.from_record(record), max_duration_s=None)
+
+
+def option_text(field: str, value: Any) -> str:
+    """Return a setting on record as it is written on the command line: `--settle 30s`, `--no-recursive`."""
+    flag = "--" + field.removesuffix("_s").replace("_", "-")
+    if isinstance(value, bool):
+        return flag if value else f"--no-{flag[2:]}"
+    if value in (None, []):
+        return f"{flag} auto" if field == "workers" else f"no {flag}"
+    if isinstance(value, list):
+        return " ".join(f"{flag} {item}" for item in value)
+    if isinstance(value, int | float) and field.endswith(("_s", "_bytes")):
+        value = duration_text(value) if field.endswith("_s") else size_text(int(value))
+    return f"{flag} {value}"

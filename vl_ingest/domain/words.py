@@ -1,6 +1,7 @@
 """How numbers and names read: sizes, durations, counts, and text that is safe on a terminal."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from vl_ingest.domain.naming import path_to_text
 
@@ -15,7 +16,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds for people: `3 s`, `12 min`, `4 h 05 min`, `2 d 3 h`."""
+    """Return seconds for people: `3 s`, `12 min 05 s`, `4 h 05 min`, `2 d 3 h`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -26,6 +27,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def lasted(seconds: float) -> str:
+    """Return measured seconds the same way, but with a tenth where they are few: `0.4 s`."""
+    return f"{f'{seconds:.1f}'.removesuffix('.0')} s" if seconds < 9.95 else duration(seconds)
+
+
 def several(count: int, thing: str) -> str:
     """Return `1 run`, `2,000 runs`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
@@ -34,6 +40,21 @@ def several(count: int, thing: str) -> str:
 def counted(reasons: Mapping[str, int]) -> str:
     """Return `3 hidden, 1 excluded`."""
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+
+
+def told(value: object) -> str:
+    """Return a fact of the record for people: `yes`, `nothing`, `54, 55`, `sent 2006`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value in (None, "", [], {}):
+        return "nothing"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(told, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {told(one)}" for key, one in value.items())
+    return str(value)
 
 
 def clause(error: object) -> str:

@@ -20,7 +20,7 @@ class Throughput:
     """How fast a run has sent, from its first intent to its last receipt, its waiting included."""
 
     job_id: str
-    run_id: int
+    run_number: int  # within the job
     bytes_per_s: float
 
 
@@ -39,7 +39,7 @@ class Audit:
             sa.select(
                 files.c.path, files.c.sent_as, files.c.size_bytes, files.c.sha256, files.c.mtime_ns, files.c.state,
                 files.c.batch_id, files.c.attempts, files.c.unknown_attempts, files.c.reason,
-                batches.c.ended_at, attempts.c.number, attempts.c.http_status,
+                files.c.decided_by, files.c.decided_why, batches.c.ended_at, attempts.c.number, attempts.c.http_status,
             )
             .select_from(files.outerjoin(batches, batches.c.id == files.c.batch_id).outerjoin(attempts, _SENT))
             .where(files.c.job_id == job_id)
@@ -65,11 +65,12 @@ class Audit:
         yield from self._rows(query)
 
     def attempts(self, job_id: str) -> Iterator[sa.Row[Any]]:
-        """Yield every attempt that has ended, with the size of its batch."""
+        """Yield every attempt that has ended, in the order they were begun, with its run and the size of its batch."""
         query = (
-            sa.select(attempts, batches.c.size_bytes)
+            sa.select(attempts, batches.c.size_bytes, batches.c.run_id)
             .select_from(attempts.join(batches))
             .where(batches.c.job_id == job_id, attempts.c.ended_at.is_not(None))
+            .order_by(attempts.c.id)
         )
         yield from self._rows(query)
 
@@ -91,7 +92,9 @@ class Audit:
         for row in self._rows(query):
             seconds = (row.ended - row.begun).total_seconds()
             if seconds >= AT_LEAST_S:
-                return Throughput(row.job_id, row.run_id, row.size_bytes / seconds)
+                runs_of_job = [run.id for run in self.runs(row.job_id)]
+                number = runs_of_job.index(row.run_id) + 1
+                return Throughput(row.job_id, number, row.size_bytes / seconds)
         return None
 
     def _rows(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:

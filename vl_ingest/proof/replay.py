@@ -7,8 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from vl_ingest.domain import words
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import FINISHED, AttemptOutcome, BatchState, Event, FileState, Job, JobState
+from vl_ingest.domain.model import (
+    FINISHED,
+    AttemptOutcome,
+    BatchState,
+    Delivery,
+    Event,
+    FileState,
+    Job,
+    JobState,
+    delivery,
+)
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.files import CHANGED_AFTER
@@ -32,6 +43,7 @@ class Replay:
     doubts: int | None = 0  # files that went out with their answer lost; None: a person took some back
     reasons: dict[str, str | None] = field(default_factory=dict)  # path -> why it is held
     changed_after: set[str] = field(default_factory=set)
+    deciders: dict[str, str] = field(default_factory=dict)  # path -> who called it delivered
 
     def tell(self, event: Event) -> None:
         """Take up one event; what only another version knows says nothing of the rows."""
@@ -61,6 +73,8 @@ class Replay:
                 self.changed_after.clear()
             case EventKind.UNKNOWN_SETTLED if facts.get("by") == "not-delivered":
                 self.doubts = None
+            case EventKind.UNKNOWN_SETTLED if facts.get("state") == FileState.SENT:
+                self.deciders[facts["path"]] = f"{event.user}@{event.host}"
             case _ if isinstance(kind.becomes, FileState) and "path" in facts:
                 self.reasons[facts["path"]] = facts.get("reason") if kind.becomes in HELD else None
             case _:
@@ -107,11 +121,13 @@ class Replay:
         wrong = _unlike("the job's", self.job, row)
         wrong += _unlike("the option", self.settings, dict(job.settings))
         runs = {row.id: row._mapping for row in ledger.audit.runs(job.id)}
-        wrong += [f"there is no event of run {run}" for run in sorted(runs.keys() - self.runs.keys())]
+        numbers = {run: number for number, run in enumerate(sorted(runs.keys() | self.runs.keys()), 1)}
+        wrong += [
+            f"there is no event of run {numbers[run]}" for run in sorted(runs.keys() - self.runs.keys())
+        ]
         for run, expected in self.runs.items():
-            wrong += (
-                _unlike(f"run {run}'s", expected, runs[run]) if run in runs else [f"run {run} is missing"]
-            )
+            missing = [f"run {numbers[run]} is missing"]
+            wrong += _unlike(f"run {numbers[run]}'s", expected, runs[run]) if run in runs else missing
         return wrong
 
     def requests_differ(self, ledger: Ledger, job_id: str) -> list[str]:
@@ -143,8 +159,18 @@ class Replay:
             doubts += row.unknown_attempts
             if row.reason == CHANGED_AFTER:
                 changed.add(path)
+            by_word = delivery(row.state, row.sha256) is Delivery.TAKEN_AS_DELIVERED
+            if by_word and row.decided_by not in (
+                None,
+                self.deciders.get(path),
+            ):  # earlier ledgers name nobody
+                wrong.append(
+                    f"{path} was taken as delivered by {self.deciders.get(path)}, not by {row.decided_by}"
+                )
             if row.state in HELD and row.reason != self.reasons.get(path):
-                wrong.append(f"the reason of {path} is {row.reason!r}, and was {self.reasons.get(path)!r}")
+                wrong.append(
+                    f"the reason of {path} is {words.told(row.reason)}, and was {words.told(self.reasons.get(path))}"
+                )
         doubted = sorted(changed ^ self.changed_after)
         wrong += [f"whether {path} was changed after it was sent" for path in doubted]
         if self.doubts is not None and doubts != self.doubts:
@@ -155,7 +181,7 @@ class Replay:
 def _unlike(whose: str, expected: dict[str, Any], row: Any) -> list[str]:
     """Return in words each value of `expected` that the row does not have."""
     return [
-        f"{whose} {key} is {_shown(row.get(key))}, and was {_shown(value)}"
+        f"{whose} {key} is {words.told(row.get(key))}, and was {words.told(value)}"
         for key, value in expected.items()
         if key in row and not _alike(value, row[key])
     ]
@@ -165,7 +191,3 @@ def _alike(value: Any, found: Any) -> bool:
     if isinstance(value, datetime) and isinstance(found, datetime):
         return abs(value - found) <= NEAR
     return bool(value == found)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else repr(value)

@@ -101,8 +101,8 @@ def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterat
             found = number
         story.tell(event)
     if broken is None and (number, sealed) != (job.event_count, job.event_head):
-        broken = f"the job names {job.event_count} events up to {job.event_head}, and there are {number}"
-    text = f"{number} events, each sealed by the next; the head is {sealed}."
+        broken = f"the job names {job.event_count} events up to {words.told(job.event_head)}, and there are {number}"
+    text = f"{number} events, each sealed by the next; the head is {words.told(sealed)}."
     if broken is not None:
         text = f"The chain of events is broken: {broken}."
     yield compared("events", broken is None, text, count=number, head=sealed)
@@ -144,7 +144,9 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:
-        text += f" {files_text(len(story.settled))} delivered on a person's word."
+        text += (
+            f" {files_text(len(story.settled))} taken as delivered on a person's word: no receipt, no hash."
+        )
     by_word = len(story.settled)
     return compared("receipts", True, text, files=counted, unsealed=unsealed, by_word=by_word)
 
@@ -166,7 +168,8 @@ def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(now["files"].items()))
     text = f"{counts}: as when the upload ended."
     if then != now:
-        text = f"The files are not those of the end of the upload: {counts} now; then {then['files']}."
+        before = ", ".join(f"{count:,} {state}" for state, count in sorted(then.get("files", {}).items()))
+        text = f"The files are not those of the end of the upload: {counts} now; then {before}."
     return compared("totals", then == now, text, now=now, then=then)
 
 
