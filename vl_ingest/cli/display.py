@@ -53,6 +53,7 @@ class Display(Observer):
         self._as_json = as_json
         self._lock = threading.Lock()
         self._job: Job | None = None
+        self._run: Run | None = None
         self._console: Console | None = None
         self._live: Live | None = None
         self._next_line = 0.0
@@ -80,7 +81,7 @@ class Display(Observer):
 
     def job_started(self, job: Job, run: Run) -> None:
         """Say which job this is."""
-        self._job = job
+        self._job, self._run = job, run
         verb = "Starting" if job.state is JobState.CREATED else "Continuing"
         self._line(f"{verb} job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}")
         self._json(
@@ -136,9 +137,10 @@ class Display(Observer):
     def finished(self, summary: "Summary") -> None:
         """Show how a run ended that reached its goal."""
         self._stop_live()
+        took = self._timing()
         for line in summary_lines(summary):
             self._line(line, matters=self._job is not None)  # a run that had nothing to do may be silent
-        self._json("summary", exit_code=0, message=None, **summary_facts(summary))
+        self._json("summary", exit_code=0, message=None, **summary_facts(summary), **took)
 
     def ended(self, error: VlIngestError) -> None:
         """Show how a run ended that did not."""
@@ -148,11 +150,21 @@ class Display(Observer):
             from vl_ingest.ledger.summary import summarise
 
             summary = summarise(self._ledger, self._job.id)
-            facts = summary_facts(summary)
+            facts = summary_facts(summary) | self._timing()
             self._line(_tally(summary), matters=True)
         if not isinstance(error, Unforeseen):  # that, whoever catches the mistake itself says
             self._line(f"vl-ingest: {error}", matters=True)
         self._json("summary", exit_code=error.exit_code, message=str(error), **facts)
+
+    def _timing(self) -> dict[str, Any]:
+        """Say how long the run took; return it for programs. A run that had nothing to do says nothing."""
+        if self._run is None:
+            return {}
+        from vl_ingest.report.timing import timing
+
+        took = timing(self._ledger, self._run.job_id, self._run.id)
+        self._line(f"This run took {took}.", matters=True)
+        return {"run_timing": took.facts()}
 
     def _stop_live(self) -> None:
         if self._live is not None:

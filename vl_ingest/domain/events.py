@@ -40,10 +40,13 @@ class EventKind(StrEnum):
 
     RUN_STARTED = "run_started", None, "host pid version", "Run {run} started on {host} (pid {pid})."
     RUN_ENDED = "run_ended", None, "exit_code", "Run {run} ended with exit code {exit_code}{exit}."
-    SETTINGS_CHANGED = "settings_changed", None, "*", "Options changed."
+    SETTINGS_CHANGED = "settings_changed", None, "*", "Options changed: {options}."
     STOP_ASKED = "stop_asked", None, "by command", "{by} asked the run to stop."
     STALLED = "stalled", None, "seconds", "No byte had moved for {seconds} seconds."
     STALL_OVER = "stall_over", None, "seconds", "Bytes moved again, after {seconds} seconds."
+
+    OUTAGE_BEGAN = "outage_began", None, "doing detail since", "The server could not be reached to {doing} ({detail})."
+    OUTAGE_OVER = "outage_over", None, "doing failed_attempts answered", "{failed_attempts} attempts to {doing} failed; {then}."
 
     SCAN_FINISHED = "scan_finished", None, "left_out", "The whole folder was scanned."
     SCAN_INCOMPLETE = "scan_incomplete", None, "unread", "The folder could not be read to the end: {folders}."
@@ -80,8 +83,8 @@ class EventKind(StrEnum):
     FILE_RETRIED = "file_retried", _F.PENDING, "path state reason by", "{path} ({state}) was queued again by {by}."
     FILE_FOUND_AGAIN = "file_found_again", _F.PENDING, "path state reason by", "{path} was found again."
     FILE_CHANGED_AFTER = "file_changed_after", None, "path sha256 size_bytes mtime_ns", "{path} was changed on disk after it had been sent."
-    UNKNOWN_SETTLED = "unknown_settled", None, "path by state before?", "{path} may have been delivered; settled by {by}: {settled}."
-    FILES_SETTLED_BY_HAND = "files_settled_by_hand", None, "by state files", "{by} settled {counted} of unknown delivery as {state}."
+    UNKNOWN_SETTLED = "unknown_settled", None, "path by state before?", "{path} may have been delivered: {settled}."
+    FILES_SETTLED_BY_HAND = "files_settled_by_hand", None, "by state files", "{by} says that {counted} of unknown delivery {word}."
     REJECTIONS_WITHDRAWN = "rejections_withdrawn", None, "files reason", "The rejection of {counted} was taken back ({reason})."
 
     UPLOAD_FINISHED = "upload_finished", _J.UPLOADED, "files size_bytes waived_digest", "Every file was sent or waived."

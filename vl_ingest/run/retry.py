@@ -42,6 +42,7 @@ class Backoff:
 BACKOFF = Backoff(first_s=0.5, most_s=30.0)
 
 CREATE = "create the dataset"
+LONG_WAIT_S = 5.0  # before one more attempt: an outage, whatever comes then
 TRANSIENT = (NotDelivered, OutcomeUnknown)
 
 T = TypeVar("T")
@@ -86,15 +87,21 @@ def retry_through_outages(
     try:
         result = retrying(allowed)
     except again_after as exc:
+        outage.over(answered=False)
         raise outage.gave_up(exc) from exc
     except Answered as exc:
+        outage.over(answered=True)
         raise refused(doing, exc) from exc
-    outage.over()
+    outage.over(answered=True)
     return result
 
 
 class _Outage:
-    """What is told while one request is made again and again; nothing if it succeeds at once."""
+    """What is told while one request is made again and again; nothing if it succeeds at once.
+
+    On record are its begin, once it is more than one short wait, and its end. Where the end of the run cuts it short,
+    it ends with that.
+    """
 
     def __init__(self, context: Context, doing: str) -> None:
         self._context = context
@@ -102,6 +109,9 @@ class _Outage:
         self._waiting: str | None = None
         self._reached = _has_answered(context)
         self._since = clock.monotonic()  # the first request, or the first answer of all
+        self._failed_at = clock.now()  # first
+        self._failures = 0
+        self._recorded = False
 
     def failed(self, state: tenacity.RetryCallState) -> None:
         """Warn once, and show what is waited for; a refused token is replaced instead."""
@@ -116,7 +126,14 @@ class _Outage:
                 f"Could not {self._doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
                 "`vl-ingest doctor` looks for the cause.",
             )
-            self._waiting = waiting_since(clock.now(), error.detail)
+            self._failed_at = clock.now()
+            self._waiting = waiting_since(self._failed_at, error.detail)
+        self._failures += 1
+        long = state.next_action is not None and state.next_action.sleep >= LONG_WAIT_S
+        if not self._recorded and (self._failures > 1 or long):
+            self._recorded = True
+            facts = {"detail": error.detail, "since": clock.iso(self._failed_at)}
+            context.note(EventKind.OUTAGE_BEGAN, doing=self._doing, **facts)
         self._show()
 
     def lasted_too_long(self, state: tenacity.RetryCallState) -> bool:
@@ -150,8 +167,11 @@ class _Outage:
             else min(settings.first_contact_s, settings.give_up_after_s)
         )
 
-    def over(self) -> None:
-        """Show that nothing is waited for any more."""
+    def over(self, *, answered: bool) -> None:
+        """Put the end on record, and show that nothing is waited for any more."""
+        if self._recorded:
+            facts = {"failed_attempts": self._failures + (not answered), "answered": answered}
+            self._context.note(EventKind.OUTAGE_OVER, doing=self._doing, **facts)
         if self._waiting is not None:
             self._waiting = None
             self._show()
