@@ -1,5 +1,9 @@
 """Acknowledged by the server, taken as delivered on a person's word, possibly twice: told apart wherever they are told."""
 
+import csv
+import io
+import json
+
 import pytest
 from sqlalchemy import text
 
@@ -75,5 +79,47 @@ def test_a_new_transaction_forgets_the_word(world: World) -> None:
 def decided(world: World) -> dict[str | None, int]:
     """Return who decided -> on how many files."""
     with world.ledger() as ledger, ledger.db.read() as connection:
-        rows = connection.execute(text("SELECT decided_by, count(*) FROM files GROUP BY decided_by"))
-        return dict(rows.tuples().all())
+        rows = connection.execute(text("SELECT decided_by, count(*) AS files FROM files GROUP BY decided_by"))
+        return {row.decided_by: row.files for row in rows}
+
+
+def test_each_report_says_on_whose_word(settled: World) -> None:
+    """Headline, tiles, table, value and text; nothing of it is called acknowledged, sent again, or sent as it was found."""
+    page = settled.cli("report", "job", "--format", "html").out
+    text = settled.cli("report", "job").out
+    facts = json.loads(settled.cli("report", "job", "--json").out)
+    said = f"5 files acknowledged by the server, 5 files taken as delivered on the word of {author()}"
+    for told in (page, text, facts["verdict"]):
+        assert said in told
+        assert "Complete" not in told
+    assert counts(facts["totals"]) == (5, 5, 0)
+    assert "5 acknowledged, 5 taken as delivered" in text
+    assert "The server has acknowledged none of this" in page
+    assert "acknowledged every file" not in page
+    assert "sent again after a lost answer." in page, "none was"
+    rows = list(csv.DictReader(io.StringIO(settled.cli("report", "job", "--format", "csv").out)))
+    by_word = [row for row in rows if row["delivery"] == "taken_as_delivered"]
+    assert len(by_word) == 5
+    for row in by_word:
+        assert (row["sha256"], row["http_status"], row["possibly_twice"]) == ("", "", "no")
+        assert row["decided_by"] == author()
+        assert row["decided_at"].endswith("Z")
+    assert sum(row["delivery"] == "acknowledged" and not row["decided_by"] for row in rows) == 5
+
+
+def test_an_earlier_ledger_names_nobody_and_its_events_do(settled: World) -> None:
+    """Where the row has no name, the report takes it from the history."""
+    before = settled.cli("report", "job", "--format", "csv").out
+    with settled.ledger() as ledger, ledger.db.write() as connection:
+        connection.execute(text("UPDATE files SET decided_by = NULL"))
+    assert settled.cli("report", "job", "--format", "csv").out == before
+    assert settled.cli("verify", "job", "--offline").code == 0
+
+
+def test_a_name_that_was_put_into_a_row_is_found(settled: World) -> None:
+    """Whose word it was stands under the seals."""
+    with settled.ledger() as ledger, ledger.db.write() as connection:
+        connection.execute(text("UPDATE files SET decided_by = 'eve@vm' WHERE decided_by IS NOT NULL"))
+    ended = settled.cli("verify", "job", "--offline")
+    assert ended.code == 3
+    assert f"was taken as delivered by {author()}, not by eve@vm" in ended.out

@@ -1,15 +1,19 @@
 """The report tells what the ledger holds: as a table, as a value with a schema, as text, and as a page."""
 
+import contextlib
 import csv
 import io
 import json
+import re
+import sqlite3
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import vl_ingest.report
-from vl_ingest.report.table import COLUMNS
+from vl_ingest.ledger.author import author
+from vl_ingest.report.table import COLUMNS, FIRST_COLUMNS, unquoted
 from world import World
 
 SCHEMA = json.loads((Path(vl_ingest.report.__file__).parent / "schema.json").read_text(encoding="utf-8"))
@@ -62,7 +66,8 @@ def test_the_value_follows_its_schema_and_tells_the_story(lived: World) -> None:
     facts = json.loads(lived.cli("report", "job", "--format", "json").out)
     jsonschema.Draft202012Validator(SCHEMA).validate(facts)
     job = lived.job()
-    assert facts["verdict"].startswith("Complete: 40 files delivered, 1 file left out by decision")
+    assert facts["verdict"].startswith("Complete: 40 files acknowledged by the server, ")
+    assert f"1 file waived by {author()}" in facts["verdict"]
     assert facts["chain"] == {"events": job.event_count, "head": job.event_head}
     assert facts["totals"]["by_state"] == {"sent": 40, "waived": 1}
     assert [run["died"] for run in facts["runs"]] == [True, False, False]
@@ -87,7 +92,9 @@ def test_a_report_of_each_state_follows_the_schema(world: World) -> None:
     world.box.clear_faults()
     (world.folder / "torn.png").write_bytes(b"no picture")
     assert world.run().code == 3
-    assert "Not finished: 2 files delivered, 1 file not yet" in world.cli("report", "job").out
+    assert (
+        "Not finished: 2 files acknowledged by the server, 1 file not yet" in world.cli("report", "job").out
+    )
     assert world.cli("cancel", "job").code == 0
     facts = json.loads(world.cli("report", "job", "--json").out)
     validator.validate(facts)
@@ -114,7 +121,7 @@ def test_a_refusal_is_told_in_the_servers_words(world: World, endpoint: str, fau
 def test_the_text_fits_one_screen(lived: World) -> None:
     """At most 40 lines, the verdict first, the head of the chain among them."""
     lines = lived.cli("report", "job").out.splitlines()
-    assert lines[0].startswith("Complete: 40 files delivered")
+    assert lines[0].startswith("Complete: 40 files acknowledged by the server")
     assert any(str(lived.job().event_head) in line for line in lines)
     assert len(lines) <= 40
 
@@ -215,7 +222,11 @@ def test_rows_of_a_table_can_be_neither_moved_nor_added(reported: World) -> None
         ([*lines[:3], lines[3].replace(",sent,", ",pending,"), *lines[4:]], "does not say so", 3),
         ([*lines[:3], *lines[4:]], "does not say so", 3),
         ([*lines[:3], lines[3].split(",")[0] + "\n", *lines[4:]], "does not say so", 3),
-        ([*lines[:3], lines[3].replace(",sent,", ",waived,"), *lines[4:]], "state is 'waived'", 3),
+        (
+            [*lines[:3], lines[3].replace(",sent,", ",waived,"), *lines[4:]],
+            "state is waived, and sent on record",
+            3,
+        ),
     ):
         report.write_text("".join(made), encoding="utf-8")
         assert against(reported, report)[0] == code
@@ -237,3 +248,136 @@ def test_an_older_report_is_told_from_a_false_one(world: World) -> None:
     assert "Its head is in the chain" in answer
     report.write_text("something else", encoding="utf-8")
     assert against(world, report)[0] == 2
+
+
+FORMULAS = ("=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\tTab.png", "'quoted.png", "''twice.png")
+
+
+def test_no_cell_is_a_formula_and_each_can_be_read_back(world: World) -> None:
+    """A quote stands before a cell that a spreadsheet would carry out; taking it away gives the path."""
+    for number, name in enumerate(FORMULAS):
+        world.picture(name, number)
+    assert world.run().code == 0
+    report = world.place / "r.csv"
+    assert world.cli("report", "job", "--output", str(report)).code == 0
+    rows = list(csv.reader(io.StringIO(report.read_text(encoding="utf-8"), newline="")))
+    cells = [cell for row in rows for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {unquoted(row[0]) for row in rows[1:]} == set(FORMULAS)
+    assert against(world, report)[0] == 0
+    with report.open("w", encoding="utf-8", newline="") as out:  # as an earlier version wrote it
+        csv.writer(out, lineterminator="\n").writerows(
+            [unquoted(cell) if number else cell for cell in row[: len(FIRST_COLUMNS)]]
+            for number, row in enumerate(rows)
+        )
+    code, answer = against(world, report)
+    assert (code, "Its 7 rows are those of the ledger" in answer) == (0, True), answer
+    report.write_text(report.read_text(encoding="utf-8").replace("+1.png", "'+1.png"), encoding="utf-8")
+    assert against(world, report)[0] == 3
+
+
+def test_an_outage_while_processing_is_watched_is_on_record_once(world: World) -> None:
+    """A begin and an end, however often the status was asked for meanwhile; the story tells it as one moment."""
+    world.pictures(3)
+    assert world.run("--no-wait").code == 0
+    world.box.add_fault("status:503:times=4")
+    ended = world.cli("resume", "job", "--wait", "--json")
+    assert ended.code == 0, ended.err
+    kinds = world.kinds()
+    assert (kinds.count("outage_began"), kinds.count("outage_over")) == (1, 1)
+    facts = json.loads(world.cli("report", "job", "--json").out)
+    jsonschema.Draft202012Validator(SCHEMA).validate(facts)
+    (outage,) = facts["outages"]
+    assert (outage["doing"], outage["failed_attempts"], outage["answered"]) == (
+        "read the dataset's status",
+        4,
+        True,
+    )
+    (moment,) = [moment for moment in facts["timeline"] if moment["kind"] == "outage"]
+    assert "4 attempts to read the dataset's status failed" in moment["text"]
+    assert facts["timing"]["waited_s"] > 0
+    assert ended.summary["run_timing"]["waited_s"] > 0
+
+
+def test_an_outage_that_outlasts_a_run_ends_with_it(world: World) -> None:
+    """The server was away when the run began to watch, and when it gave up."""
+    world.pictures(3)
+    assert world.run("--no-wait").code == 0
+    world.box.add_fault("status:503")
+    assert world.cli("resume", "job", "--wait", "--max-duration", "4s").code == 10
+    assert world.kinds().count("outage_began") == 1
+    (outage,) = json.loads(world.cli("report", "job", "--json").out)["outages"]
+    assert not outage["answered"]
+    assert world.cli("verify", "job", "--offline").code == 0
+
+
+def test_how_long_it_took_is_told_at_the_end_and_in_each_report(world: World) -> None:
+    """The run says it for itself, the report for the job: at work, waiting for what the server asked, and how fast."""
+    world.pictures(3)
+    world.box.add_fault("upload:429:times=1:retry-after=1")
+    ended = world.run()
+    assert ended.code == 0, ended.err
+    assert ended.summary["run_timing"]["waited_s"] > 0.9
+    facts = json.loads(world.cli("report", "job", "--json").out)
+    timing = facts["timing"]
+    assert 0.9 < timing["waited_s"] < timing["worked_s"] <= timing["elapsed_s"]
+    rate = facts["totals"]["acknowledged_bytes"] / timing["sending_s"]
+    assert timing["bytes_per_s"] == pytest.approx(rate, rel=0.01)
+    text = world.cli("report", "job").out
+    assert "of it waiting for the server" in text
+    assert "on average while sending" in text
+    page = world.cli("report", "job", "--format", "html").out
+    assert "of it waiting for the server" in page
+
+
+def test_the_end_of_a_run_says_how_long_it_took(world: World) -> None:
+    """One line for people, and the same for programs."""
+    world.pictures(4)
+    ended = world.cli(*[word for word in world.arguments() if word != "--json"])
+    assert re.search(
+        r"This run took .* s, none of it waiting for the server; .*/s on average while sending", ended.err
+    )
+
+
+def test_changed_options_are_named(world: World) -> None:
+    """As they are written on the command line."""
+    world.pictures(1)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    assert world.run("--batch-size", "7", "--no-recursive", "--batch-bytes", "8M", "--settle", "2s").code == 3
+    story = " ".join(
+        moment["text"] for moment in json.loads(world.cli("report", "job", "--json").out)["timeline"]
+    )
+    assert "Options changed: --batch-size 7, --batch-bytes 8MiB, --no-recursive, --settle 2s." in story
+
+
+def test_run_numbers_count_within_their_job(world: World) -> None:
+    """The first run of the second job is its run 1, in the text of events, report and page; JSON keeps its id, too."""
+    world.pictures(1)
+    assert world.run(name="first").code == 0
+    assert world.run(name="job").code == 0
+    (run,) = json.loads(world.cli("report", "job", "--json").out)["runs"]
+    assert (run["id"], run["number"]) == (2, 1)
+    (started,) = world.cli("events", "job", "--kind", "run_started", "--json").lines
+    assert (started["run"], started["run_number"]) == (2, 1)
+    said = world.cli("events", "job").out + world.cli("report", "job").out
+    assert not re.search(r"\brun 2\b", said, re.IGNORECASE)
+    assert "Run 1 ended" in said
+
+
+def test_people_are_shown_no_values_of_python(lived: World) -> None:
+    """Neither in the history nor in the checks of a record that holds, nor of one that does not."""
+    statements = (
+        "UPDATE files SET reason = NULL WHERE state = 'waived'",
+        "UPDATE files SET state = 'waived' WHERE path = 'p0003.png'",
+        "UPDATE jobs SET left_out = '{\"hidden\": 2}', finished_at = NULL",
+    )
+    said = lived.cli("events", "job").out + lived.cli("verify", "job", "--offline").out
+    with contextlib.closing(sqlite3.connect(lived.ledger_path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    wrong = lived.cli("verify", "job", "--offline")
+    assert wrong.code == 3
+    for line in (said + wrong.out).splitlines():
+        assert not re.search(r"\bTrue\b|\bFalse\b|\bNone\b|[\[{]['\"0-9]|datetime\(", line), line

@@ -4,18 +4,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import SETTLED
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.story import FORMAT, build
-from vl_ingest.report.table import COLUMNS, rows, written
+from vl_ingest.report.table import COLUMNS, FIRST_COLUMNS, rows, unquoted, written
 
 Row = dict[str, str]
 
@@ -30,13 +31,15 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
 
     A JSON report or a page holds the head of the chain: where that is the ledger's, all of it must be what would be
     written today; where the record has grown since, only the head can be compared. A table holds no head: what it
-    calls sent or waived must be so, and what was neither, or is not in it, may only have been sent later. Raises `UsageError` for what is no report.
+    calls sent or waived must be so, and what was neither, or is not in it, may only have been sent later. A table with
+    the first columns alone is of an earlier version, which quoted no cell. Raises `UsageError` for what is no report.
     """
     try:
         with report.open(encoding="utf-8", newline="") as file, ledger.db.snapshot():
             begin = file.readline()
-            if begin.rstrip("\r\n") == ",".join(COLUMNS):
-                return _table(ledger, job_id, file)
+            for columns in (COLUMNS, FIRST_COLUMNS):
+                if begin.rstrip("\r\n") == ",".join(columns):
+                    return _table(ledger, job_id, file, columns)
             text = begin + file.read()
             if text.startswith("{"):
                 return _value(ledger, job_id, text)
@@ -47,12 +50,19 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
     raise UsageError(f"{report} is no report as CSV, JSON or HTML (`vl-ingest report JOB --output FILE`).")
 
 
-def _table(ledger: Ledger, job_id: str, file: Iterator[str]) -> Check:
+def _table(ledger: Ledger, job_id: str, file: Iterator[str], columns: Sequence[str]) -> Check:
     """Compare row by row, in the order of paths, which both have."""
-    ours = (written(row) for row in rows(ledger, job_id))
-    table = _Table()
+    ours = (
+        {key: cell for key, cell in written(row).items() if key in columns} for row in rows(ledger, job_id)
+    )
+    plain = unquoted if columns == COLUMNS else str
+    cells = csv.DictReader(file, columns, strict=True)
+    theirs_rows = (
+        {key: plain(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in cells
+    )
+    table = _Table(columns)
     try:
-        for theirs, row in _pairs(csv.DictReader(file, COLUMNS, strict=True), ours):
+        for theirs, row in _pairs(theirs_rows, ours):
             table.take(theirs, row)
         return table.result()
     except _Contradiction as exc:
@@ -91,6 +101,7 @@ class _Contradiction(Exception):  # no error of the program: what a report is fo
 class _Table:
     """What a table says of the rows that the ledger has: the same, or less because it is older."""
 
+    columns: Sequence[str]
     compared: int = 0
     moved: int = 0  # rows that have changed since
     absent: int = 0
@@ -107,9 +118,9 @@ class _Table:
             if theirs == ours:
                 return
             if theirs["state"] in SETTLED or ours["state"] == theirs["state"]:
-                column = next((key for key in COLUMNS if theirs[key] != ours[key]), "a column too many")
-                told, known = theirs.get(column), ours.get(column)
-                raise _Contradiction(f"{ours['path']}: {column} is {told!r}, and {known!r} on record")
+                column = next((key for key in self.columns if theirs[key] != ours[key]), "a column too many")
+                told, known = (words.told(row.get(column)) for row in (theirs, ours))
+                raise _Contradiction(f"{ours['path']}: {column} is {told}, and {known} on record")
             self.moved += 1
         self.oldest = min(self.oldest, (ours["sent_at"] or "9999", ours["path"]))
 
@@ -165,7 +176,7 @@ def _older(ledger: Ledger, job_id: str, head: Any) -> Check | None:
         return None
     number = next((event.number for event in ledger.events.history(job_id) if event.hash == head), None)
     if number is None:
-        return _differs(f"its head, {head}, is the hash of no event of this job")
+        return _differs(f"its head, {words.told(head)}, is the hash of no event of this job")
     text = (
         f"It was made after event {number}, and {job.event_count - number} came since. Its head is in the chain; the "
         "rest can only be compared with a report made now."

@@ -5,7 +5,7 @@ It has no style of its own: `chart.css` beside this file is for the page that ho
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, floor, log10
 from xml.etree.ElementTree import Element, SubElement
@@ -15,6 +15,11 @@ from pygal.style import Style
 from pygal.view import Box
 
 MIB = 1024 * 1024
+DAY_S = 86_400
+STEPS_S = (
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
+    DAY_S, 2 * DAY_S, 5 * DAY_S, 10 * DAY_S, 20 * DAY_S, 50 * DAY_S, 100 * DAY_S,
+)  # fmt: skip  # between two moments that are named
 MARK = 6.0  # how high the mark of a failed attempt is
 UNWANTED = frozenset({"script", "style", "desc", "defs"})
 KEPT = frozenset({"axis", "x", "y", "guides", "guide", "major", "line", "bar", "plot"})  # of pygal's classes
@@ -42,13 +47,33 @@ class Picture:
         return self.bin_s * len(self.sent_bytes)
 
     def clock(self, number: int) -> str:
-        """Return when a span begins, as briefly as that can be said."""
-        form = "%H:%M:%S" if self.length_s < 600 else "%H:%M" if self.length_s < 86_400 else "%b %d %H:%M"
-        return f"{self.begin + timedelta(seconds=number * self.bin_s):{form}}"
+        """Return when a span begins."""
+        at = self.begin + timedelta(seconds=number * self.bin_s)
+        if self.bin_s < 1:
+            return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
+        return f"{at:%H:%M:%S}" if self.length_s < DAY_S else f"{at:%b %d %H:%M}"
+
+    def moments(self, most: int) -> Iterator[tuple[float, str]]:
+        """Yield `most` round moments or fewer: where they are, as a share of the length, and their names.
+
+        A name has its day where that is not the same all along.
+        """
+        step = next((step for step in STEPS_S if self.length_s < step * most), STEPS_S[-1])
+        same_day = self.begin.date() == (self.begin + timedelta(seconds=self.length_s)).date()
+        begin, day = self.begin.timestamp(), ""
+        first = ceil(begin / step)
+        for number in range(first, floor((begin + self.length_s) / step) + 1):
+            at = datetime.fromtimestamp(round(number * step, 1), UTC)
+            form = "%b %d" if step >= DAY_S else "%H:%M" if step >= 60 else "%H:%M:%S"
+            if step < DAY_S and not same_day and f"{at:%b %d}" != day:
+                form = "%b %d" if f"{at:%H%M%S}" == "000000" and step >= 60 else f"%b %d {form}"
+            day = f"{at:%b %d}"
+            tenths = f".{at.microsecond // 100_000}" if step < 1 else ""
+            yield (at.timestamp() - begin) / self.length_s, f"{at:{form}}{tenths}"
 
 
 def draw(
-    picture: Picture, name: str, says: str, *, width: int = 1000, height: int = 260, labels: int = 6
+    picture: Picture, name: str, says: str, *, width: int = 1000, height: int = 260, labels: int = 7
 ) -> str:
     """Return the picture as an SVG element with the id `chart-NAME`, described by the element with the id `says`.
 
@@ -57,19 +82,21 @@ def draw(
     speeds = [sent / picture.bin_s / MIB for sent in picture.sent_bytes]
     step = _round(max(speeds) / 4)
     lines = max(1, ceil(max(speeds) / step))
-    every = max(1, ceil(len(speeds) / labels))
     drawn = pygal.Bar(
-        js=[], style=Style(font_family="inherit", label_font_size=12, major_label_font_size=12), show_legend=False,
-        width=width, height=height, margin=4, margin_top=14, spacing=0, truncate_label=-1, range=(0, lines * step),
-        value_formatter=lambda value: f"{value:.3g} MiB/s",
-        y_labels=[{"value": line * step, "label": f"{line * step:.3g}"} for line in range(lines + 1)],
+        js=[], style=Style(font_family="inherit", label_font_size=12, major_label_font_size=12), show_legend=False, show_x_labels=False,
+        width=width, height=height, margin=4, margin_top=14, margin_bottom=24, spacing=0, truncate_label=-1, range=(0, lines * step),
+        value_formatter=lambda value: f"{_number(value)} MiB/s",
+        y_labels=[{"value": line * step, "label": _number(line * step)} for line in range(lines + 1)],
     )  # fmt: skip
     drawn.uuid = name  # else a random one: the same record makes the same page
-    drawn.x_labels = [picture.clock(number) if number % every == 0 else "" for number in range(len(speeds))]
     drawn.add("MiB/s acknowledged", speeds)
-    drawn.add_xml_filter(partial(_finish, picture=picture, says=says))
+    drawn.add_xml_filter(partial(_finish, picture=picture, says=says, labels=labels))
     svg: str = drawn.render(is_unicode=True, disable_xml_declaration=True)
     return svg
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _round(step: float) -> float:
@@ -87,7 +114,7 @@ def _bands(picture: Picture) -> Iterator[tuple[str, float, float]]:
                 yield kind, max(0.0, start), min(1.0, end)
 
 
-def _finish(root: Element, picture: Picture, says: str) -> Element:
+def _finish(root: Element, picture: Picture, says: str, labels: int) -> Element:
     """Draw what pygal does not, and take out what its script and its style would need."""
     plot = next(part for part in root.iter() if part.get("class") == "plot")
     width, height = float(plot[0].get("width", "0")), float(plot[0].get("height", "0"))
@@ -101,6 +128,15 @@ def _finish(root: Element, picture: Picture, says: str) -> Element:
     for kind, start, end in _bands(picture):
         wide = max(2.0, across(end) - across(start))
         plot.insert(0, _rect(kind, across(start), wide, height))
+    axis = SubElement(plot, "g", {"class": "axis x"})
+    for share, name in picture.moments(labels):
+        place = {"x": f"{across(share):.1f}"}
+        SubElement(
+            axis,
+            "line",
+            {"x1": place["x"], "x2": place["x"], "y1": f"{height:.1f}", "y2": f"{height + 5:.1f}"},
+        )
+        SubElement(axis, "text", {**place, "y": f"{height + 18:.1f}"}).text = name
     bins = len(picture.failed)
     for number, failed in enumerate(picture.failed):
         if failed:

@@ -10,10 +10,12 @@ from typing import Any
 import jinja2
 
 from vl_ingest.domain import words
+from vl_ingest.domain.model import SETTLED, Delivery, FileState
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.chart import Picture, Times, draw
-from vl_ingest.report.story import Report
+from vl_ingest.report.story import Report, deciders
 from vl_ingest.report.table import rows
+from vl_ingest.report.timeline import ENDED
 
 MOST_FILES = 100_000  # in the page; the complete list is the CSV
 MOST_BATCHES, MOST_MOMENTS, MOST_EXCEPTIONS = 500, 500, 1000
@@ -27,6 +29,7 @@ def to_html(ledger: Ledger, report: Report) -> str:
         "when": _when,
         "until": _until,
         "number": lambda count: f"{count:,}",
+        "duration": words.lasted,
     }
     room = resources(__package__)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
@@ -36,16 +39,21 @@ def to_html(ledger: Ledger, report: Report) -> str:
         listed = [_short(row) for row in islice(rows(ledger, report.job.id), MOST_FILES)]
     return template.render(
         **facts,
-        good=report.job.state == "ready",
+        good=report.job.state == "ready" and not report.summary.taken_as_delivered,
         bad=report.job.state in ("errored", "cancelled"),
         chart=chart(facts),
         chart_css=room.joinpath("chart.css").read_text("utf-8"),
-        span=words.duration(facts["throughput"]["bin_s"]),
-        failed_attempts=sum(facts["throughput"]["failed_attempts"]),
+        span=words.lasted(facts["throughput"]["bin_s"]),
+        narrow_chart=chart(facts, narrow=True),
+        exit_state=exit_state(report),
+        tiles=tiles(report),
+        numbers={run["id"]: run["number"] for run in facts["runs"]},
+        states=sorted({row[2] for row in listed}),
         shown_batches=batches[:MOST_BATCHES],
         shown_moments=facts["timeline"][-MOST_MOMENTS:],
-        odd=[row for row in facts["exceptions"] if not _only_twice(row)],
-        twice=[row for row in facts["exceptions"] if _only_twice(row)],
+        odd=[row for row in facts["exceptions"] if _is_odd(row)],
+        by_word=[row for row in facts["exceptions"] if row["delivery"] == Delivery.TAKEN_AS_DELIVERED],
+        twice=[row for row in facts["exceptions"] if _is_acknowledged(row) and not row["reason"]],
         most=MOST_EXCEPTIONS,
         # Inside a script element nothing but "</script" and "<!--" ends the text: no "<" at all, then.
         files_json=json.dumps(listed, separators=(",", ":")).replace("<", "\\u003c"),
@@ -53,7 +61,45 @@ def to_html(ledger: Ledger, report: Report) -> str:
     )
 
 
-def chart(facts: dict[str, Any]) -> str:
+def exit_state(report: Report) -> str:
+    """Return how the last run ended."""
+    runs = report.facts["runs"]
+    if not runs:
+        return "no run yet"
+    last = runs[-1]
+    if last["died"]:
+        return f"run {last['number']} died; its last record is of {_when(last['last_event_at'])}"
+    if last["exit_code"] is None:
+        return f"run {last['number']} has not ended"
+    return f"{last['exit_code']}{ENDED.get(last['exit_code'], '')}"
+
+
+def tiles(report: Report) -> list[dict[str, Any]]:
+    """Return the figures of the first look: always eight, so that neither two, four nor eight columns leave one alone."""
+    summary, exceptions = report.summary, report.facts["exceptions"]
+    counts, job = summary.counts, report.facts
+    waived, taken = counts[FileState.WAIVED], summary.taken_as_delivered
+    by_word = deciders(row for row in exceptions if row["delivery"] == Delivery.TAKEN_AS_DELIVERED)
+    by = deciders(row for row in exceptions if row["state"] == FileState.WAIVED)
+    unsent = {str(state): counts[state] for state in FileState if state not in SETTLED and counts[state]}
+    failed = sum(job["throughput"]["failed_attempts"])
+    return [
+        _tile("files", counts.total, words.size(counts.total_bytes)),
+        _tile("acknowledged", summary.acknowledged, words.size(summary.acknowledged_bytes), "ok"),
+        _tile("taken as delivered", taken, by_word and f"on the word of {by_word}", "wait"),
+        _tile("possibly twice", summary.possibly_twice, "sent again after a lost answer", "wait"),
+        _tile("waived", waived, by and f"by {by}", "wait"),
+        _tile("not sent", counts.unsent, words.counted(unsent), "bad"),
+        _tile("changed after", summary.changed_after, "on disk, after being sent", "wait"),
+        _tile("attempts failed", failed, f"in {words.several(len(job['runs']), 'run')}"),
+    ]
+
+
+def _tile(name: str, count: int, note: str, kind: str = "") -> dict[str, Any]:
+    return {"name": name, "count": count, "note": note, "kind": kind if count else ""}
+
+
+def chart(facts: dict[str, Any], *, narrow: bool = False) -> str:
     """Return the drawing of throughput, failures and outages as an SVG element; empty where nothing was sent."""
     throughput = facts["throughput"]
     if throughput["begin"] is None:
@@ -68,6 +114,8 @@ def chart(facts: dict[str, Any]) -> str:
         throughput["failed_attempts"],
         away=_times((outage["begin"], outage["end"]) for outage in facts["outages"]), idle=_times(idle),
     )  # fmt: skip
+    if narrow:
+        return draw(picture, "throughput-narrow", "throughput-says", width=360, height=200, labels=4)
     return draw(picture, "throughput", "throughput-says")
 
 
@@ -77,13 +125,17 @@ def _times(pairs: Iterable[tuple[str, str]]) -> Times:
 
 def _short(row: dict[str, Any]) -> list[Any]:
     return [
-        row["path"], row["size_bytes"], row["state"], row["sha256"] or "", (row["sent_at"] or "")[:19],
+        row["path"], row["size_bytes"], (row["delivery"] or row["state"]).replace("_", " "), row["sha256"] or "", (row["sent_at"] or "")[:19],
         row["batch"] or "", ("possibly twice; " if row["possibly_twice"] else "") + (row["reason"] or ""),
     ]  # fmt: skip
 
 
-def _only_twice(row: dict[str, Any]) -> bool:
-    return row["possibly_twice"] and not row["reason"]
+def _is_acknowledged(row: dict[str, Any]) -> bool:
+    return bool(row["delivery"] == Delivery.ACKNOWLEDGED)
+
+
+def _is_odd(row: dict[str, Any]) -> bool:
+    return row["delivery"] is None or (_is_acknowledged(row) and bool(row["reason"]))
 
 
 def _when(moment: str | None) -> str:

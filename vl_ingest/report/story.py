@@ -1,21 +1,31 @@
 """What happened to a job, as one value that JSON can hold; `schema.json` beside this file describes it."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from typing import Any
 
 from vl_ingest import clock
-from vl_ingest.domain.model import AttemptOutcome, FileState, Job, JobState
+from vl_ingest.domain.model import AttemptOutcome, Delivery, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.report.table import rows
 from vl_ingest.report.timeline import outages, timeline
+from vl_ingest.report.timing import Timing, timing
 from vl_ingest.version import __version__
 
 BINS = 60  # bars in the picture of the throughput, at most
-SHORTEST_S = 1.0  # of them
+SHORTEST_S = 0.1  # of them
+VERDICTS = {  # what stands before and after what was sent
+    JobState.PROCESSING: ("Sent", "; processing was started once and is under way."),
+    JobState.READY: ("Complete", "; processing was started once and the dataset is ready."),
+    JobState.ERRORED: ("Failed on the server", ", but the dataset could not be processed."),
+    JobState.CANCELLED: ("Given up", ""),
+    JobState.TRIGGERING: ("Undecided", "; whether processing has begun is not known yet."),
+}
+NAMED = 3  # deciders in one sentence
 FORMAT = "vl-ingest report 1"
 
 
@@ -25,6 +35,7 @@ class Report:
 
     job: Job
     summary: Summary
+    timing: Timing
     facts: dict[str, Any]
 
 
@@ -35,11 +46,14 @@ def build(ledger: Ledger, job_id: str) -> Report:
         job, counts = summary.job, summary.counts
         gaps = list(outages(ledger.events.history(job_id)))
         last = {event.run_id: event.at for event in ledger.events.history(job_id)}
-        return Report(job, summary, {
+        took = timing(ledger, job_id)
+        runs = ledger.runs.numbers(job_id)
+        exceptions = list(rows(ledger, job_id, exceptional=True))
+        return Report(job, summary, took, {
             "format": FORMAT,
             "generated_at": clock.iso(clock.now()),
             "version": __version__,
-            "verdict": verdict(summary),
+            "verdict": verdict(summary, exceptions),
             "job": {
                 "id": job.id, "name": job.name, "source": path_to_text(job.source), "base_url": job.base_url,
                 "state": job.state, "created_at": clock.iso(job.created_at), "triggered_at": clock.iso(job.triggered_at),
@@ -52,36 +66,58 @@ def build(ledger: Ledger, job_id: str) -> Report:
                 "by_state": {state: counts[state] for state in FileState if counts[state]},
                 "sent_bytes": counts.bytes.get(FileState.SENT, 0),
                 "possibly_twice": summary.possibly_twice, "changed_after": summary.changed_after,
+                "acknowledged": summary.acknowledged, "acknowledged_bytes": summary.acknowledged_bytes,
+                "taken_as_delivered": summary.taken_as_delivered,
             },
-            "runs": [_run(row, job, last.get(row.id)) for row in ledger.audit.runs(job_id)],
-            "timeline": list(timeline(ledger.events.history(job_id), gaps)),
+            "runs": [_run(row, job, last.get(row.id), runs[row.id]) for row in ledger.audit.runs(job_id)],
+            "timeline": list(timeline(ledger.events.history(job_id), gaps, runs)),
             "outages": [gap.facts() for gap in gaps],
             "throughput": throughput(ledger, job_id),
             "batches": [_batch(row) for row in ledger.audit.batches(job_id)],
-            "exceptions": list(rows(ledger, job_id, exceptional=True)),
+            "exceptions": exceptions,
             "chain": {"events": job.event_count, "head": job.event_head},
+            "timing": {"elapsed_s": _elapsed_s(job, took, max(last.values(), default=None)), **took.facts()},
         })  # fmt: skip
 
 
-def verdict(summary: Summary) -> str:
-    """Return in one sentence how it stands."""
-    job, counts = summary.job, summary.counts
-    sent, waived = files_text(counts[FileState.SENT]), counts[FileState.WAIVED]
-    without = f", {files_text(waived)} left out by decision" if waived else ""
-    match job.state:
-        case JobState.READY:
-            return (
-                f"Complete: {sent} delivered{without}; processing was started once and the dataset is ready."
-            )
-        case JobState.PROCESSING:
-            return f"Delivered: {sent}{without}; processing was started once and is under way."
-        case JobState.ERRORED:
-            return f"Failed on the server: {sent} delivered{without}, but the dataset could not be processed."
-        case JobState.CANCELLED:
-            return f"Given up: {sent} delivered, {files_text(counts.unsent)} not."
-        case JobState.TRIGGERING:
-            return f"Undecided: {sent} delivered{without}; whether processing has begun is not known yet."
-    return f"Not finished: {sent} delivered, {files_text(counts.unsent)} not yet; processing has not begun."
+def verdict(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one sentence how it stands: what rests on receipts, and what on somebody's word."""
+    state, unsent = summary.job.state, files_text(summary.counts.unsent)
+    begin, end = VERDICTS.get(state, ("Not finished", f", {unsent} not yet; processing has not begun."))
+    if state is JobState.READY and summary.taken_as_delivered:
+        begin = "Ready, but not every file has a receipt"
+    if state is JobState.CANCELLED:
+        end = f", {unsent} not sent."
+    return f"{begin}: {_done(summary, exceptions)}{end}"
+
+
+def _done(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
+    parts = [f"{files_text(summary.acknowledged)} acknowledged by the server"]
+    if summary.taken_as_delivered:
+        by = deciders(row for row in exceptions if row["delivery"] == Delivery.TAKEN_AS_DELIVERED)
+        parts.append(f"{files_text(summary.taken_as_delivered)} taken as delivered on the word of {by}")
+    if summary.possibly_twice:
+        parts.append(f"{summary.possibly_twice:,} of these possibly delivered twice")
+    if waived := summary.counts[FileState.WAIVED]:
+        by = deciders(row for row in exceptions if row["state"] == FileState.WAIVED)
+        parts.append(f"{files_text(waived)} waived by {by}")
+    return ", ".join(parts)
+
+
+def deciders(decided: Iterable[Mapping[str, Any]]) -> str:
+    """Return who decided on these rows: the first few, by name."""
+    names = list(dict.fromkeys(row["decided_by"] or "somebody unknown" for row in decided))
+    more = len(names) - NAMED
+    return " and ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _elapsed_s(job: Job, took: Timing, last: datetime | None) -> float:
+    """Return the seconds from the job's beginning to its end, or to its last event so far.
+
+    The run that ends a job ends a moment after it.
+    """
+    over = job.finished_at or last or job.created_at
+    return round(max(took.worked_s, (over - job.created_at).total_seconds()), 3)
 
 
 def throughput(ledger: Ledger, job_id: str) -> dict[str, Any]:
@@ -106,12 +142,12 @@ def throughput(ledger: Ledger, job_id: str) -> dict[str, Any]:
     return {"begin": clock.iso(first), "bin_s": bin_s, "sent_bytes": sent, "failed_attempts": failed}
 
 
-def _run(row: Any, job: Job, last: datetime | None) -> dict[str, Any]:
+def _run(row: Any, job: Job, last: datetime | None, number: int) -> dict[str, Any]:
     died = row.ended_at is None and row.id != job.run_id
     return {
         "id": row.id, "host": row.host, "pid": row.pid, "version": row.version, "started_at": clock.iso(row.started_at),
         "ended_at": clock.iso(row.ended_at), "exit_code": row.exit_code, "died": died,
-        "last_event_at": clock.iso(last) if died else None,
+        "last_event_at": clock.iso(last) if died else None, "number": number,
     }  # fmt: skip
 
 

@@ -1,34 +1,44 @@
 """A row a file, with documented columns."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from vl_ingest import clock
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import FileState
+from vl_ingest.domain.model import Delivery, FileState, delivery, possibly_twice
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger import Ledger
+from vl_ingest.report.timeline import decider
 
-COLUMNS = (
+FIRST_COLUMNS = (
     "path", "sent_as", "size_bytes", "sha256", "mtime", "state", "sent_at", "batch", "attempt", "http_status",
     "attempts", "possibly_twice", "reason",
 )  # fmt: skip
+COLUMNS = (*FIRST_COLUMNS, "delivery", "decided_by", "decided_at", "decided_why")
+FORMULA = tuple(
+    "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+)  # a spreadsheet takes a cell that begins with one of these for a formula
+QUOTE = "'"  # it stands before such a cell, and before one that begins with it
 
 
 def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a file's facts by `COLUMNS`, in the order of paths; with `exceptional` only what is not simply sent.
 
-    Times are ISO 8601 in UTC; `batch`, `attempt` and `http_status` are those of the receipt, None without one.
+    Times are ISO 8601 in UTC; `batch`, `attempt` and `http_status` are those of the receipt, None without one. Who
+    decided is told of what is waived and of what is taken as delivered.
     """
-    waived = {
-        event.facts["path"]: f"waived by {event.facts['by']}, {event.at:%Y-%m-%d %H:%M:%S} UTC"
-        for event in ledger.events.history(job_id, EventKind.FILE_WAIVED)
-    }
+    decisions = _decisions(ledger, job_id)
     for row in ledger.audit.files(job_id, exceptional=exceptional):
-        sent = row.state == FileState.SENT and row.number is not None
-        path = path_to_text(row.path)
-        decided = waived.get(path) if row.state == FileState.WAIVED else None
+        path, rests_on = path_to_text(row.path), delivery(row.state, row.sha256)
+        acknowledged = rests_on is Delivery.ACKNOWLEDGED
+        by_word = row.state == FileState.WAIVED or rests_on is Delivery.TAKEN_AS_DELIVERED
+        by, at = decisions.get((row.state, path), (None, None)) if by_word else (None, None)
+        by = (row.decided_by or by) if by_word else None
+        what = "waived" if row.state == FileState.WAIVED else "taken as delivered"
+        decided = (
+            f"{what} by {by}" + (f", {at[:19].replace('T', ' ')} UTC" if at else "") if by_word else None
+        )
         yield {
             "path": path,
             "sent_as": row.sent_as,
@@ -36,14 +46,30 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "sha256": row.sha256,
             "mtime": clock.iso_ns(row.mtime_ns),
             "state": row.state,
-            "sent_at": clock.iso(row.ended_at) if sent else None,
+            "sent_at": clock.iso(row.ended_at) if acknowledged else None,
             "batch": row.batch_id,
-            "attempt": row.number if sent else None,
-            "http_status": row.http_status if sent else None,
+            "attempt": row.number if acknowledged else None,
+            "http_status": row.http_status if acknowledged else None,
             "attempts": row.attempts,
-            "possibly_twice": row.state == FileState.SENT and row.unknown_attempts > 0,
+            "possibly_twice": possibly_twice(row.state, row.sha256, row.unknown_attempts),
             "reason": "; ".join(filter(None, (row.reason, decided))) or None,
+            "delivery": rests_on,
+            "decided_by": by,
+            "decided_at": at,
+            "decided_why": row.decided_why if by_word else None,
         }
+
+
+def _decisions(ledger: Ledger, job_id: str) -> Mapping[tuple[str, str], tuple[str, str | None]]:
+    """Return (state, path) -> who decided that the file is in that state without a receipt, and when."""
+    made: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for event in ledger.events.history(job_id, EventKind.FILE_WAIVED, EventKind.UNKNOWN_SETTLED):
+        waived = event.kind == EventKind.FILE_WAIVED
+        if waived or event.facts["state"] == FileState.SENT:
+            state = FileState.WAIVED if waived else FileState.SENT
+            by = event.facts["by"] if waived else decider(event)
+            made[state, event.facts["path"]] = (by, clock.iso(event.at))
+    return made
 
 
 def write_csv(ledger: Ledger, job_id: str, out: IO[str]) -> None:
@@ -51,10 +77,20 @@ def write_csv(ledger: Ledger, job_id: str, out: IO[str]) -> None:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows(ledger, job_id):
-        writer.writerow(written(row))
+        writer.writerow({column: quoted(cell) for column, cell in written(row).items()})
 
 
 def written(row: dict[str, Any]) -> dict[str, str]:
-    """Return a row of the table as CSV holds it."""
+    """Return a row of the table as text."""
     plain = {**row, "possibly_twice": "yes" if row["possibly_twice"] else "no"}
     return {column: "" if value is None else str(value) for column, value in plain.items()}
+
+
+def quoted(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula; `unquoted` takes that back."""
+    return QUOTE + cell if cell.startswith((QUOTE, *FORMULA)) else cell
+
+
+def unquoted(cell: str) -> str:
+    """Return the cell that `quoted` was given; one that was never quoted stays as it is, unless it begins with a quote."""
+    return cell.removeprefix(QUOTE)

@@ -1,6 +1,9 @@
 """The report for a terminal: what fits one screen."""
 
-from vl_ingest.domain.words import several
+from collections.abc import Mapping
+from typing import Any
+
+from vl_ingest.domain.words import lasted, several
 from vl_ingest.report.story import Report
 
 MOMENTS, EXCEPTIONS = 8, 6
@@ -10,7 +13,7 @@ def to_text(report: Report) -> str:
     """Return about twenty lines."""
     facts = report.facts
     job, totals, remote, chain = facts["job"], facts["totals"], facts["remote"], facts["chain"]
-    states = ", ".join(f"{count:,} {state}" for state, count in totals["by_state"].items())
+    timing = facts["timing"]
     failed = sum(facts["throughput"]["failed_attempts"])
     lines = [
         facts["verdict"],
@@ -20,8 +23,9 @@ def to_text(report: Report) -> str:
         f"  server       {job['base_url']}",
         f"  dataset      {remote['dataset_id'] or '-'}, transaction {remote['transaction_id'] or '-'}",
         f"  status       {remote['status'] or '-'}",
-        f"  files        {totals['files']:,}: {states or 'none'}",
-        f"  twice?       {totals['possibly_twice']:,} possibly; {totals['changed_after']:,} changed after being sent",
+        f"  took         {lasted(timing['elapsed_s'])}; at work {report.timing}",
+        f"  files        {totals['files']:,}: {report.summary.in_words()}",
+        f"  in doubt     {totals['possibly_twice']:,} possibly delivered twice; {totals['changed_after']:,} changed after being sent",
         f"  batches      {len(facts['batches']):,}, {several(failed, 'attempt')} failed, {several(len(facts['runs']), 'run')}",
         f"  record       {chain['events']} events, head {chain['head']}",
         "",
@@ -32,10 +36,10 @@ def to_text(report: Report) -> str:
         ),
     ]
     exceptions = [
-        f"  {row['path']}: {row['state']}, {row['reason'] or 'possibly twice'}" for row in facts["exceptions"]
+        f"  {row['path']}: {row['state']}, {'; '.join(reasons(row))}" for row in facts["exceptions"]
     ]
     if exceptions:
-        lines += ["", "Not simply sent:", *_some(exceptions, EXCEPTIONS, last=False)]
+        lines += ["", "Exceptions:", *_some(exceptions, EXCEPTIONS, last=False)]
     return "\n".join(lines)
 
 
@@ -45,3 +49,8 @@ def _some(lines: list[str], most: int, *, last: bool) -> list[str]:
         return lines
     more = f"  ... {len(lines) - most:,} more (`--format html` or `json` has all)"
     return [more, *lines[-most:]] if last else [*lines[:most], more]
+
+
+def reasons(row: Mapping[str, Any]) -> list[str]:
+    """Return why a file is not simply sent, in words."""
+    return [row["reason"]] * bool(row["reason"]) + ["possibly twice"] * row["possibly_twice"]
