@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.domain.forms import parse_name
-from vl_ingest.domain.model import FINISHED, TRIGGERED, Job, JobState
+from vl_ingest.domain.model import FINISHED, TRIGGERED, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
@@ -26,7 +26,7 @@ from vl_ingest.run.status import read_status
 from vl_ingest.server.api import Api
 from vl_ingest.source import Source
 from vl_ingest.source.folder import Folder
-from vl_ingest.source.scanner import Scanner
+from vl_ingest.upload.choice import Choice, count_beyond, scanner_of
 from vl_ingest.upload.steps import upload
 from vl_ingest.version import __version__
 
@@ -105,19 +105,20 @@ def work(
     cancel_token: CancelToken | None = None,
 ) -> Summary:
     """Hold the job and take it as far as it goes; see `run`."""
+    observer = observer or Observer()
     if job.state in FINISHED:
-        return _finished(ledger, job, source, settings)
+        return _finished(ledger, job, source, settings, observer)
     with hold(ledger, job.id) as current:
         if current.state in FINISHED:  # by a run that ended while this one waited for nothing
-            return _finished(ledger, current, source, settings)
+            return _finished(ledger, current, source, settings, observer)
         with _running(
-            ledger, api, current, source, settings, observer or Observer(), cancel_token or CancelToken()
+            ledger, api, current, source, settings, observer, cancel_token or CancelToken()
         ) as context:
             if new_transaction:
                 _reopen(context)
             scanned = _advance(context)
             # Files that came while this very run watched are the next run's to report.
-            late = None if scanned else _not_in_dataset(ledger, current, source, settings)
+            late = None if scanned else _not_in_dataset(ledger, current, source, settings, observer)
     return summarise(ledger, job.id, not_in_dataset=late)
 
 
@@ -184,7 +185,7 @@ def _advance(context: Context) -> bool:
     return wanting
 
 
-def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings) -> Summary:
+def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings, observer: Observer) -> Summary:
     """Return the summary of a job that is over; raise what ended it otherwise."""
     if job.state is JobState.ERRORED:
         raise failed(job.message)
@@ -192,18 +193,29 @@ def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings) -> S
         raise UsageError(
             f"Job {job.id} was cancelled. `vl-ingest run FOLDER --name NAME --new` starts another one."
         )
-    return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, source, settings))
+    return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, source, settings, observer))
 
 
-def _not_in_dataset(ledger: Ledger, job: Job, source: Source, settings: Settings) -> int | None:
-    """Count the files of the source that came after the trigger; None if nobody can look any more."""
+def _not_in_dataset(
+    ledger: Ledger, job: Job, source: Source, settings: Settings, observer: Observer
+) -> int | None:
+    """Count the files of the source that came after the trigger; None if nobody can look any more.
+
+    The observer is told how many the filters leave out now, though they are in the dataset.
+    """
     listed = settings.files_from
     if not source.is_there() or (listed is not None and not os.path.isfile(listed)):
         return None
     late, chunk = 0, []
-    for item in Scanner(source, settings).found():
-        chunk.append(item.path)
-        if len(chunk) == COMPARED_TOGETHER:
-            late += ledger.files.count_unknown_paths(job.id, chunk)
-            chunk = []
+    with closing(scanner_of(source, settings, ledger, job)) as scanner:
+        scanner.keep_list()
+        for item in scanner.found():
+            chunk.append(item.path)
+            if len(chunk) == COMPARED_TOGETHER:
+                late += ledger.files.count_unknown_paths(job.id, chunk)
+                chunk = []
+        choice, last_id = Choice(), ledger.files.last_id(job.id)
+        count_beyond(ledger, job.id, scanner, (FileState.SENT,), choice, last_id)
+    for text in choice.sentences():
+        observer.notice("step", text)
     return late + (ledger.files.count_unknown_paths(job.id, chunk) if chunk else 0)

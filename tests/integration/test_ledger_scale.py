@@ -93,7 +93,7 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     assert claimed is not None
     batches.abandon_in_flight(run, died=True)
     files.waive(job, ["10.png"], "test")
-    files.any_known(job)
+    files.any_wanted(job)
     files.possibly_twice(job)
     files.changed_after(job)
     list(files.rows(job, FileState.REJECTED))

@@ -148,14 +148,14 @@ def test_a_scan_that_ends_between_two_looks_has_found_something(
 ) -> None:
     """However late the command learns what the scan has committed, files that were found are sent."""
     world.pictures(3)
-    any_known = Files.any_known
+    any_wanted = Files.any_wanted
 
     def late(files: Files, job_id: str) -> bool:
-        known = any_known(files, job_id)
+        known = any_wanted(files, job_id)
         time.sleep(0.5)
         return known
 
-    monkeypatch.setattr(Files, "any_known", late)
+    monkeypatch.setattr(Files, "any_wanted", late)
     assert world.run().code == 0
     world.check_promises()
 
@@ -217,16 +217,14 @@ def test_links_to_folders_elsewhere_are_followed(world: World, tmp_path: Path) -
 def test_links_to_folders_that_are_hidden_are_followed(world: World) -> None:
     """What lies inside the source, but where the walk does not come, is found through a link; a circle is not."""
     world.picture(".store/deep/one.png", 1)
-    world.picture("left/two.png", 2)
     world.picture("plain/three.png", 3)
     (world.folder / "album").symlink_to(".store")
-    (world.folder / "right").symlink_to("left")
     (world.folder / "again").symlink_to("plain")
     (world.folder / ".store" / "deep" / "up").symlink_to("..")
     (world.folder / ".store" / "top").symlink_to("../..")
-    ended = world.run("--exclude", "left/")
+    ended = world.run()
     assert ended.code == 0
-    assert set(world.states()) == {"album/deep/one.png", "right/two.png", "plain/three.png"}
+    assert set(world.states()) == {"album/deep/one.png", "plain/three.png"}
     left_out = ended.summary["left_out"]
     assert left_out["links to folders that are in it anyway"] == 1
     assert left_out["links that go round in circles"] == 2

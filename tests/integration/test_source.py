@@ -52,8 +52,9 @@ class Memory:
     def walk(self, filters: Filters) -> Iterator[Found | LeftOut]:
         """Yield what is there by now."""
         for path in sorted(self.files):
-            reason = filters.file(path)
-            yield Found(path, self._facts(path)) if reason is None else LeftOut(path, reason)
+            facts = self._facts(path)
+            reason = filters.file(path, facts)
+            yield Found(path, facts) if reason is None else LeftOut(path, reason)
 
     def look(self, path: str) -> Facts:
         """Say what is there now."""

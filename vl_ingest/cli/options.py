@@ -211,6 +211,10 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     setting("workers", "--workers", type=WORKERS, help="Requests at once; 'auto' finds the best number as it goes."),
     setting("include", "--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
     setting("exclude", "--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
+    setting("exclude_from", "--exclude-from", type=click.Path(exists=True, dir_okay=False), multiple=True, help="The same by the patterns in a file, one a line; may be repeated."),
+    setting("min_size_bytes", "--min-size", type=SIZE, help="No smaller files."),
+    setting("max_size_bytes", "--max-size", type=SIZE, help="No larger files."),
+    setting("newer_than_s", "--newer-than", type=DURATION, help="Only files changed in this time before the run that is first told so, or later."),
     setting("files_from", "--files-from", type=LIST, help="Only the files named in this list ('-': standard input)."),
     setting("recursive", "--recursive/--no-recursive", help="Go into folders."),
     setting("on_rejected", "--on-rejected", type=one_of(OnRejected), help="What to do about files that the server rejects."),
@@ -242,6 +246,8 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     chosen = {name: values[name] for name in values if context.get_parameter_source(name) not in lesser}
     if chosen.get("files_from") not in (None, "-"):
         chosen["files_from"] = os.path.abspath(chosen["files_from"])
+    if "exclude_from" in chosen:
+        chosen["exclude_from"] = tuple(map(os.path.abspath, chosen["exclude_from"]))
     return Settings.from_record({**base.to_record(), **chosen})
 
 

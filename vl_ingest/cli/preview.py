@@ -12,7 +12,6 @@ from vl_ingest import clock
 from vl_ingest.cli.options import open_to_read, show
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import FilesHeld, UsageError
-from vl_ingest.domain.model import JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def dry_run(
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` names all.")
     facts = _facts(plan, settings, name, folder.address, base_url, rate)
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
-    if not plan.found and not plan.gone and (plan.job is None or plan.job.state is JobState.CREATED):
+    if plan.is_empty(settings):
         raise UsageError(
             f"There is nothing to send in {path_to_text(folder.address)}. "
             "Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
@@ -133,6 +132,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield from (f"    {words.path(path)} is sent as {name}" for path, name in plan.clashes)
         if plan.renamed > len(plan.clashes):
             yield f"    ... and {plan.renamed - len(plan.clashes):,} more"
+    yield from (f"  filters       {text}" for text in plan.choice.sentences())
     if plan.left_out:
         yield f"  left out      {words.counted(plan.left_out)}"
     if plan.late:
@@ -142,6 +142,8 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  in doubt      {words.counted(reasons)}"
     if plan.gone:
         yield f"  gone          {files_text(plan.gone)}: the ledger has them, the folder does not"
+    if plan.vanished:
+        yield "  vanished      the folder holds no file to send any more: is the disk mounted?"
     if plan.unread:
         yield f"  unreadable    folders: {', '.join(plan.unread[:NAMED])}"
 
@@ -155,6 +157,8 @@ def _facts(
         "type": "plan", "job": plan.job and plan.job.id, "state": plan.job and plan.job.state, "name": name,
         "source": path_to_text(source), "base_url": base_url, "found": plan.found, "found_bytes": plan.found_bytes,
         "files": plan.files, "bytes": plan.size_bytes, "batches": plan.batches, "settled": plan.settled,
+        "filtered_out": dict(plan.choice.out), "let_in": dict(plan.choice.in_again),
+        "sent_but_left_out": plan.choice.sent_left_out, "vanished": plan.vanished,
         "gone": plan.gone, "late": plan.late, "doubts": dict(plan.doubts), "renamed": plan.renamed,
         "clashes": [{"path": path, "sent_as": sent_as} for path, sent_as in plan.clashes],
         "left_out": dict(plan.left_out), "unread": plan.unread, "bytes_per_s": round(speed), "rate_is": whose,

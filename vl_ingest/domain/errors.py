@@ -35,6 +35,7 @@ VlIngestError                    1   unexpected
 import signal
 from typing import ClassVar
 
+from vl_ingest.domain.model import Facts
 from vl_ingest.domain.naming import path_to_text
 
 
@@ -126,14 +127,16 @@ class Stopped(VlIngestError):
 class FileTrouble(VlIngestError):
     """A file can't be sent as it is, or as promised. `path` is its path in the job, `reason` says why in words.
 
-    `state` is the state it belongs in; in a dry run also `wrong_type`, for what the server will hardly take.
+    `state` is the state it belongs in; in a dry run also `wrong_type`, for what the server will hardly take. `facts`
+    are those of the file on disk, where they are known.
     """
 
-    def __init__(self, path: str, state: str, reason: str) -> None:
+    def __init__(self, path: str, state: str, reason: str, facts: Facts | None = None) -> None:
         super().__init__(f"{path_to_text(path)}: {reason}")
         self.path = path
         self.state = state
         self.reason = reason
+        self.facts = facts
 
 
 class RequestError(VlIngestError):

@@ -80,6 +80,8 @@ class EventKind(StrEnum):
     FILE_UNREADABLE = "file_unreadable", _F.UNREADABLE, "path reason", "{path} could not be read: {reason}."
     FILE_EMPTY = "file_empty", _F.EMPTY, "path reason", "{path} was empty."
     FILE_WAIVED = "file_waived", _F.WAIVED, "path state reason by why?", "{path} ({state}) was waived by {by}{because}: it is left out."
+    FILES_FILTERED_OUT = "files_filtered_out", None, "filter files digest", "Left out by a filter: {counted} ({filter})."
+    FILES_LET_IN = "files_let_in", None, "filter files digest", "Joined again: {counted} that a filter had left out ({filter})."
     FILE_RETRIED = "file_retried", _F.PENDING, "path state reason by", "{path} ({state}) was queued again by {by}."
     FILE_FOUND_AGAIN = "file_found_again", _F.PENDING, "path state reason by", "{path} was found again."
     FILE_CHANGED_AFTER = "file_changed_after", None, "path sha256 size_bytes mtime_ns", "{path} was changed on disk after it had been sent."

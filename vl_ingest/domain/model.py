@@ -36,7 +36,7 @@ class FileState(StrEnum):
     MISSING = "missing"  # no longer there
     UNREADABLE = "unreadable"  # there, but can't be read
     EMPTY = "empty"  # has no bytes
-    WAIVED = "waived"  # a person, or --on-rejected skip, decided to go on without it
+    WAIVED = "waived"  # a person, a filter, or --on-rejected skip, decided to go on without it
 
 
 class Delivery(StrEnum):
@@ -72,6 +72,7 @@ FINISHED = frozenset({_J.READY, _J.ERRORED, _J.CANCELLED})
 TRIGGERED = frozenset({_J.TRIGGERING, _J.PROCESSING, _J.READY, _J.ERRORED})
 SETTLED = frozenset({_F.SENT, _F.WAIVED})  # states of files that do not hold the trigger
 WAIVABLE = frozenset({_F.REJECTED, _F.CHANGED, _F.MISSING, _F.UNREADABLE, _F.EMPTY})
+FILTER = "filter"  # who decided on a file that a run's filters left out
 
 TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     JobState: {
@@ -88,7 +89,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         _J.CANCELLED: frozenset(),
     },
     FileState: {
-        _F.PENDING: frozenset({_F.IN_FLIGHT, _F.MISSING, _F.UNREADABLE, _F.EMPTY}),
+        _F.PENDING: frozenset({_F.IN_FLIGHT, _F.MISSING, _F.UNREADABLE, _F.EMPTY, _F.WAIVED}),
         _F.IN_FLIGHT: frozenset(
             {_F.SENT, _F.PENDING, _F.UNKNOWN, _F.REJECTED, _F.CHANGED, _F.MISSING, _F.UNREADABLE}
         ),
@@ -99,7 +100,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         _F.UNREADABLE: frozenset({_F.WAIVED, _F.PENDING}),
         _F.EMPTY: frozenset({_F.WAIVED, _F.PENDING}),
         _F.SENT: frozenset({_F.PENDING}),
-        _F.WAIVED: frozenset(),
+        _F.WAIVED: frozenset({_F.PENDING}),  # only where a filter had left it out, and does no more
     },
     BatchState: {
         _B.IN_FLIGHT: frozenset({_B.SENT, _B.FAILED, _B.UNKNOWN, _B.SPLIT, _B.SUPERSEDED}),

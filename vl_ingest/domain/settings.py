@@ -18,6 +18,12 @@ class Settings:
     workers: int | None = None  # requests at once, 1 to 64; None: as many as pay
     include: tuple[str, ...] = ()  # patterns as in .gitignore: only files that match one; (): all
     exclude: tuple[str, ...] = ()  # the same: no file and no folder that matches one
+    exclude_from: tuple[str, ...] = ()  # paths of files with such patterns, one a line, read at each run
+    min_size_bytes: int | None = None  # no smaller file; None: any
+    max_size_bytes: int | None = None  # no larger file; None: any
+    newer_than_s: float | None = (
+        None  # only files changed so long before the job was told this, or later; None: all
+    )
     files_from: str | None = None  # path of a list of files, which alone are sent; "-": standard input
     recursive: bool = True  # whether to go into folders
     on_rejected: OnRejected = OnRejected.HOLD  # what to do about files that the server rejects
@@ -41,14 +47,24 @@ class Settings:
         least = {
             "batch_size": 1,
             "batch_bytes": 1,
+            "min_size_bytes": 0,
+            "max_size_bytes": 0,
+            "newer_than_s": 0,
             "settle_s": 0,
             "give_up_after_s": 0,
             "first_contact_s": 0,
             "stall_after_s": 0,
         }
         for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise UsageError(f"{name} is {getattr(self, name)}, and must be at least {smallest}.")
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise UsageError(f"{name} is {value}, and must be at least {smallest}.")
+        lower, upper = self.min_size_bytes, self.max_size_bytes
+        if lower is not None and upper is not None and lower > upper:
+            raise UsageError(
+                f"No file has at least {size_text(lower)} and at most {size_text(upper)}: change --min-size or "
+                "--max-size."
+            )
 
     def to_record(self) -> dict[str, Any]:
         """Return the settings as JSON's types."""

@@ -7,6 +7,7 @@ The canonical form of a value is its JSON with sorted keys, without spaces, ever
   microsecond (`2026-01-31T23:59:59.000001Z`) and `previous` the hash of the event before, null for the first
 - a digest of rows is of their canonical forms `[path, sent_as, size_bytes, mtime_ns, sha256]`, a line each, in the
   order of their ids
+- a sum of rows is the sum of the hashes of these lines, modulo 2**256: rows can be added to it, and taken out of it
 
 Whoever keeps the hash of the last event (the head) can prove later that nothing up to there was removed, changed,
 added or put in another order.
@@ -64,8 +65,42 @@ def event_hash(
 def rows_digest(rows: Iterable[SealedRow]) -> str:
     """Return the digest of files' rows, given in the order of their ids."""
     digest = hashlib.sha256()
-    for path, sent_as, size_bytes, mtime_ns, sha256 in rows:
-        # As `_canonical` writes it, in a third of the time.
-        content = "null" if sha256 is None else _text(sha256)
-        digest.update(f"[{_text(path)},{_text(sent_as)},{size_bytes},{mtime_ns},{content}]\n".encode())
+    for row in rows:
+        digest.update(_line(row))
     return digest.hexdigest()
+
+
+def row_hash(row: SealedRow) -> int:
+    """Return what one row adds to a sum of rows."""
+    return int.from_bytes(hashlib.sha256(_line(row)).digest(), "big")
+
+
+def _line(row: SealedRow) -> bytes:
+    path, sent_as, size_bytes, mtime_ns, sha256 = row
+    # As `_canonical` writes it, in a third of the time.
+    content = "null" if sha256 is None else _text(sha256)
+    return f"[{_text(path)},{_text(sent_as)},{size_bytes},{mtime_ns},{content}]\n".encode()
+
+
+class RowSum:
+    """Rows as a set: how many, and the sum of their hashes. It can be told of some more, and of some less."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0
+
+    def add(self, row: SealedRow) -> None:
+        """Take up one row."""
+        self.count += 1
+        self._sum += row_hash(row)
+
+    def tell(self, count: int, digest: str, *, more: bool) -> None:
+        """Take up so many rows of this sum, or take them out."""
+        sign = 1 if more else -1
+        self.count += sign * count
+        self._sum += sign * int(digest, 16)
+
+    @property
+    def digest(self) -> str:
+        """The sum, as 64 hex digits."""
+        return f"{self._sum % 2**256:064x}"

@@ -8,12 +8,13 @@ from sqlalchemy.dialects.sqlite import insert
 
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
+from vl_ingest.domain.model import FILTER, WAIVABLE, Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
 from vl_ingest.ledger.author import author
+from vl_ingest.ledger.chain import RowSum, SealedRow
 from vl_ingest.ledger.database import Database, executemany
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.guard import move
+from vl_ingest.ledger.guard import move, move_each
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import tally
 from vl_ingest.ledger.tables import FILE_NOTABLE, files, jobs
@@ -21,6 +22,8 @@ from vl_ingest.ledger.tables import FILE_NOTABLE, files, jobs
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.
 IF_FREE = insert(files).on_conflict_do_nothing()
 CHANGED_AFTER = "changed after it was sent"
+_NULL: sa.ColumnElement[Any] = sa.null()
+_ZERO: sa.ColumnElement[Any] = sa.literal_column("0")
 
 
 class Files:
@@ -105,12 +108,17 @@ class Files:
             {FileState(state): size for state, _, size in rows},
         )
 
-    def any_known(self, job_id: str) -> bool:
-        """Say whether the job has any file at all."""
+    def any_wanted(self, job_id: str) -> bool:
+        """Say whether the job has any file that was not waived."""
+        query = sa.select(sa.exists().where(files.c.job_id == job_id, files.c.state != FileState.WAIVED))
         with self._db.read() as connection:
-            return bool(
-                connection.execute(sa.select(sa.exists().where(files.c.job_id == job_id))).scalar_one()
-            )
+            return bool(connection.execute(query).scalar_one())
+
+    def last_id(self, job_id: str) -> int:
+        """Return the id of the file that was found last; 0 where there is none."""
+        query = sa.select(sa.func.max(files.c.id)).where(files.c.job_id == job_id)
+        with self._db.read() as connection:
+            return connection.execute(query).scalar_one() or 0
 
     def rows(self, job_id: str, *states: FileState) -> Iterator[FileRow]:
         """Yield the job's files by path; only those in `states`, if any are named. A million stream."""
@@ -169,6 +177,35 @@ class Files:
         where = (files.c.state == FileState.REJECTED) & (files.c.unknown_attempts == 0)
         return self._all(run.job_id, run, where, EventKind.FILE_WAIVED, "--on-rejected skip")
 
+    def filter(
+        self, run: Run, out: Sequence[tuple[FileRow, str]], in_again: Sequence[tuple[FileRow, str]]
+    ) -> None:
+        """Let the job go on without the files in `out`, and queue those `in_again`, each with its filter.
+
+        They are many: an event a filter and direction, with the sum of their rows (see `chain`).
+        """
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            for state in {row.state for row, _ in out}:
+                rows = [(FILTER, said_by, row.id) for row, said_by in out if row.state is state]
+                move_each(
+                    connection, files, state, FileState.WAIVED, ("decided_by", "decided_why"), rows, reason=_NULL
+                )  # fmt: skip
+            if in_again:
+                ids = [(row.id,) for row, _ in in_again]
+                move_each(
+                    connection, files, FileState.WAIVED, FileState.PENDING, (), ids,
+                    decided_by=_NULL, decided_why=_NULL, changes=_ZERO,
+                )  # fmt: skip
+            kinds = (EventKind.FILES_FILTERED_OUT, out), (EventKind.FILES_LET_IN, in_again)
+            for kind, decided in kinds:
+                sums: dict[str, RowSum] = {}
+                for row, said_by in decided:
+                    sums.setdefault(said_by, RowSum()).add(sealed(row))
+                for said_by, rows_sum in sums.items():
+                    told = {"filter": said_by, "files": rows_sum.count, "digest": rows_sum.digest}
+                    append(connection, run.job_id, run.id, kind, **told)
+
     def retry(self, job_id: str, paths: Iterable[str] | None = None) -> int:
         """Make what could not be sent `pending` again, all or these, and forget the learnt limit of the size.
 
@@ -225,6 +262,11 @@ class Files:
                     values["unknown_attempts"] = 0
                 move(connection, files, where, FileState.UNKNOWN, after, reason=None, **values)
             append(connection, job_id, None if run is None else run.id, EventKind.UNKNOWN_SETTLED, **told)
+
+
+def sealed(row: FileRow) -> SealedRow:
+    """Return a file's row as the record seals it."""
+    return SealedRow(path_to_text(row.path), row.sent_as, *row.facts, row.sha256)
 
 
 def select_files() -> sa.Select[Any]:

@@ -3,6 +3,7 @@
 import difflib
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,12 +22,13 @@ from vl_ingest.domain.model import (
     StatusClass,
 )
 from vl_ingest.domain.naming import path_to_text
+from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import TransitionRefused, move
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import totals
-from vl_ingest.ledger.tables import files, jobs
+from vl_ingest.ledger.tables import events, files, jobs
 
 _ID_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # no letters that read as another
 
@@ -110,15 +112,32 @@ class Jobs:
     def change_settings(self, run: Run, settings: Mapping[str, Any]) -> None:
         """Record the options this run works with; an event only where they differ from the last run's."""
         with self._db.write() as connection:
-            before = connection.execute(
-                sa.select(jobs.c.settings).where(jobs.c.id == run.job_id)
-            ).scalar_one()
+            known = connection.execute(sa.select(jobs.c.settings).where(jobs.c.id == run.job_id)).scalar_one()
+            before = {
+                **Settings().to_record(),
+                **known,
+            }  # what an older version did not write was as it is by default
             changed = {k: v for k, v in settings.items() if before.get(k) != v}
             if changed:
                 connection.execute(
                     sa.update(jobs).where(jobs.c.id == run.job_id).values(settings=dict(settings))
                 )
                 append(connection, run.job_id, run.id, EventKind.SETTINGS_CHANGED, **changed)
+
+    def told_at(self, job_id: str, setting: str) -> datetime | None:
+        """Return when a job was told the value that this setting has now; None where nobody has told it."""
+        query = (
+            sa.select(events.c.at, events.c.kind, events.c.facts)
+            .where(events.c.job_id == job_id)
+            .where(events.c.kind.in_([EventKind.JOB_CREATED, EventKind.SETTINGS_CHANGED]))
+            .order_by(events.c.number)
+        )
+        at = None
+        with self._db.read() as connection:
+            for row in connection.execute(query):
+                told = row.facts.get("settings", {}) if row.kind == EventKind.JOB_CREATED else row.facts
+                at = row.at if setting in told else at
+        return at
 
     def relocate(self, job_id: str, **where: str) -> None:
         """Record that the job's `source` or `base_url` is another one now.

@@ -10,6 +10,7 @@ from typing import Any
 from vl_ingest.domain import words
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import (
+    FILTER,
     FINISHED,
     AttemptOutcome,
     BatchState,
@@ -167,9 +168,10 @@ class Replay:
                 wrong.append(
                     f"{path} was taken as delivered by {self.deciders.get(path)}, not by {row.decided_by}"
                 )
-            if row.state in HELD and row.reason != self.reasons.get(path):
+            reason = None if row.decided_by == FILTER else self.reasons.get(path)
+            if row.state in HELD and row.reason != reason:
                 wrong.append(
-                    f"the reason of {path} is {words.told(row.reason)}, and was {words.told(self.reasons.get(path))}"
+                    f"the reason of {path} is {words.told(row.reason)}, and was {words.told(reason)}"
                 )
         doubted = sorted(changed ^ self.changed_after)
         wrong += [f"whether {path} was changed after it was sent" for path in doubted]

@@ -17,6 +17,7 @@ from vl_ingest.domain.naming import files_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.chain import event_hash, rows_digest
 from vl_ingest.proof.replay import Replay
+from vl_ingest.proof.waivers import Waivers
 
 if TYPE_CHECKING:  # most checks need no HTTP
     from vl_ingest.server.api import Api
@@ -30,7 +31,7 @@ class _Story:
 
     receipts: dict[int, Event] = field(default_factory=dict)  # batch -> its receipt
     settled: set[str] = field(default_factory=set)  # paths that a person called delivered
-    waived: set[str] = field(default_factory=set)
+    waivers: Waivers = field(default_factory=Waivers)
     finished: Event | None = None  # the last `upload_finished`
     dataset_id: str | None = None
     transaction_id: str | None = None
@@ -42,6 +43,7 @@ class _Story:
         """Take up one event."""
         facts, kind = event.facts, EventKind.known(event.kind)
         self.rows.tell(event)
+        self.waivers.tell(event)
         if kind is not None and kind.job_state(facts) is JobState.PROCESSING:
             self.begun += 1
         match kind:
@@ -49,8 +51,6 @@ class _Story:
                 self.receipts[facts["batch"]] = event
             case EventKind.UNKNOWN_SETTLED if facts["state"] == FileState.SENT:
                 self.settled.add(facts["path"])
-            case EventKind.FILE_WAIVED:
-                self.waived.add(facts["path"])
             case EventKind.DATASET_CREATED:
                 self.dataset_id = facts["dataset_id"]
             case EventKind.TRANSACTION_OPENED:
@@ -153,9 +153,8 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
 
 def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
     now = ledger.seals.totals(job.id)
-    waived = (row.path for row in ledger.seals.rows(job.id, FileState.WAIVED))
-    if undecided := [path for path in waived if path not in story.waived]:
-        return compared("totals", False, f"Waived, but by nobody on record: {_named(undecided)}.", now=now)
+    if wrong := story.waivers.differ(ledger, job.id):
+        return compared("totals", False, f"Waived, but not as it is on record: {_named(wrong)}.", now=now)
     if story.finished is None and job.state in TRIGGERED:
         text = "Processing began, but no event says that the upload ended."
         return compared("totals", False, text, now=now)

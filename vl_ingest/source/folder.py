@@ -14,7 +14,7 @@ from vl_ingest.domain.model import Facts, FileState, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.opening import OpenedFile
 from vl_ingest.source import LeftOut
-from vl_ingest.source.filters import Filters
+from vl_ingest.source.filters import Filters, is_hidden
 
 SORTED_TOGETHER = 10_000  # entries of one folder, so that memory stays flat
 
@@ -75,10 +75,10 @@ class Folder:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     if not _is_folder(entry, filters):
                         reason = filters.file(path)
-                        yield _seen(entry, path) if reason is None else LeftOut(path, reason)
+                        yield _seen(entry, path, filters) if reason is None else LeftOut(path, reason)
                     elif reason := filters.folder(path):
                         yield LeftOut(path, reason)
-                    elif entry.is_symlink() and self._is_walked(path, filters):
+                    elif entry.is_symlink() and self._is_in_here(path):
                         yield LeftOut(path, "links to folders that are in it anyway")
                     else:
                         below.append((path, (*around, identity)))
@@ -86,12 +86,10 @@ class Folder:
                 yield LeftOut(folder, exc.strerror or str(exc), unread=True)
             waiting.extend(reversed(below))
 
-    def _is_walked(self, link: str, filters: Filters) -> bool:
-        """Say whether the walk comes to a link's folder without it: it is in here, and nothing leaves it out."""
-        names = os.path.relpath(os.path.realpath(f"{self.address}/{link}"), self.address).split(os.sep)
-        if names[0] in (os.curdir, os.pardir):  # this folder itself, or elsewhere
-            return False
-        return not any(map(filters.folder, itertools.accumulate(names, "{}/{}".format)))
+    def _is_in_here(self, link: str) -> bool:
+        """Say whether a link's folder is one of this folder's, and not hidden: then it counts as that, whatever filters say."""
+        path = self.path_of(os.path.realpath(f"{self.address}/{link}"))
+        return path is not None and not is_hidden(path)  # "." is this folder itself
 
     def look(self, path: str) -> Facts:
         """Return what a file is now, from its entry alone: only opening it tells for sure whether it can be read."""
@@ -101,11 +99,12 @@ class Folder:
         except OSError as exc:
             raise _trouble(path, exc) from exc
         _check_regular(path, seen)
+        facts = Facts(seen.st_size, seen.st_mtime_ns)
         if seen.st_mode & _ANYBODY_READS != _ANYBODY_READS and not os.access(place, os.R_OK):
-            raise FileTrouble(path, FileState.UNREADABLE, "may not be read by this user")
+            raise FileTrouble(path, FileState.UNREADABLE, "may not be read by this user", facts)
         if seen.st_size == 0:
-            raise FileTrouble(path, FileState.EMPTY, "has no bytes")
-        return Facts(seen.st_size, seen.st_mtime_ns)
+            raise FileTrouble(path, FileState.EMPTY, "has no bytes", facts)
+        return facts
 
     def open(self, path: str) -> OpenedFile:
         """Open a file to read it once."""
@@ -176,7 +175,7 @@ def _is_folder(entry: os.DirEntry[str], filters: Filters) -> bool:
         return exc.errno != errno.ELOOP and not filters.is_wanted_type(entry.name)
 
 
-def _seen(entry: os.DirEntry[str], path: str) -> Found | LeftOut:
+def _seen(entry: os.DirEntry[str], path: str, filters: Filters) -> Found | LeftOut:
     try:
         seen = entry.stat()
     except OSError:
@@ -184,7 +183,9 @@ def _seen(entry: os.DirEntry[str], path: str) -> Found | LeftOut:
         return Found(path, Facts(0, 0))
     if not stat.S_ISREG(seen.st_mode):
         return LeftOut(path, "not a regular file")
-    return Found(path, Facts(seen.st_size, seen.st_mtime_ns))
+    facts = Facts(seen.st_size, seen.st_mtime_ns)
+    reason = filters.facts(facts)
+    return Found(path, facts) if reason is None else LeftOut(path, reason)
 
 
 def _check_regular(path: str, seen: os.stat_result) -> None:

@@ -1,19 +1,22 @@
 """What of a source a run sends: the walk or the list of files, counted."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
 from vl_ingest.domain.model import Facts, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.source import LeftOut, Source
-from vl_ingest.source.filters import Filters
+from vl_ingest.source.filters import Filters, Reason
+from vl_ingest.source.listing import Paths, read_list, read_patterns
+
+UNSEEN = Facts(0, 0)  # of a file that could not be looked at
 
 
 class Scanner:
-    """One scan of a source.
+    """One scan of a source; close it. `at` is the moment from which `--newer-than` counts back.
 
     Attributes:
         left_out: why files did not join -> how many.
@@ -21,51 +24,76 @@ class Scanner:
 
     """
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: Source, settings: Settings, at: datetime) -> None:
         self.left_out: Counter[str] = Counter()
         self.unread: list[str] = []
         self._source = source
         self._list = settings.files_from
-        self._filters = Filters(settings)
+        self._kept: Paths | None = None
+        excluded = [
+            (pattern, f"--exclude-from {path_to_text(path)}: {pattern}")
+            for path in settings.exclude_from
+            for pattern in read_patterns(path)
+        ]
+        age_s = settings.newer_than_s
+        newer_than_ns = None if age_s is None else int((at.timestamp() - age_s) * 1e9)
+        self._filters = Filters(settings, excluded, newer_than_ns)
+
+    def close(self) -> None:
+        """Forget the list."""
+        if self._kept is not None:
+            self._kept.close()
+
+    def keep_list(self) -> None:
+        """Read the list, if there is one, to its end: what it does not name is decided on too."""
+        if self._list is not None and self._kept is None:
+            self._kept = Paths()
+            for path in self._paths(read_list(self._list)):
+                self._kept.add(path)
 
     def found(self) -> Iterator[Found]:
         """Yield the files that join, in the order of the walk or of the list."""
-        for item in self._source.walk(self._filters) if self._list is None else self._listed(self._list):
+        for item in self._items():
             if isinstance(item, Found):
                 yield item
             elif item.unread:
                 self.unread.append(f"{path_to_text(item.path) or '.'} ({item.reason})")
             else:
-                self.left_out[item.reason] += 1
+                self.left_out[str(item.reason)] += 1
 
-    def _listed(self, list_path: str) -> Iterator[Found | LeftOut]:
-        for name in _read_list(list_path):
+    def reason(self, path: str, facts: Facts, *, look: bool) -> Reason | None:
+        """Return why the filters leave out a file that is known with these facts; None: they let it in.
+
+        With `look` the facts are those on disk, where the filters ask for them and the file is there. The list, if
+        there is one, must be kept.
+        """
+        if self._kept is not None and path not in self._kept:
+            return Reason("not listed", f"--files-from {path_to_text(self._list or '')}")
+        if self._filters.by_facts and look:
+            facts = self._facts(path, facts)
+        return self._filters.file(path, None if facts == UNSEEN else facts)
+
+    def _items(self) -> Iterator[Found | LeftOut]:
+        if self._list is None:
+            yield from self._source.walk(self._filters)
+            return
+        for path in self._paths(read_list(self._list)) if self._kept is None else self._kept:
+            reason = self._filters.file(path)
+            facts = UNSEEN if reason else self._facts(path, UNSEEN)
+            if reason is None and facts != UNSEEN:
+                reason = self._filters.facts(facts)
+            yield Found(path, facts) if reason is None else LeftOut(path, reason)
+
+    def _paths(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
             path = self._source.path_of(name)
             if path is None:
                 where = path_to_text(self._source.address)
                 raise UsageError(f"The list names {path_to_text(name)}, which is not in {where}.")
-            reason = self._filters.file(path)
-            yield Found(path, self._facts(path)) if reason is None else LeftOut(path, reason)
+            yield path
 
-    def _facts(self, path: str) -> Facts:
+    def _facts(self, path: str, otherwise: Facts) -> Facts:
         try:
             return self._source.look(path)
-        except FileTrouble:  # it joins, and its turn will tell
-            return Facts(0, 0)
-
-
-def _read_list(path: str) -> Iterator[str]:
-    """Yield the names in a list file (`-`: standard input): one a line, or separated by NUL bytes."""
-    try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
-            rest, separator = b"", b""
-            while more := file.read1(65536):  # what is there, without waiting for the rest
-                rest += more
-                separator = separator or (b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b"")
-                if separator:
-                    *names, rest = rest.split(separator)
-                    yield from (os.fsdecode(name.removesuffix(b"\r")) for name in names if name.strip())
-            if rest.strip():
-                yield os.fsdecode(rest.removesuffix(b"\r"))
-    except OSError as exc:
-        raise UsageError(f"Can't read the list {path}: {exc.strerror}.") from exc
+        except FileTrouble as trouble:  # it joins, and its turn will tell
+            return trouble.facts or otherwise

@@ -9,12 +9,12 @@ from itertools import islice
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.formats import FIRST_BYTES, mismatch
 from vl_ingest.domain.model import (
+    SETTLED,
     TRIGGERED,
     WAIVABLE,
     Facts,
     FileRow,
     FileState,
-    Found,
     Job,
     OnRejected,
     OnUnknown,
@@ -26,6 +26,7 @@ from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
 from vl_ingest.source import Source
 from vl_ingest.source.scanner import Scanner
+from vl_ingest.upload.choice import BEYOND, UNSENT, Choice, Known, count_beyond, known_files, scanner_of
 from vl_ingest.upload.concurrency import START
 from vl_ingest.upload.plan import BatchLimits, Room
 
@@ -35,7 +36,12 @@ MENTIONED = 5  # clashes that are kept as examples
 
 WRONG_TYPE = "wrong_type"  # beside the states of files that can't be sent
 
-_LEAVES = frozenset({FileState.PENDING, FileState.IN_FLIGHT, FileState.UNKNOWN})
+NO_REASON = "no reason on record"
+IN_DOUBT = (
+    FileState.IN_FLIGHT,
+    FileState.UNKNOWN,
+    FileState.SENT,
+)  # pending again, where the run sends them again
 
 
 @dataclass
@@ -45,8 +51,10 @@ class Preview:
     Attributes:
         found, found_bytes: what the scan found.
         files, size_bytes: of these, what would be sent, in at least `batches` requests.
-        settled: what the ledger has as sent or waived already.
-        gone: files that the ledger still means to send and the scan has not found.
+        settled: what the ledger has as sent or waived already, `sent` of it sent.
+        choice: what the filters decide on the files of earlier runs.
+        gone: files that the ledger still means to send and that are not there.
+        vanished: nothing is found, though files of earlier runs should be.
         late: files that came after processing was started.
         doubts: what -> how many files.
         renamed: files whose plain name another one has; the first few with the name they would get in `clashes`.
@@ -62,7 +70,10 @@ class Preview:
     size_bytes: int = 0
     batches: int = 0
     settled: int = 0
+    sent: int = 0
+    choice: Choice = field(default_factory=Choice)
     gone: int = 0
+    vanished: bool = False
     late: int = 0
     doubts: "Counter[str]" = field(default_factory=Counter)
     renamed: int = 0
@@ -71,12 +82,21 @@ class Preview:
     unread: list[str] = field(default_factory=list)
     earlier: Throughput | None = None
 
+    @property
+    def triggered(self) -> bool:
+        """Whether processing was started: then nothing more is sent."""
+        return self.job is not None and self.job.state in TRIGGERED
+
+    def is_empty(self, settings: Settings) -> bool:
+        """Say whether a run would end because there is nothing to send."""
+        return not (self.files or self.sent or self.triggered or self.holds(settings))
+
     def holds(self, settings: Settings) -> bool:
         """Say whether a run would end without processing, as far as can be seen from here."""
         doubts = sum(self.doubts.values())
         if settings.on_rejected is OnRejected.SKIP:  # the server decides on these, and the run goes on
-            doubts -= self.doubts[WRONG_TYPE] + self.doubts[FileState.REJECTED]
-        return bool(doubts or self.unread or self.gone)
+            doubts -= self.doubts[WRONG_TYPE]
+        return bool(doubts or self.unread or self.gone or self.vanished)
 
 
 class Previewer:
@@ -102,36 +122,96 @@ class Previewer:
         self._room: Room | None = None  # what is left in the batch that is being filled
 
     def doubts(self, progress: Callable[[Preview], None]) -> Iterator[FileTrouble]:
-        """Go through the folder, and yield what a run would stumble over; `plan` is complete at the end.
+        """Go through the ledger and the folder, and yield what a run would stumble over; `plan` is complete at the end.
 
         `progress` is called after every `CHUNK` files.
         """
-        plan = self.plan
-        scanner = Scanner(self._source, self._settings)
-        plan.left_out, plan.unread = scanner.left_out, scanner.unread
-        seen: Counter[FileState] = Counter()
-        with closing(Names(self._taken)) as names:
-            found = self._once(scanner, names)
-            while chunk := list(islice(found, CHUNK)):
-                known = self._known([item.path for item in chunk])
-                for item in chunk:
-                    row = known.get(item.path)
-                    if row is not None:
-                        seen[row.state] += 1
-                    yield from self._consider(item, row, names)
-                progress(plan)
-        if plan.job is not None and self._ledger is not None and plan.job.state not in TRIGGERED:
-            counts = self._ledger.files.counts(plan.job.id)
-            plan.gone = sum(counts[state] - seen[state] for state in self._leaves())
+        plan, job = self.plan, self.plan.job
+        scanning = scanner_of(self._source, self._settings, self._ledger, job)
+        with closing(scanning) as scanner, closing(Names(self._taken)) as names:
+            plan.left_out, plan.unread = scanner.left_out, scanner.unread
+            scanner.keep_list()
+            last_id = 0
+            if self._ledger is not None and job is not None and not plan.triggered:
+                last_id = self._ledger.files.last_id(job.id)
+                yield from self._known(self._ledger, job, scanner, last_id, progress)
+            yield from self._found(scanner, names, progress)
+            if self._ledger is not None and job is not None and last_id:
+                yield from self._missing(self._ledger, job, scanner, names, last_id)
+        plan.vanished = not plan.found and self._settings.files_from is None and plan.choice.wanted > 0
         if self._ledger is not None:
             plan.earlier = self._ledger.audit.throughput(self._base_url)
 
-    def _once(self, scanner: Scanner, names: Names) -> Iterator[Found]:
-        for item in scanner.found():
-            if self._settings.files_from is None or names.is_new(item.path):
-                yield item
+    def _known(
+        self, ledger: Ledger, job: Job, scanner: Scanner, last_id: int, progress: Callable[[Preview], None]
+    ) -> Iterator[FileTrouble]:
+        """Go through the files of earlier runs."""
+        beyond = self._beyond()
+        states = (*UNSENT, *(state for state in IN_DOUBT if state not in beyond))
+        for known in known_files(ledger, job.id, scanner, states, last_id):
+            for item in known:
+                self.plan.choice.take(item)
+                yield from self._consider(item)
+            progress(self.plan)
+        count_beyond(ledger, job.id, scanner, beyond, self.plan.choice, last_id)
+        for row in ledger.files.rows(job.id, FileState.UNKNOWN) if FileState.UNKNOWN in beyond else ():
+            reason = "may have been delivered, and --on-unknown holds it"
+            yield self._doubt(FileTrouble(row.path, row.state, reason))
+        if FileState.SENT in beyond:
+            self.plan.sent = ledger.files.counts(job.id)[FileState.SENT]
+            self.plan.settled += self.plan.sent
 
-    def _known(self, paths: list[str]) -> dict[str, FileRow]:
+    def _beyond(self) -> tuple[FileState, ...]:
+        """Return the states of files that a run does not send again, whatever the filters say."""
+        if self._again:
+            return ()
+        return (FileState.SENT,) if self._settings.on_unknown is OnUnknown.RESEND else BEYOND
+
+    def _consider(self, known: Known) -> Iterator[FileTrouble]:
+        """Say what becomes of a file of an earlier run."""
+        row, skips = known.row, self._settings.on_rejected is OnRejected.SKIP
+        if known.goes or row.state is FileState.MISSING:  # the walk may find a missing one again
+            return
+        skipped = skips and row.state is FileState.REJECTED and not row.unknown_attempts
+        if skipped or (row.state is FileState.WAIVED and not known.comes):
+            self.plan.settled += 1
+        elif row.state in WAIVABLE:
+            yield self._doubt(FileTrouble(row.path, row.state, row.reason or NO_REASON))
+        else:
+            yield from self._send(row.path, earlier=True)
+
+    def _found(
+        self, scanner: Scanner, names: Names, progress: Callable[[Preview], None]
+    ) -> Iterator[FileTrouble]:
+        """Go through the source, for what is new."""
+        plan, found = self.plan, scanner.found()
+        while chunk := list(islice(found, CHUNK)):
+            known = self._rows([item.path for item in chunk])
+            for item in chunk:
+                plan.found += 1
+                plan.found_bytes += item.facts.size_bytes
+                row = known.get(item.path)
+                if row is None and plan.triggered:
+                    plan.late += 1
+                elif row is None:
+                    yield from self._send(item.path, names)
+                elif plan.triggered:
+                    plan.settled += row.state in SETTLED
+                elif row.state is FileState.MISSING and item.facts.size_bytes:
+                    names.is_new(item.path)
+                    yield from self._send(item.path, earlier=True)
+            progress(plan)
+
+    def _missing(
+        self, ledger: Ledger, job: Job, scanner: Scanner, names: Names, last_id: int
+    ) -> Iterator[FileTrouble]:
+        """Yield the missing files that were not found again."""
+        for known in known_files(ledger, job.id, scanner, (FileState.MISSING,), last_id):
+            for row in (item.row for item in known if not item.goes):
+                if names.is_new(row.path):
+                    yield self._doubt(FileTrouble(row.path, row.state, row.reason or NO_REASON))
+
+    def _rows(self, paths: list[str]) -> dict[str, FileRow]:
         if self._ledger is None or self.plan.job is None:
             return {}
         return self._ledger.files.known(self.plan.job.id, paths)
@@ -140,43 +220,27 @@ class Previewer:
         ledger, job = self._ledger, self.plan.job
         return ledger is not None and job is not None and ledger.files.is_taken(job.id, name)
 
-    def _leaves(self) -> frozenset[FileState]:
-        """Return the states from which a run sends a file."""
-        if self._again:
-            return _LEAVES | {FileState.SENT}
-        return _LEAVES if self._settings.on_unknown is OnUnknown.RESEND else _LEAVES - {FileState.UNKNOWN}
-
-    def _consider(self, item: Found, row: FileRow | None, names: Names) -> Iterator[FileTrouble]:
-        plan = self.plan
-        plan.found += 1
-        plan.found_bytes += item.facts.size_bytes
-        if row is None and plan.job is not None and plan.job.state in TRIGGERED:
-            plan.late += 1
-            return
-        if row is not None and row.state not in self._leaves():
-            if row.state in WAIVABLE:
-                yield self._doubt(FileTrouble(row.path, row.state, row.reason or "no reason on record"))
-            elif row.state is FileState.UNKNOWN:
-                reason = "may have been delivered, and --on-unknown holds it"
-                yield self._doubt(FileTrouble(row.path, row.state, reason))
-            else:
-                plan.settled += 1
-            return
+    def _send(self, path: str, names: Names | None = None, *, earlier: bool = False) -> Iterator[FileTrouble]:
+        """Look at a file that a run would send; a new one gets one of the `names`."""
         first = memoryview(bytearray(FIRST_BYTES))
         try:
-            seen = self._source.look(item.path)
+            seen = self._source.look(path)
             # Only opening it tells whether it can be read, and what it is.
-            with closing(self._source.open(item.path)) as file:
+            with closing(self._source.open(path)) as file:
                 count = file.readinto(first)
         except FileTrouble as trouble:
-            yield self._doubt(trouble)
+            if earlier and trouble.state == FileState.MISSING:
+                self.plan.gone += 1
+                yield trouble
+            else:
+                yield self._doubt(trouble)
             return
-        if row is None:
-            self._name(item.path, names)
+        if names is not None:
+            self._name(path, names)
         self._fill(seen)
-        wrong = mismatch(item.path, bytes(first[:count]))
+        wrong = mismatch(path, bytes(first[:count]))
         if wrong is not None:
-            yield self._doubt(FileTrouble(item.path, WRONG_TYPE, wrong))
+            yield self._doubt(FileTrouble(path, WRONG_TYPE, wrong))
 
     def _doubt(self, trouble: FileTrouble) -> FileTrouble:
         self.plan.doubts[trouble.state] += 1

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 
 from vl_ingest import clock
 from vl_ingest.domain import words
@@ -12,6 +13,7 @@ from vl_ingest.domain.model import Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.run.context import Context
 from vl_ingest.source.scanner import Scanner
+from vl_ingest.upload.choice import BEYOND, Choice, apply_filters, count_beyond, scanner_of
 
 FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
@@ -33,10 +35,28 @@ def check_source(context: Context) -> None:
 def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
     """Walk the job's folder into the ledger, committing as it goes; `progress` is called after each commit.
 
-    Returns what was left out. Raises `FilesHeld` where the source vanishes or a folder can't be read, or where a walk finds nothing
-    though files were found before: then nobody knows what is in it, and the scan is not complete.
+    The filters decide on the files of earlier runs before anything is found. Returns what was left out. Raises
+    `FilesHeld` where the source vanishes or a folder can't be read, or where a walk finds nothing though there were
+    files before that the filters let in: then nobody knows what is in it, and the scan is not complete.
     """
-    scanner = Scanner(context.source, context.settings)
+    last_id = context.ledger.files.last_id(context.job.id)
+    with closing(scanner_of(context.source, context.settings, context.ledger, context.reload())) as scanner:
+        choice = Choice()
+        if last_id:
+            scanner.keep_list()
+            apply_filters(context, scanner, choice, last_id)
+        empty = _walk(context, scanner, progress)
+        count_beyond(context.ledger, context.job.id, scanner, BEYOND, choice, last_id)
+    for text in choice.sentences():
+        context.observer.notice("step", text)
+    _check(context, scanner, vanished=empty and choice.wanted > 0)
+    context.ledger.jobs.mark_scanned(context.run, scanner.left_out)
+    progress()
+    return scanner.left_out
+
+
+def _walk(context: Context, scanner: Scanner, progress: Callable[[], None]) -> bool:
+    """Record what is found; return whether that is nothing, though a list may name nothing."""
     chunk: list[Found] = []
     empty = context.settings.files_from is None  # a list may be
     size, since = FIRST_CHUNK, clock.monotonic()
@@ -53,6 +73,11 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
         progress()
     if scanner.unread or empty:
         check_source(context)
+    return empty
+
+
+def _check(context: Context, scanner: Scanner, *, vanished: bool) -> None:
+    """Raise `FilesHeld` where nobody knows what is in the source: `vanished` says that known files should be."""
     if scanner.unread:
         context.note(EventKind.SCAN_INCOMPLETE, unread=scanner.unread[:100])
         raise FilesHeld(
@@ -60,13 +85,10 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
             f"{', '.join(scanner.unread[:5])}. Make them readable, or leave them out with --exclude; then run "
             "the same command again."
         )
-    if empty and context.ledger.files.any_known(context.job.id):
+    if vanished:
         context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
         raise FilesHeld(
             f"There is no file to send in {path_to_text(context.source.address)} any more, so processing was not started: "
             "is the disk mounted? Run the same command again when it is; or, if the folder has been emptied on "
             f"purpose, with `--files-from {os.devnull}`."
         )
-    context.ledger.jobs.mark_scanned(context.run, scanner.left_out)
-    progress()
-    return scanner.left_out

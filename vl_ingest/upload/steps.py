@@ -97,19 +97,19 @@ def upload(context: Context) -> None:
 
 def _wait_for_files(context: Context, scanning: Scanning) -> None:
     """Wait until there is a file to send: the dataset is created for one, not for an empty folder."""
-    scanned = False  # as of before the look into the ledger: the scan may end between the two
-    while not context.ledger.files.any_known(context.job.id):
-        if scanned:
-            context.cancel_token.raise_if_cancelled()
-            raise scanning.held or _nothing(context)
-        scanning.some.wait(TICK_S)
-        context.check_may_continue()
-        scanned = scanning.finished.is_set()
     # What an empty folder means is said before its files are looked for, one by one.
     while not scanning.some.wait(TICK_S):
         context.check_may_continue()
     if scanning.held is not None and not scanning.found:
         raise scanning.held
+    scanned = False  # as of before the look into the ledger: the scan may end between the two
+    while not context.ledger.files.any_wanted(context.job.id):
+        if scanned:
+            context.cancel_token.raise_if_cancelled()
+            raise scanning.held or _nothing(context)
+        scanning.finished.wait(TICK_S)
+        context.check_may_continue()
+        scanned = scanning.finished.is_set()
 
 
 def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
