@@ -1,12 +1,12 @@
 """How long a job or one of its runs took, how much of that it waited for the server, and how fast it sent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from vl_ingest.domain import words
-from vl_ingest.domain.model import AttemptOutcome
+from vl_ingest.domain.model import AttemptOutcome, Event
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.timeline import outages
 
@@ -69,7 +69,14 @@ class _Sending:
 
 def timing(ledger: Ledger, job_id: str, run_id: int | None = None) -> Timing:
     """Return the timing of a run, or of all runs of a job."""
-    gaps = [(gap.begin, gap.end) for gap in outages(ledger.events.history(job_id))]
+    last: dict[int | None, datetime] = {}  # event of each run
+
+    def history() -> Iterator[Event]:
+        for event in ledger.events.history(job_id):
+            last[event.run_id] = event.at
+            yield event
+
+    gaps = [(gap.begin, gap.end) for gap in outages(history())]
     sendings: dict[int, _Sending] = {}
     for row in ledger.audit.attempts(job_id):
         sendings.setdefault(row.run_id, _Sending(row.started_at, row.started_at)).add(row)
@@ -80,8 +87,9 @@ def timing(ledger: Ledger, job_id: str, run_id: int | None = None) -> Timing:
             continue
         sending = sendings.get(run.id)
         receipt = sending.receipt if sending is not None else None
-        # Of a run that did not end, the last that is known of it.
-        span = run.started_at, run.ended_at or max(filter(None, (run.heartbeat_at, receipt)))
+        # Of a run that did not end, the last that is on record: the same as long as nothing more is.
+        known = filter(None, (run.started_at, receipt, last.get(run.id)))
+        span = run.started_at, run.ended_at or max(known)
         worked_s += _seconds(span)
         waited_s += _together(_within(span, [*gaps, *(sending.pauses if sending is not None else ())]))
         if sending is not None:
