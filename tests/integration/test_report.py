@@ -360,7 +360,8 @@ def test_run_numbers_count_within_their_job(world: World) -> None:
     assert (run["id"], run["number"]) == (2, 1)
     (started,) = world.cli("events", "job", "--kind", "run_started", "--json").lines
     assert (started["run"], started["run_number"]) == (2, 1)
-    said = world.cli("events", "job").out + world.cli("report", "job").out
+    said = "".join(world.cli(command, "job").out for command in ("events", "report", "status"))
+    assert "last run      1, pid" in said
     assert not re.search(r"\brun 2\b", said, re.IGNORECASE)
     assert "Run 1 ended" in said
 

@@ -127,7 +127,8 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     if facts["possibly_twice"]:
         lines.append(f"  perhaps twice {facts['possibly_twice']:,}")
     if run is not None:
-        lines.append(f"  last run      {run.id}, pid {run.pid} on {run.host}, {_run_stands(book, run)}")
+        number = book.runs.numbers(job.id)[run.id]
+        lines.append(f"  last run      {number}, pid {run.pid} on {run.host}, {_run_stands(book, run)}")
     if job.state not in FINISHED and not _at_work(book, job_id):
         held = sum(facts["files"][state] for state in WAIVABLE)
         lines.append(

@@ -47,8 +47,8 @@ def assert_lease(connection: sa.Connection, job_id: str, run_id: int) -> None:
     """Raise `JobHeld` unless the run still holds the job and has not ended; looked at before every effect."""
     holder = connection.execute(_HOLDER, {"b_job": job_id}).scalar()
     if holder != run_id:
-        why = "it has ended" if holder is None else f"run {holder} has taken over"
-        raise JobHeld(f"Run {run_id} of job {job_id} sends nothing more: {why}.")
+        why = "it has ended" if holder is None else "another run has taken over"
+        raise JobHeld(f"This run of job {job_id} sends nothing more: {why}.")
 
 
 class Runs:

@@ -51,7 +51,7 @@ class LogObserver(Observer):
         """Log which job this is; every line from here on names it."""
         self._ids.update(run=run.id, job=job.id)
         self._log(
-            logging.INFO, "job_started", f"Run {run.id} of job {job.id} began.", name=job.name,
+            logging.INFO, "job_started", f"A run of job {job.id} began (pid {run.pid}).", name=job.name,
             source=path_to_text(job.source), base_url=job.base_url, state=job.state, dataset_id=job.dataset_id,
         )  # fmt: skip
 
