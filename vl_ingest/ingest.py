@@ -102,6 +102,11 @@ class Ingest:
             reason or Stopped("Stopped by the program. The same call goes on where this one stopped.")
         )
 
+    @property
+    def requests(self) -> int:
+        """How many requests are on their way: a run that is asked to stop waits up to `GRACE_S` for their answers."""
+        return self._cancel_token.requests
+
     def abandon(self, error: VlIngestError) -> None:
         """Put the end of a run that hangs in a request on record; for whoever is about to end the process."""
         if self._caller.run is not None:

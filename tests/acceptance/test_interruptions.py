@@ -85,7 +85,11 @@ def trace(frame, _event, _argument):
     return trace
 
 cancel_token = CancelToken()
-with _signals(cancel_token.cancel, lambda _reason: None):
+
+class Stopping:
+    stop, abandon, requests = cancel_token.cancel, None, 0
+
+with _signals(Stopping, []):
     sys.settrace(trace)
     cancel_token.pause(3600)
 """

@@ -98,7 +98,7 @@ class Display(Observer):
         text = _describe(progress, rate)
         if self._live is not None:
             with self._lock:
-                self._live.update(_panel(text, progress, self._trouble))
+                self._live.update(_panel(text, progress, self._trouble, self._live.console.width))
         elif self._line_every_s and now >= self._next_line:
             if self._next_line:
                 self._line(text)
@@ -113,6 +113,7 @@ class Display(Observer):
             total_files=progress.counts.total, total_bytes=progress.counts.total_bytes,
             sent_bytes=progress.counts.bytes.get(FileState.SENT, 0), bytes_per_s=round(rate),
             attempts_failed=progress.attempts_failed, workers=progress.workers, scanning=progress.scanning, waiting=progress.waiting,
+            stopping=progress.stopping,
             status=progress.status, status_progress=progress.status_progress,
         )  # fmt: skip
 
@@ -295,22 +296,28 @@ def _describe(progress: Progress, rate: float) -> str:
         text += f", {progress.workers} at once"
     if progress.attempts_failed:
         text += f", {words.several(progress.attempts_failed, 'attempt')} failed"
+    if progress.stopping is not None:
+        return text + f"; stopping: {words.several(progress.stopping, 'request')} without an answer yet"
     return text + (f"; {progress.waiting}" if progress.waiting else "")
 
 
-def _panel(text: str, progress: Progress, trouble: str) -> Any:
+def _panel(text: str, progress: Progress, trouble: str, columns: int) -> Any:
+    from rich.console import Group
+    from rich.constrain import Constrain
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
     counts = progress.counts
     done = min(counts.total_bytes, _settled_bytes(counts) + progress.bytes_moving)
-    panel = Table.grid()
     if progress.status is None:
-        panel.add_row(ProgressBar(total=max(1, counts.total_bytes), completed=done))
+        bar = ProgressBar(total=max(1, counts.total_bytes), completed=done)
     else:
-        panel.add_row(ProgressBar(total=100, completed=progress.status_progress or 0))
-    panel.add_row(Text(text))
+        bar = ProgressBar(total=100, completed=progress.status_progress or 0)
+    top = Table.grid()
+    top.add_row(bar)
+    lines = [Text(text)]
     if trouble:
-        panel.add_row(Text(f"last trouble: {trouble}", style="dim", overflow="ellipsis", no_wrap=True))
-    return panel
+        lines.append(Text(f"last trouble: {trouble}", style="dim", overflow="ellipsis", no_wrap=True))
+    # The terminal itself writes ^C after the last line: without room for it, the next panel would be a line too low.
+    return Group(top, *(Constrain(line, columns - len("^C")) for line in lines))

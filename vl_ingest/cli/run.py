@@ -3,10 +3,10 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -27,8 +27,10 @@ from vl_ingest.cli.options import (
 )
 from vl_ingest.domain.errors import Interrupted, UsageError, VlIngestError
 from vl_ingest.domain.settings import Settings
+from vl_ingest.domain.words import several
 
 if TYPE_CHECKING:
+    from vl_ingest.ingest import Ingest
     from vl_ingest.ledger import Ledger
     from vl_ingest.observers.observer import Observer
 
@@ -70,7 +72,7 @@ def run(
         from vl_ingest.ingest import Ingest
 
         ingest = Ingest(book, base_url=base_url, tokens=tokens, observers=observers)
-        with _signals(ingest.stop, ingest.abandon):
+        with _signals(ingest, observers):
             return _exit_code(lambda: ingest.run(source, name, settings, **again))
 
 
@@ -103,7 +105,7 @@ def resume(
             from vl_ingest.ingest import Ingest
 
             ingest = Ingest(book, base_url=where, tokens=tokens, observers=observers)
-            with _signals(ingest.stop, ingest.abandon):
+            with _signals(ingest, observers):
                 return _exit_code(lambda: ingest.resume(known, settings, source=source))
 
 
@@ -158,28 +160,49 @@ def _metrics(ledger: "Ledger", path: str, warn: Callable[[str], None]) -> "Obser
     return Metrics(ledger, path, warn)
 
 
+def _stopping(number: int, requests: int) -> str:
+    """Return what is said at once after a signal."""
+    from vl_ingest.upload.steps import GRACE_S
+
+    now = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
+    wait = f"waiting up to {GRACE_S:.0f} s for {several(requests, 'request')}; " if requests else ""
+    return f"Stopping: {wait}{now} to leave now."
+
+
+def _leave_now(number: int, requests: int) -> NoReturn:
+    """End the process, and say what that means; without the locks of the display, which this very thread may hold."""
+    doubt = ""
+    if requests:
+        doubt = f"What became of {several(requests, 'request')} without an answer is unknown; the next run settles it. "
+    text = f"vl-ingest: Left at once. {doubt}Run the same command again: it goes on where this run stopped."
+    with suppress(OSError):  # nobody reads any more
+        show_cursor = "\r\n\x1b[?25h" if os.isatty(2) else ""  # a live display has hidden it
+        os.write(2, f"{show_cursor}{text}\n".encode())
+    os._exit(128 + number)
+
+
 @contextmanager
-def _signals(
-    halt: Callable[[VlIngestError], None], abandon: Callable[[VlIngestError], None]
-) -> Iterator[None]:
+def _signals(ingest: "Ingest", observers: "Sequence[Observer]") -> Iterator[None]:
     """Turn the first signal into a clean stop, and the second, or a request that hangs, into an immediate one."""
     over = threading.Event()
     asked: list[int] = []
 
     def leave(number: int) -> None:
         reason = Interrupted(number)
-        halt(reason)
+        ingest.stop(reason)
+        for observer in observers:
+            observer.notice("stopping", _stopping(number, ingest.requests))
         if not over.wait(LEAVE_AFTER_S):
             try:
-                abandon(reason)
+                ingest.abandon(reason)
             finally:
-                os._exit(128 + number)
+                _leave_now(number, ingest.requests)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if asked:
-            os._exit(128 + number)
+            _leave_now(number, ingest.requests)
         asked.append(number)
-        # The thread that was interrupted may hold the very locks that `halt` wants.
+        # The thread that was interrupted may hold the very locks that a stop wants.
         threading.Thread(target=leave, args=(number,), daemon=True).start()
 
     wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

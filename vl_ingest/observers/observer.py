@@ -22,6 +22,7 @@ class Progress:
     workers: int = 0  # requests that may go at once
     scanning: bool = False  # whether the folder is still being read: the counts may grow
     waiting: str | None = None  # what the run waits for, in words; None while it works
+    stopping: int | None = None  # requests that a halted run still waits for; None while it may go on
     status: str | None = None  # the server's word, while it is processing
     status_progress: float | None = None  # percent, 0 to 100; None where the server does not say
 
@@ -39,7 +40,7 @@ class Observer:
         """A file can't be sent, and why."""
 
     def notice(self, kind: str, text: str, **facts: Any) -> None:
-        """Something worth a line has happened; `kind` is `step`, `warning` or `waiting`."""
+        """Something worth a line has happened; `kind` is `step`, `warning`, `waiting` or `stopping`."""
 
     def batch_sent(self, batch: Batch, http_status: int, seconds: float) -> None:
         """The receipt of a batch is on record; its attempt took `seconds`."""

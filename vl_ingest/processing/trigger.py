@@ -60,7 +60,8 @@ def _request(context: Context) -> bool:
     Raises `CredentialsRefused` where a new token may help.
     """
     try:
-        status = context.api.trigger(context.dataset_id, context.transaction_id)
+        with context.cancel_token.on_its_way():
+            status = context.api.trigger(context.dataset_id, context.transaction_id)
     except NotDelivered as error:
         record_not_begun(context, EventKind.TRIGGER_NOT_DELIVERED, str(error))
         if isinstance(error, Throttled):

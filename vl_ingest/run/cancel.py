@@ -1,6 +1,8 @@
 """How a run is asked to stop: by one token, which every thread of it looks at."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vl_ingest import clock
 
@@ -13,6 +15,7 @@ class CancelToken:
         self._lock = threading.Lock()
         self.reason: BaseException | None = None
         self._cancelled_at: float | None = None  # on the monotonic clock
+        self.requests = 0  # on their way: a run that is asked to stop waits a while for their answers
 
     def cancel(self, reason: BaseException) -> None:
         """Stop the run; the first reason stands."""
@@ -36,6 +39,17 @@ class CancelToken:
         if self._cancelled_at is None:
             return seconds
         return max(0.0, self._cancelled_at + seconds - clock.monotonic())
+
+    @contextmanager
+    def on_its_way(self) -> Iterator[None]:
+        """Count the request that the block makes among `requests`."""
+        with self._lock:
+            self.requests += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.requests -= 1
 
     def pause(self, seconds: float) -> None:
         """Wait, and raise the reason to stop as soon as there is one."""

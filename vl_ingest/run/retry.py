@@ -82,7 +82,8 @@ def retry_through_outages(
 
     def allowed() -> T:
         context.check_may_continue()
-        return request()
+        with context.cancel_token.on_its_way():
+            return request()
 
     try:
         result = retrying(allowed)

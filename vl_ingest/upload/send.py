@@ -110,7 +110,8 @@ class Sender:
         if not delivery.intended:
             delivery.batch = self._context.ledger.batches.begin_attempt(self._context.run, delivery.batch)
         delivery.intended = False
-        came = self.courier.carry(delivery.batch)
+        with self._context.cancel_token.on_its_way():
+            came = self.courier.carry(delivery.batch)
         if came is None:
             self._record_unsent(delivery, "the run was asked to stop")
             return [delivery]

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from functools import partial
 
 from vl_ingest import clock
-from vl_ingest.domain.errors import FilesHeld, GaveUp, Undecided, UsageError
+from vl_ingest.domain.errors import (
+    DurationReached,
+    FilesHeld,
+    GaveUp,
+    Interrupted,
+    Stopped,
+    Undecided,
+    UsageError,
+)
 from vl_ingest.domain.model import WAIVABLE, Counts, FileState, JobState, OnRejected
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger.files import Files
@@ -130,8 +138,7 @@ def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
     except BaseException as exc:  # noqa: BLE001  # raised below, once the workers have ended
         context.cancel_token.cancel(exc)
     try:
-        for thread in threads:
-            thread.finished.wait(context.cancel_token.grace_s(GRACE_S))
+        ticks.wait_for_answers(threads)
     finally:
         sender.courier.cancel()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
@@ -172,21 +179,37 @@ class _Ticks:
         self._context.check_may_continue()
         now = clock.monotonic()
         if now >= self._next_progress or last:
-            counts = self._context.ledger.files.counts(self._context.job.id)
-            progress = Progress(
-                state=JobState.TRANSACTION_OPEN,
-                counts=counts,
-                bytes_moving=self._sender.courier.bytes_moving,
-                attempts_failed=self._sender.attempts_failed,
-                workers=self._sender.concurrency.limit,
-                scanning=not self._scanning.finished.is_set(),
-                waiting=self._sender.gate.waiting,
-            )
+            progress = self._progress()
             self._context.observer.progress(progress)
             self._stall.observe(progress)
             cost_s = clock.monotonic() - now
             # A large ledger is asked less often.
             self._next_progress = now + max(PROGRESS_EVERY_S, 20 * cost_s)
+
+    def wait_for_answers(self, threads: list[RunThread]) -> None:
+        """Wait a while for what a halted run has under way; after an orderly stop, the observer is told of it."""
+        token, told = self._context.cancel_token, -1
+        orderly = isinstance(token.reason, Interrupted | Stopped | DurationReached)
+        while busy := [thread for thread in threads if not thread.finished.is_set()]:
+            left_s = token.grace_s(GRACE_S)
+            if not left_s:
+                return
+            if orderly and token.requests != told:
+                told = token.requests
+                self._context.observer.progress(self._progress(stopping=told))
+            busy[0].finished.wait(min(TICK_S, left_s))
+
+    def _progress(self, stopping: int | None = None) -> Progress:
+        return Progress(
+            state=JobState.TRANSACTION_OPEN,
+            counts=self._context.ledger.files.counts(self._context.job.id),
+            bytes_moving=self._sender.courier.bytes_moving,
+            attempts_failed=self._sender.attempts_failed,
+            workers=self._sender.concurrency.limit,
+            scanning=not self._scanning.finished.is_set(),
+            waiting=self._sender.gate.waiting,
+            stopping=stopping,
+        )
 
 
 def _nothing(context: Context) -> UsageError:
