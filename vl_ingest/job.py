@@ -19,6 +19,7 @@ from vl_ingest.observers.observer import Observer
 from vl_ingest.processing.settle import adopted, settle
 from vl_ingest.processing.trigger import trigger
 from vl_ingest.processing.watch import failed, watch
+from vl_ingest.proof.folder import can_be_walked, count_new
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
 from vl_ingest.run.listening import listening
@@ -27,10 +28,8 @@ from vl_ingest.server.api import Api
 from vl_ingest.source import Source
 from vl_ingest.source.folder import Folder
 from vl_ingest.upload.choice import Choice, count_beyond, scanner_of
-from vl_ingest.upload.steps import upload
+from vl_ingest.upload.steps import nothing_to_send, upload
 from vl_ingest.version import __version__
-
-COMPARED_TOGETHER = 1000
 
 
 def run(
@@ -54,6 +53,8 @@ def run(
     it; the ledger then holds everything that was done.
     """
     name = parse_name(name)
+    if ledger.jobs.find_by_identity(source.address, name, api.base_url, new=new) is None:
+        _check_may_begin(api, source, settings)
     job = ledger.jobs.get_or_create(source.address, name, api.base_url, settings.to_record(), new=new)
     return work(
         ledger,
@@ -185,6 +186,16 @@ def _advance(context: Context) -> bool:
     return wanting
 
 
+def _check_may_begin(api: Api, source: Source, settings: Settings) -> None:
+    """Raise what would stop a new job before anything was asked of the server, so that none is left behind."""
+    api.tokens.current()
+    if settings.files_from == "-":  # can be read only once
+        return
+    with closing(scanner_of(source, settings, None, None)) as scanner:
+        if next(scanner.found(), None) is None and not scanner.unread:
+            raise nothing_to_send(source.address, scanner.left_out)
+
+
 def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings, observer: Observer) -> Summary:
     """Return the summary of a job that is over; raise what ended it otherwise."""
     if job.state is JobState.ERRORED:
@@ -203,19 +214,13 @@ def _not_in_dataset(
 
     The observer is told how many the filters leave out now, though they are in the dataset.
     """
-    listed = settings.files_from
-    if not source.is_there() or (listed is not None and not os.path.isfile(listed)):
+    if not can_be_walked(source, settings):
         return None
-    late, chunk = 0, []
     with closing(scanner_of(source, settings, ledger, job)) as scanner:
         scanner.keep_list()
-        for item in scanner.found():
-            chunk.append(item.path)
-            if len(chunk) == COMPARED_TOGETHER:
-                late += ledger.files.count_unknown_paths(job.id, chunk)
-                chunk = []
+        late = count_new(ledger, job.id, scanner)
         choice, last_id = Choice(), ledger.files.last_id(job.id)
         count_beyond(ledger, job.id, scanner, (FileState.SENT,), choice, last_id)
     for text in choice.sentences():
         observer.notice("step", text)
-    return late + (ledger.files.count_unknown_paths(job.id, chunk) if chunk else 0)
+    return late

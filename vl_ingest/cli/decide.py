@@ -1,14 +1,39 @@
 """`retry`, `waive`, `settle`, `stop` and `cancel`: a person's decisions."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from vl_ingest.cli.options import DURATION, REASON, job_argument, ledger_options, open_ledger, option, show
+from vl_ingest.cli.options import (
+    DURATION,
+    REASON,
+    confirm,
+    job_argument,
+    ledger_options,
+    open_ledger,
+    option,
+    show,
+    yes_option,
+)
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.model import FINISHED
 from vl_ingest.domain.naming import files_text
+from vl_ingest.domain.standing import next_step
+
+if TYPE_CHECKING:
+    from vl_ingest.domain.model import Job
+    from vl_ingest.ledger import Ledger
 
 WAIT_HELP = "How long to wait for the run's end."
 named_files = click.argument("names", metavar="[PATH|PATTERN]...", nargs=-1)
 patience = option("--patience", "wait_s", type=DURATION, default="2m", show_default=True, help=WAIT_HELP)
+
+
+def _next(book: "Ledger", job: "Job") -> str:
+    from vl_ingest.ledger.runs import is_alive
+
+    last = book.runs.last(job.id)
+    return next_step(book.jobs.get(job.id), book.files.counts(job.id), at_work=is_alive(last)).text
 
 
 def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
@@ -18,22 +43,41 @@ def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
 @click.command()
 @job_argument
 @named_files
+@option("--resume", "resumes", is_flag=True, help="Then continue the job, as `resume` does.")
 @ledger_options
-def retry(job_reference: str, names: tuple[str, ...], ledger: str | None, as_json: bool) -> None:
+@click.pass_context
+def retry(
+    context: click.Context,
+    job_reference: str,
+    names: tuple[str, ...],
+    resumes: bool,
+    ledger: str | None,
+    as_json: bool,
+) -> object:
     """Try files again that could not be sent.
 
     That is: rejected, changed, missing, unreadable and empty ones; all of them, or those that are named. A PATTERN is
     as in .gitignore.
 
-    Example:  vl-ingest retry holidays && vl-ingest resume holidays
+    Example:  vl-ingest retry holidays --resume
     """
     from vl_ingest.manage import decide
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         count = decide.retry(book, job, names or None)
-    text = f"{files_text(count)} will be tried again by `vl-ingest resume {job.id}`."
-    _print(as_json, job.id, text, retried=count)
+        text = f"{files_text(count)} to try again. {'' if resumes else _next(book, job)}"
+    _print(as_json, job.id, text.rstrip(), retried=count)
+    return _resume(context, job.id, ledger, as_json=as_json) if resumes else None
+
+
+def _resume(context: click.Context, job_id: str, ledger: str | None, *, as_json: bool) -> object:
+    """Carry out `resume` as if it had been written after this command."""
+    from vl_ingest.cli.run import resume
+
+    arguments = [job_id, *(["--ledger", ledger] if ledger else []), *(["--json"] if as_json else [])]
+    with resume.make_context("resume", arguments, parent=context.parent) as following:
+        return resume.invoke(following)
 
 
 @click.command()
@@ -59,7 +103,7 @@ def waive(
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         count = decide.waive(book, job, None if everything else names, reason)
-    text = f"{files_text(count)} waived. `vl-ingest resume {job.id}` goes on without."
+        text = f"{files_text(count)} waived. {_next(book, job)}"
     _print(as_json, job.id, text, waived=count)
 
 
@@ -90,8 +134,9 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
             count = decide.settle_files(book, job, delivered=word == "delivered")
             text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
         else:
-            raise UsageError("Say one of --began, --not-begun, --delivered, --not-delivered.")
-    _print(as_json, job.id, f"{text} `vl-ingest resume {job.id}` goes on.", settled=word)
+            raise UsageError("Use one of --began, --not-begun, --delivered, --not-delivered.")
+        text = f"{text} {_next(book, job)}"
+    _print(as_json, job.id, text, settled=word)
 
 
 @click.command()
@@ -110,15 +155,16 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         stopped = stop_run(book, job, wait_s)
-    text = f"The run on job {job.id} has stopped. `vl-ingest resume {job.id}` goes on."
+        text = f"The run on job {job.id} has stopped. {_next(book, job)}"
     _print(as_json, job.id, text if stopped else f"No run works on job {job.id}.", stopped=stopped)
 
 
 @click.command()
 @job_argument
 @patience
+@yes_option
 @ledger_options
-def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -> None:
+def cancel(job_reference: str, wait_s: float, yes: bool, ledger: str | None, as_json: bool) -> None:
     """Give a job up. What is on the server stays there.
 
     A run that works on it is stopped first.
@@ -130,6 +176,8 @@ def cancel(job_reference: str, wait_s: float, ledger: str | None, as_json: bool)
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
+        if job.state not in FINISHED:
+            confirm(f"Give up job {job.id} ({job.name})? What is on the server stays there.", yes)
         stop_run(book, job, wait_s, "cancel")
         decide.cancel(book, book.jobs.get(job.id))
     left = f"dataset {job.dataset_id} stays as it is" if job.dataset_id else "no dataset had been made"

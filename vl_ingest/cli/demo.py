@@ -6,13 +6,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vl_ingest.cli.options import general_options
+from vl_ingest.cli.options import general_options, option
 from vl_ingest.cli.sandbox import NEEDS
 from vl_ingest.domain.errors import UsageError, VlIngestError
 
@@ -32,13 +33,19 @@ class DemoFailed(VlIngestError):
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
+@option(
+    "--keep",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Leave pictures, ledger and report in this new folder.",
+)
 @general_options
-def demo(folder: str | None) -> None:
+def demo(folder: str | None, keep: Path | None) -> None:
     """Watch a killed upload end complete.
 
     An upload is killed, loses its server and meets a broken file; all the rest arrives all the same, once
     processed. Takes FOLDER, or renders a few hundred pictures. Everything happens on this machine, in a temporary
-    folder.
+    folder, or in DIR, where it stays to be looked at.
 
     Example:  vl-ingest demo
     """
@@ -47,19 +54,45 @@ def demo(folder: str | None) -> None:
         from vl_ingest.sandbox.pictures import render_pictures
     except ImportError as exc:
         raise UsageError(f"{NEEDS} ({exc})") from exc
-    with tempfile.TemporaryDirectory(prefix="vl-ingest-demo-") as place:
+    with _place(keep) as place:
         source = Path(folder) if folder else Path(place, "pictures")
         if not folder:
             count = render_pictures(source, PICTURES)
             broken = source / BROKEN
             broken.parent.mkdir()
             broken.write_bytes(next(source.rglob("*.jpg")).read_bytes()[:64])
-            click.echo(f"* {count} pictures and one broken file are in a temporary folder.")
+            click.echo(
+                f"* {count} pictures and one broken file are in {'a temporary folder' if keep is None else keep}."
+            )
         with Sandbox(
             root=Path(place, "server"), faults=[f"upload:slow:seconds={ANSWER_S}"], indexing_s=1.0
         ) as box:
             click.echo(f"* A stand-in for Visual Layer listens at {box.url}.\n")
             _story(box, source, Path(place, "ledger.db"))
+        if keep is not None:
+            _must(
+                ["report", "demo", "--output", str(keep / "report.csv"), "--ledger", str(keep / "ledger.db")],
+                0,
+            )
+            click.echo(
+                f"* {keep} holds the pictures, ledger.db and report.csv: `vl-ingest status demo --ledger {keep / 'ledger.db'}`."
+            )
+
+
+@contextmanager
+def _place(keep: Path | None) -> Iterator[str]:
+    """Give the folder that the demo plays in: a temporary one, or a new one that stays."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="vl-ingest-demo-") as place:
+            yield place
+        return
+    try:
+        keep.mkdir(parents=True)
+    except FileExistsError as exc:
+        raise UsageError(f"{keep} exists already: name a new folder.") from exc
+    except OSError as exc:
+        raise UsageError(f"Can't make the folder {keep}: {exc.strerror}.") from exc
+    yield str(keep)
 
 
 def _story(box: "Sandbox", source: Path, ledger: Path) -> None:

@@ -141,6 +141,10 @@ class Display(Observer):
         took = self._timing()
         for line in summary_lines(summary):
             self._line(line, matters=self._job is not None)  # a run that had nothing to do may be silent
+        if summary.not_in_dataset:
+            late = files_text(summary.not_in_dataset)
+            text = f"{late} in the folder came after processing was started: {NOT_IN_DATASET}"
+            self.notice("warning", text)
         self._json("summary", exit_code=0, message=None, **summary_facts(summary), **took)
 
     def ended(self, error: VlIngestError) -> None:
@@ -196,6 +200,9 @@ class Display(Observer):
                     self._as_json = False  # nobody reads any more; the job goes on
 
 
+NOT_IN_DATASET = "not in the dataset. `--new` sends the folder to another dataset."
+
+
 def summary_lines(summary: "Summary") -> list[str]:
     """Return the last lines of a run: what happened, what was left, what to run next."""
     job = summary.job
@@ -213,11 +220,6 @@ def summary_lines(summary: "Summary") -> list[str]:
         )
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
-    if summary.not_in_dataset:
-        lines.append(
-            f"{files_text(summary.not_in_dataset)} in the folder came after processing was started: not in the "
-            "dataset. `--new` sends the folder to another dataset."
-        )
     if job.state is JobState.READY:
         lines.append(
             f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."

@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from vl_ingest import clock
-from vl_ingest.cli.display import summary_facts
 from vl_ingest.cli.options import (
     DURATION,
+    NAME,
+    confirm,
     given,
     job_argument,
     ledger_options,
@@ -16,35 +18,72 @@ from vl_ingest.cli.options import (
     open_to_read,
     option,
     show,
+    yes_option,
 )
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.model import FINISHED
 
+HEADER = ("JOB", "NAME", "STATE", "SENT", "LAST ACTIVITY (UTC)", "RUNNING", "FOLDER")
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(invoke_without_command=True)
+@option("--unfinished", is_flag=True, help="Only jobs that are not over.")
+@option("--name", type=NAME, help="Only jobs of this name.")
 @ledger_options
 @click.pass_context
-def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
-    """List all jobs of the ledger.
+def jobs(
+    context: click.Context, unfinished: bool, name: str | None, ledger: str | None, as_json: bool
+) -> None:
+    """List the jobs of the ledger, oldest first.
 
-    Example:  vl-ingest jobs --json
+    Example:  vl-ingest jobs --unfinished
     """
     if context.invoked_subcommand is not None:
         if given(*context.params):
             raise UsageError(f"Write the options after `{context.invoked_subcommand}`, which has its own.")
         return
-    from vl_ingest.ledger.summary import summarise
+    from vl_ingest.cli.status import job_facts
 
     with open_to_read(ledger) as book:
-        listed = [summary_facts(summarise(book, job.id)) for job in book.jobs.all()]
+        chosen = [
+            job
+            for job in book.jobs.all()
+            if name in (None, job.name) and not (unfinished and job.state in FINISHED)
+        ]
+        listed = [job_facts(book, job.id) for job in chosen]
     if not listed and not as_json:
-        click.echo("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
-    for facts in listed:
-        sent = f"{facts['files']['sent']:,} of {facts['total_files']:,} sent"
-        text = f"{facts['job']}  {facts['state']:<17} {sent:<24} {words.path(facts['name'])}  <- {facts['source']}"
-        show(facts, text, as_json=as_json)
+        click.echo(
+            "No such job."
+            if name or unfinished
+            else "There is no job yet. `vl-ingest run FOLDER --name NAME` starts one."
+        )
+    if as_json:
+        for facts in listed:
+            show(facts, "", as_json=True)
+    elif listed:
+        click.echo("\n".join(_table([HEADER, *map(_row, listed)])))
+
+
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    sent = f"{facts['files']['sent']:,} of {facts['total_files']:,}"
+    last = facts["last_activity"][:19].replace("T", " ")
+    running = "waiting" if facts["waiting_for"] else "yes" if facts["running"] else "no"
+    return facts["job"], words.path(facts["name"]), facts["standing"], sent, last, running, facts["source"]
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return lines whose columns stand under each other; the last one is as wide as it is."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 @jobs.command()
@@ -53,8 +92,11 @@ def jobs(context: click.Context, ledger: str | None, as_json: bool) -> None:
 )
 @option("--keep-in", type=FOLDER, help="Export each job into this folder first.")
 @option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
+@yes_option
 @ledger_options
-def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | None, as_json: bool) -> None:
+def prune(
+    older_than: float, keep_in: Path | None, dry_run: bool, yes: bool, ledger: str | None, as_json: bool
+) -> None:
     """Take finished jobs out of the ledger.
 
     Datasets on the server stay as they are. Without --keep-in the proof of what was sent is gone. The ledger forgets
@@ -66,6 +108,13 @@ def prune(older_than: float, keep_in: Path | None, dry_run: bool, ledger: str | 
 
     with open_ledger(ledger) as book:
         chosen = retention.prunable(book, clock.now() - timedelta(seconds=older_than))
+        if chosen and not dry_run:
+            lost = "" if keep_in is not None else ", and with them the proof of what was sent"
+            confirm(
+                f"Take {words.several(len(chosen), 'job')} out of the ledger{lost}?",
+                yes,
+                needed=keep_in is None,
+            )
         for job in chosen:
             if not dry_run:
                 retention.prune(book, job, keep_in)

@@ -6,6 +6,7 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from enum import StrEnum
@@ -16,7 +17,7 @@ from click.core import ParameterSource
 
 from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
-from vl_ingest.domain.errors import VlIngestError
+from vl_ingest.domain.errors import UsageError, VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
     duration_text,
@@ -283,6 +284,22 @@ def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
 def show(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Write one line to standard output: `facts` for programs, `text` for people."""
     click.echo(json.dumps(facts) if as_json else text)
+
+
+yes_option = option("--yes", is_flag=True, help="Do not ask.")
+
+
+def confirm(question: str, yes: bool, *, needed: bool = False) -> None:
+    """Ask on a terminal, and abort the command unless the answer is yes.
+
+    Without a terminal nobody can be asked: a decision that `needed` a yes is then a `UsageError`.
+    """
+    if yes:
+        return
+    if sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)
+    elif needed:
+        raise UsageError(f"{question} Nobody can be asked here: add --yes.")
 
 
 def warn(text: str) -> None:

@@ -15,7 +15,7 @@ from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import FINISHED, WAIVABLE
+from vl_ingest.domain.standing import next_step, state_text
 
 if TYPE_CHECKING:
     from vl_ingest.domain.model import Job, Run
@@ -44,7 +44,7 @@ def status(
         if watch:
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
         else:
-            facts = _facts(book, job.id)
+            facts = job_facts(book, job.id)
             show(facts, "\n".join(_lines(book, job.id, facts)), as_json=as_json)
 
 
@@ -63,7 +63,7 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
     with _screen(as_json=as_json) as show:
         while True:
             over = not _at_work(book, job_id)  # before the last look
-            facts = _facts(book, job_id)
+            facts = job_facts(book, job_id)
             speed = 0.0 if over else rate.now(facts["sent_bytes"])
             if as_json:
                 text = json.dumps({**facts, "bytes_per_s": round(speed)})
@@ -102,10 +102,35 @@ def _screen(*, as_json: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: live.update(Text(text), refresh=True)
 
 
-def _facts(book: "Ledger", job_id: str) -> dict[str, Any]:
+def job_facts(book: "Ledger", job_id: str) -> dict[str, Any]:
+    """Return what programs are shown of a job."""
     from vl_ingest.ledger.summary import summarise
 
-    return summary_facts(summarise(book, job_id))
+    return {**summary_facts(summarise(book, job_id)), **_standing(book, job_id)}
+
+
+def _standing(book: "Ledger", job_id: str) -> dict[str, Any]:
+    """Return where a job stands in people's words, what its run waits for, and what to do next."""
+    from vl_ingest.ledger.runs import is_alive
+
+    job, counts, run = book.jobs.get(job_id), book.files.counts(job_id), book.runs.last(job_id)
+    at_work = is_alive(run)
+    last_exit_code = None if run is None else run.exit_code
+    step = next_step(job, counts, at_work=at_work, last_exit_code=last_exit_code)
+    moments = [
+        job.created_at,
+        job.finished_at,
+        *([run.heartbeat_at, run.ended_at] if run is not None else []),
+    ]
+    return {
+        "standing": state_text(job, counts, at_work=at_work),
+        "running": at_work,
+        "last_activity": clock.iso(max(moment for moment in moments if moment is not None)),
+        "waiting_for": run.waiting_for if run is not None and at_work else None,
+        "waiting_since": clock.iso(run.waiting_since) if run is not None and at_work else None,
+        "next": step.text,
+        "next_commands": list(step.commands),
+    }
 
 
 def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
@@ -113,7 +138,7 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     job, run = book.jobs.get(job_id), book.runs.last(job_id)
     lines = [
         f"Job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}",
-        f"  state         {job.state}",
+        f"  state         {facts['standing']} ({job.state})",
         f"  dataset       {job.dataset_id or 'not created yet'}",
         f"  transaction   {job.transaction_id or 'not open yet'}",
         f"  server says   {job.status or 'not asked yet'}{f': {job.message}' if job.message else ''}",
@@ -129,14 +154,9 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     if run is not None:
         number = book.runs.numbers(job.id)[run.id]
         lines.append(f"  last run      {number}, pid {run.pid} on {run.host}, {_run_stands(book, run)}")
-    if job.state not in FINISHED and not _at_work(book, job_id):
-        held = sum(facts["files"][state] for state in WAIVABLE)
-        lines.append(
-            f"  next          `vl-ingest resume {job.id}` goes on"
-            if not held
-            else f"  next          `vl-ingest retry {job.id}` (or `waive`) what can't be sent, then `vl-ingest resume {job.id}`"
-        )
-    return lines
+    if facts["waiting_for"]:
+        lines.append(f"  waiting       {facts['waiting_for']}")
+    return [*lines, f"  next          {facts['next']}"]
 
 
 def _run_stands(book: "Ledger", run: "Run") -> str:
@@ -147,4 +167,4 @@ def _run_stands(book: "Ledger", run: "Run") -> str:
     if _at_work(book, run.job_id):
         return "at work"
     heard = words.duration((clock.now() - run.heartbeat_at).total_seconds())
-    return f"gone without a word; last heard of {heard} ago"
+    return f"ended unexpectedly; last heartbeat {heard} ago"

@@ -57,6 +57,7 @@ def verify(
 
     Example:  vl-ingest verify holidays --rehash
     """
+    from vl_ingest.proof.folder import verify_folder
     from vl_ingest.proof.verify import verify_record, verify_server
     from vl_ingest.source.folder import Folder
 
@@ -78,6 +79,7 @@ def verify(
         if not no_files:
             folder = Folder(source or job.source)
             answered(_files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json))
+            answered(verify_folder(book, job, folder))
         if not offline:
             api = open_api(base_url if given("base_url") else job.base_url, access)
             try:

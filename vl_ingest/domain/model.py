@@ -270,6 +270,11 @@ class Run:
     started_at: datetime
     heartbeat_at: datetime
     ended_at: datetime | None
+    exit_code: int | None = None
+    waiting_for: str | None = (
+        None  # in words, since `waiting_since`; what a dead run says there is its last word
+    )
+    waiting_since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -96,12 +96,17 @@ class Runs:
             assert_lease(connection, run.job_id, run.id)
             connection.execute(sa.update(runs).where(runs.c.id == run.id).values(heartbeat_at=clock.now()))
 
+    def wait(self, run: Run, what: str | None) -> None:
+        """Keep in the run's row what it waits for, from now on; None: it does not wait any more."""
+        values = {"waiting_for": what, "waiting_since": None if what is None else clock.now()}
+        with self._db.write() as connection:
+            connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**values))
+
     def end(self, run: Run, exit_code: int) -> None:
         """Record that the run is over, and how."""
+        ended = {"ended_at": clock.now(), "exit_code": exit_code, "waiting_for": None, "waiting_since": None}
         with self._db.write() as connection:
-            connection.execute(
-                sa.update(runs).where(runs.c.id == run.id).values(ended_at=clock.now(), exit_code=exit_code)
-            )
+            connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**ended))
             append(connection, run.job_id, run.id, EventKind.RUN_ENDED, exit_code=exit_code)
 
 
@@ -112,6 +117,13 @@ class Lease:
         self._runs = runs
         self._run = run
         self._next = clock.monotonic() + HEARTBEAT_EVERY_S
+        self._waiting_for: str | None = None
+
+    def wait_for(self, what: str | None) -> None:
+        """Let others see what the run waits for; written only where it has changed."""
+        if what != self._waiting_for:
+            self._runs.wait(self._run, what)
+            self._waiting_for = what
 
     def keep(self) -> None:
         """Renew it, if it is time. Raises `JobHeld` if it is lost."""

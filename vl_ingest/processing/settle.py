@@ -34,23 +34,15 @@ def settle(context: Context) -> bool:
     answer = {} if last is None else last.facts
     why = answer.get("detail", "a run ended before it knew the outcome")
     window_s = max(context.settings.settle_s, SHORTEST_SETTLE_S)
-    context.observer.notice(
-        "waiting", f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
-    )
     before = (context.reload().status_before or "").upper()
-    reachable_s = 0.0
-    while True:
-        status = read_status(context)
-        if has_begun(context, status):
-            record_begun(context, EventKind.TRIGGER_SETTLED_BEGUN, status=status.word)
-            context.observer.notice("step", f"Processing has begun ({status.word}).")
-            return True
-        if reachable_s >= window_s:
-            break
-        started = clock.monotonic()
-        step_s = min(POLL_S, window_s - reachable_s)
-        context.pause(step_s)
-        reachable_s += min(clock.monotonic() - started, step_s)
+    with context.waiting(
+        f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
+    ):
+        status = _watch_status(context, window_s)
+    if has_begun(context, status):
+        record_begun(context, EventKind.TRIGGER_SETTLED_BEGUN, status=status.word)
+        context.observer.notice("step", f"Processing has begun ({status.word}).")
+        return True
     if answer.get("conflict") or status.word.upper() != before:
         raise Undecided(
             f"The outcome of the trigger is unknown ({why}). The status went from {before or 'unknown'} to {status.word}, "
@@ -63,6 +55,19 @@ def settle(context: Context) -> bool:
     text = f"Processing has not begun (still {status.word}): it may be triggered again."
     context.observer.notice("step", text)
     return False
+
+
+def _watch_status(context: Context, window_s: float) -> DatasetStatus:
+    """Return the status that says that processing has begun, or else the one at the end of the window."""
+    reachable_s = 0.0
+    while True:
+        status = read_status(context)
+        if reachable_s >= window_s or has_begun(context, status):
+            return status
+        started = clock.monotonic()
+        step_s = min(POLL_S, window_s - reachable_s)
+        context.pause(step_s)
+        reachable_s += min(clock.monotonic() - started, step_s)
 
 
 def adopted(context: Context, status: DatasetStatus) -> bool:

@@ -97,7 +97,7 @@ def wait_for_doubtful(context: Context) -> None:
     age = min(clock.now() - since, run_age - max(timedelta(0), since - context.run.started_at))
     left_s = min(window_s, window_s - age.total_seconds())
     if left_s > 0:
-        context.observer.notice(
-            "waiting", f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."
-        )
-        context.pause(left_s)
+        with context.waiting(
+            f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."
+        ):
+            context.pause(left_s)

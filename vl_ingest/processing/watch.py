@@ -29,7 +29,7 @@ def watch(context: Context) -> None:
             context.step(JobState.PROCESSING, EventKind.JOB_ERRORED, {"message": status.message})
             raise failed(status.message)
         counts = context.ledger.files.counts(context.job.id)
-        context.observer.progress(
+        context.show(
             Progress(JobState.PROCESSING, counts, status=status.word, status_progress=status.progress)
         )
         context.pause(interval_s)

@@ -1,7 +1,8 @@
 """What every part of a run is given: its job, its means, a way to be stopped, and somebody to tell."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from vl_ingest.domain.model import Job, JobState, Run
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.runs import HEARTBEAT_EVERY_S, Lease
-from vl_ingest.observers.observer import Observer
+from vl_ingest.observers.observer import Observer, Progress
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.source import Source
 
@@ -57,6 +58,21 @@ class Context:
     def note(self, kind: EventKind, **facts: Any) -> None:
         """Record an event of this run that changes no state."""
         self.ledger.jobs.note(self.job.id, self.run, kind, **facts)
+
+    def show(self, progress: Progress) -> None:
+        """Tell the observer of a moment of the run, and everybody else what the run waits for."""
+        self.lease.wait_for(progress.waiting)
+        self.observer.progress(progress)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Say what the run waits for in this block."""
+        self.observer.notice("waiting", text)
+        self.lease.wait_for(text)
+        try:
+            yield
+        finally:
+            self.lease.wait_for(None)
 
     def pause(self, seconds: float) -> None:
         """Wait, keeping the lease and to the time the run may take; raises what `check_may_continue` raises."""

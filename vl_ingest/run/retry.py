@@ -180,7 +180,7 @@ class _Outage:
     def _show(self) -> None:
         job = self._context.reload()
         counts = self._context.ledger.files.counts(job.id)
-        self._context.observer.progress(Progress(job.state, counts, waiting=self._waiting))
+        self._context.show(Progress(job.state, counts, waiting=self._waiting))
 
 
 def _has_answered(context: Context) -> bool:

@@ -1,10 +1,11 @@
 """Everything before the trigger: scan, send, and make sure that nothing is left."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from vl_ingest import clock
+from vl_ingest.domain import words
 from vl_ingest.domain.errors import (
     DurationReached,
     FilesHeld,
@@ -16,6 +17,7 @@ from vl_ingest.domain.errors import (
 )
 from vl_ingest.domain.model import WAIVABLE, Counts, FileState, JobState, OnRejected
 from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.standing import next_step
 from vl_ingest.ledger.files import Files
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
@@ -114,7 +116,7 @@ def _wait_for_files(context: Context, scanning: Scanning) -> None:
     while not context.ledger.files.any_wanted(context.job.id):
         if scanned:
             context.cancel_token.raise_if_cancelled()
-            raise scanning.held or _nothing(context)
+            raise scanning.held or nothing_to_send(context.job.source, context.reload().left_out)
         scanning.finished.wait(TICK_S)
         context.check_may_continue()
         scanned = scanning.finished.is_set()
@@ -159,7 +161,7 @@ def _finish(context: Context, scanning: Scanning) -> None:
     if held := left or scanning.held:
         raise held
     if not counts[FileState.SENT]:
-        raise _nothing(context)
+        raise nothing_to_send(context.job.source, context.reload().left_out)
     context.ledger.jobs.finish_upload(context.run)
     context.observer.notice("step", f"{files_text(counts[FileState.SENT])} sent.")
 
@@ -180,7 +182,7 @@ class _Ticks:
         now = clock.monotonic()
         if now >= self._next_progress or last:
             progress = self._progress()
-            self._context.observer.progress(progress)
+            self._context.show(progress)
             self._stall.observe(progress)
             cost_s = clock.monotonic() - now
             # A large ledger is asked less often.
@@ -212,36 +214,27 @@ class _Ticks:
         )
 
 
-def _nothing(context: Context) -> UsageError:
-    job = context.reload()
-    left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(job.left_out.items()))
+def nothing_to_send(address: str, left_out: Mapping[str, int]) -> UsageError:
+    """Return the error for a source without a file to send; `left_out`: reason -> number of files."""
     return UsageError(
-        f"There is nothing to send in {path_to_text(job.source)}"
-        + (f" (left out: {left_out})." if left_out else ".")
+        f"There is nothing to send in {path_to_text(address)}"
+        + (f" (left out: {words.counted(left_out)})." if left_out else ".")
         + " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` adds another one."
     )
 
 
 def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
     """Return the error for files that are neither sent nor waived: what is left, and what to do."""
-    job_id, files = context.job.id, context.ledger.files
+    job, files = context.reload(), context.ledger.files
+    what_next = next_step(job, counts).text
     if counts[FileState.PENDING]:
-        return GaveUp(
-            f"{files_text(counts[FileState.PENDING])} not sent yet. Run the same command again: it sends only these."
-        )
-    if counts[FileState.UNKNOWN]:
-        return Undecided(
-            f"{files_text(counts[FileState.UNKNOWN])} may or may not have been delivered:\n"
-            f"{_some(files, job_id, FileState.UNKNOWN)}\n"
-            f"Run `vl-ingest settle {job_id} --delivered` or `--not-delivered`, then run the same command again."
-        )
+        return GaveUp(f"{files_text(counts[FileState.PENDING])} not sent yet. {what_next}")
+    if unknown := counts[FileState.UNKNOWN]:
+        some = _some(files, job.id, FileState.UNKNOWN)
+        return Undecided(f"{files_text(unknown)} may or may not have been delivered:\n{some}\n{what_next}")
     held = sum(counts[state] for state in WAIVABLE)
-    return FilesHeld(
-        f"{files_text(held)} can't be sent, so processing was not started:\n"
-        f"{_some(files, job_id, *sorted(WAIVABLE))}\n"
-        f"Fix them and run `vl-ingest retry {job_id}`, or leave them out with `vl-ingest waive {job_id} PATH...` "
-        "(`--all`: every one); then run the same command again."
-    )
+    some = _some(files, job.id, *sorted(WAIVABLE))
+    return FilesHeld(f"{files_text(held)} can't be sent, so processing was not started:\n{some}\n{what_next}")
 
 
 def _some(files: Files, job_id: str, *states: FileState) -> str:

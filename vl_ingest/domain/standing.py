@@ -1,0 +1,89 @@
+"""Where a job stands, in people's words, and what to do next: one decision for every command that says it."""
+
+import shlex
+from dataclasses import dataclass
+
+from vl_ingest.domain.forms import CLOUD_URL
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, OnUnknown
+from vl_ingest.domain.naming import files_text, path_to_text
+
+UNDECIDED = 13  # the exit code of a run that needs a person's decision
+_WORDS = {
+    JobState.UPLOADED: "uploaded",
+    JobState.TRIGGERING: "starting processing",
+    JobState.PROCESSING: "processing",
+    JobState.READY: "done",
+    JobState.ERRORED: "processing failed",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What to do next: sentences for people, and the commands that they name, in the order to run them."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def state_text(job: Job, counts: Counts, *, at_work: bool) -> str:
+    """Return where a job stands: `uploading`, `blocked: 3 files`, `processing`, `done`."""
+    if job.state in _WORDS:
+        return _WORDS[job.state]
+    held = 0 if _sendable(counts) else counts.unsent
+    if held and not at_work:
+        return f"blocked: {files_text(held)}"
+    return "uploading" if at_work else "interrupted"
+
+
+def next_step(
+    job: Job, counts: Counts, *, at_work: bool = False, last_exit_code: int | None = None
+) -> NextStep:
+    """Return what somebody who wants the job to go on has to do.
+
+    `at_work` says whether a run works on it, `last_exit_code` how the last one ended.
+    """
+    if at_work:
+        follow = f"vl-ingest status {job.id} --watch"
+        return NextStep(f"`{follow}` follows the run.", (follow,))
+    if job.state is JobState.READY:
+        return NextStep("Nothing is left to do.")
+    if job.state in (JobState.ERRORED, JobState.CANCELLED):
+        again = _run_command(job, "--new")
+        return NextStep(f"`{again}` sends everything to another dataset.", (again,))
+    return _way_on(job, counts, last_exit_code)
+
+
+def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
+    """Return the next step of a job that is not over."""
+    resume = f"vl-ingest resume {job.id}"
+    if last_exit_code == UNDECIDED and not _sendable(counts) and not counts[FileState.UNKNOWN]:
+        began = f"vl-ingest settle {job.id} --began"
+        text = f"Look at the dataset, and run `{began}` if it is being processed, or `--not-begun`; then `{resume}`."
+        return NextStep(text, (began, resume))
+    if (
+        not _sendable(counts)
+        and counts[FileState.UNKNOWN]
+        and job.settings.get("on_unknown") == OnUnknown.HOLD
+    ):
+        delivered = f"vl-ingest settle {job.id} --delivered"
+        text = f"Run `{delivered}` or `--not-delivered`, then `{resume}`."
+        return NextStep(text, (delivered, resume))
+    if not _sendable(counts) and any(counts[state] for state in WAIVABLE):
+        retry = f"vl-ingest retry {job.id}"
+        text = (
+            f"Fix the files and run `{retry}`, or leave them out with `vl-ingest waive {job.id} PATH...` (`--all`: "
+            f"all of them); then run `{resume}`."
+        )
+        return NextStep(text, (retry, resume))
+    return NextStep(f"`{resume}` continues where the last run stopped.", (resume,))
+
+
+def _sendable(counts: Counts) -> int:
+    return counts[FileState.PENDING] + counts[FileState.IN_FLIGHT]
+
+
+def _run_command(job: Job, *more: str) -> str:
+    """Return the command line of `run` for a job."""
+    server = [] if job.base_url == CLOUD_URL else ["--base-url", job.base_url]
+    return shlex.join(["vl-ingest", "run", path_to_text(job.source), "--name", job.name, *server, *more])

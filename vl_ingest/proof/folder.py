@@ -1,0 +1,45 @@
+"""What the folder holds that the dataset does not: files that came after processing was started."""
+
+import os
+
+from vl_ingest.domain.checks import Check, ok
+from vl_ingest.domain.model import TRIGGERED, Job
+from vl_ingest.domain.naming import files_text
+from vl_ingest.domain.settings import Settings
+from vl_ingest.ledger import Ledger
+from vl_ingest.source import Source
+from vl_ingest.source.scanner import Scanner
+
+COMPARED_TOGETHER = 1000
+NOT_IN_DATASET = "not in the dataset. `--new` sends the folder to another dataset."
+
+
+def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
+    """Return how many files of the source came too late: nothing is wrong with that, but they are not sent.
+
+    None where there are none, or nobody can look.
+    """
+    settings = Settings.of_job(job.settings)
+    if job.state not in TRIGGERED or not can_be_walked(source, settings):
+        return None
+    late = count_new(ledger, job.id, Scanner(source, settings))
+    if not late:
+        return None
+    text = f"{files_text(late)} in the folder came after processing was started: {NOT_IN_DATASET}"
+    return ok("new files", text, new=late)
+
+
+def can_be_walked(source: Source, settings: Settings) -> bool:
+    """Say whether the source is there, and the list of files, if it is told by one that can be read again."""
+    return source.is_there() and (settings.files_from is None or os.path.isfile(settings.files_from))
+
+
+def count_new(ledger: Ledger, job_id: str, scanner: Scanner) -> int:
+    """Return how many files of the source the job does not know."""
+    new, chunk = 0, []
+    for item in scanner.found():
+        chunk.append(item.path)
+        if len(chunk) == COMPARED_TOGETHER:
+            new += ledger.files.count_unknown_paths(job_id, chunk)
+            chunk = []
+    return new + (ledger.files.count_unknown_paths(job_id, chunk) if chunk else 0)
