@@ -200,7 +200,7 @@ def test_a_live_display_fits_its_terminal(world: World, columns: int) -> None:
         "1 attempt failed",
         "last trouble: Batch",
         "Starting job",
-        "Fix them and run",
+        "Fix the files and run",
     ):
         assert said in everything
     assert columns in [len(line) for line in lines if re.fullmatch("[━╸╺]+", line)], "a bar as wide as that"

@@ -79,7 +79,8 @@ def verify(
         if not no_files:
             folder = Folder(source or job.source)
             answered(_files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json))
-            answered(verify_folder(book, job, folder))
+            if (late := verify_folder(book, job, folder)) is not None:
+                answered(late)
         if not offline:
             api = open_api(base_url if given("base_url") else job.base_url, access)
             try:

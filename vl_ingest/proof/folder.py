@@ -2,6 +2,7 @@
 
 import os
 
+from vl_ingest import clock
 from vl_ingest.domain.checks import Check, ok
 from vl_ingest.domain.model import TRIGGERED, Job
 from vl_ingest.domain.naming import files_text
@@ -22,7 +23,8 @@ def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
     settings = Settings.of_job(job.settings)
     if job.state not in TRIGGERED or not can_be_walked(source, settings):
         return None
-    late = count_new(ledger, job.id, Scanner(source, settings))
+    at = ledger.jobs.told_at(job.id, "newer_than_s") or clock.now()
+    late = count_new(ledger, job.id, Scanner(source, settings, at))
     if not late:
         return None
     text = f"{files_text(late)} in the folder came after processing was started: {NOT_IN_DATASET}"
