@@ -96,6 +96,7 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     files.any_wanted(job)
     files.possibly_twice(job)
     files.changed_after(job)
+    files.taken_as_delivered(job)
     list(files.rows(job, FileState.REJECTED))
     assert files.counts(job)[FileState.SENT] == 5
     assert len(plans.of("UPDATE files", "files")) > 8

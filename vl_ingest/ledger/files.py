@@ -133,22 +133,23 @@ class Files:
     def possibly_twice(self, job_id: str) -> int:
         """Return how many sent files may have been delivered by more than one request (see `model.possibly_twice`)."""
         once_more = (files.c.unknown_attempts > 1) | files.c.sha256.is_not(None)
-        return self._count_sent(job_id, (files.c.unknown_attempts > 0) & once_more)[0]
+        return self._count_sent(job_id, (files.c.unknown_attempts > 0) & once_more)
 
     def changed_after(self, job_id: str) -> int:
         """Return how many sent files have been seen to differ on disk since."""
-        return self._count_sent(job_id, files.c.reason == CHANGED_AFTER)[0]
+        return self._count_sent(job_id, files.c.reason == CHANGED_AFTER)
 
     def taken_as_delivered(self, job_id: str) -> tuple[int, int]:
         """Return how many files are sent on a person's word alone, and their bytes."""
-        return self._count_sent(job_id, (files.c.unknown_attempts > 0) & files.c.sha256.is_(None))
-
-    def _count_sent(self, job_id: str, notable: sa.ColumnElement[bool]) -> tuple[int, int]:
-        sent = (files.c.job_id == job_id) & (files.c.state == FileState.SENT) & FILE_NOTABLE
-        query = sa.select(sa.func.count(), sa.func.sum(files.c.size_bytes)).where(sent, notable)
+        by_word = (files.c.unknown_attempts > 0) & files.c.sha256.is_(None)
+        query = sa.select(sa.func.count(), sa.func.sum(files.c.size_bytes)).where(_sent(job_id), by_word)
         with self._db.read() as connection:
             count, size_bytes = connection.execute(query).one()
         return count, int(size_bytes or 0)
+
+    def _count_sent(self, job_id: str, notable: sa.ColumnElement[bool]) -> int:
+        with self._db.read() as connection:
+            return connection.execute(sa.select(sa.func.count()).where(_sent(job_id), notable)).scalar_one()
 
     # Decisions
 
@@ -267,6 +268,11 @@ class Files:
 def sealed(row: FileRow) -> SealedRow:
     """Return a file's row as the record seals it."""
     return SealedRow(path_to_text(row.path), row.sent_as, *row.facts, row.sha256)
+
+
+def _sent(job_id: str) -> sa.ColumnElement[bool]:
+    """Return what holds for sent files that are notable; nothing else is read of the others."""
+    return (files.c.job_id == job_id) & (files.c.state == FileState.SENT) & FILE_NOTABLE
 
 
 def select_files() -> sa.Select[Any]:
