@@ -7,7 +7,9 @@ import json
 import pytest
 from sqlalchemy import text
 
+from vl_ingest.domain.model import FILTER
 from vl_ingest.ledger.author import author
+from vl_ingest.report.table import unquoted
 from world import World
 
 
@@ -123,3 +125,17 @@ def test_a_name_that_was_put_into_a_row_is_found(settled: World) -> None:
     ended = settled.cli("verify", "job", "--offline")
     assert ended.code == 3
     assert f"was taken as delivered by {author()}, not by eve@vm" in ended.out
+
+
+def test_a_filter_is_named_as_the_one_who_waived(world: World) -> None:
+    """With its pattern, in the table and in the headline; it is nobody's word."""
+    world.pictures(2)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    assert world.run("--exclude", "torn.png").code == 0
+    rows = csv.DictReader(io.StringIO(world.cli("report", "job", "--format", "csv").out))
+    (waived,) = [row for row in rows if row["state"] == "waived"]
+    assert waived["decided_by"] == FILTER
+    assert "torn.png" in waived["decided_why"]
+    assert unquoted(waived["decided_why"]) in waived["reason"]
+    assert f"1 file waived by {FILTER}" in world.cli("report", "job").out

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vl_ingest.domain.model import OnRejected, OnUnknown
-from vl_ingest.domain.settings import Settings
+from vl_ingest.domain.settings import Settings, option_text
 
 SECONDS = st.floats(min_value=0, max_value=1e9)
 GLOBS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
@@ -61,3 +61,20 @@ def test_a_rule_read_from_a_record_is_a_member_again() -> None:
     settings = Settings.from_record({"on_rejected": "skip", "on_unknown": "hold"})
     assert settings.on_rejected is OnRejected.SKIP
     assert settings.on_unknown is OnUnknown.HOLD
+
+
+def test_a_setting_is_named_as_on_the_command_line() -> None:
+    """Whatever its value is: what a report calls a changed option can be typed."""
+    from vl_ingest.cli.run import run
+
+    flags = {flag for option in run.params for flag in (*option.opts, *option.secondary_opts)}
+    for field, value in Settings().to_record().items():
+        for other in (value, None, True, False, 3, ["a b"]):
+            text = option_text(field, other)
+            assert text.removeprefix("no ").split()[0] in flags or isinstance(other, bool), text
+    assert option_text("recursive", False) == "--no-recursive"
+    assert option_text("batch_bytes", 8 * 1024**2) == "--batch-bytes 8MiB"
+    assert option_text("settle_s", 90.0) == "--settle 90s"
+    assert option_text("workers", None) == "--workers auto"
+    assert option_text("exclude", ["a/", "b/"]) == "--exclude a/ --exclude b/"
+    assert option_text("exclude", []) == "no --exclude"

@@ -90,7 +90,7 @@ class Settings:
 
 def option_text(field: str, value: Any) -> str:
     """Return a setting on record as it is written on the command line: `--settle 30s`, `--no-recursive`."""
-    flag = "--" + field.removesuffix("_s").replace("_", "-")
+    flag = "--" + field.removesuffix("_s").replace("_size_bytes", "_size").replace("_", "-")
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
     if value in (None, []):

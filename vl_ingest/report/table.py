@@ -34,11 +34,10 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
         acknowledged = rests_on is Delivery.ACKNOWLEDGED
         by_word = row.state == FileState.WAIVED or rests_on is Delivery.TAKEN_AS_DELIVERED
         by, at = decisions.get((row.state, path), (None, None)) if by_word else (None, None)
-        by = (row.decided_by or by) if by_word else None
-        what = "waived" if row.state == FileState.WAIVED else "taken as delivered"
-        decided = (
-            f"{what} by {by}" + (f", {at[:19].replace('T', ' ')} UTC" if at else "") if by_word else None
-        )
+        if by_word and row.decided_by not in (None, by):  # a filter, whose events name no file
+            by, at = row.decided_by, None
+        why = row.decided_why if by_word else None
+        decided = _decision(row.state, by, at, why) if by_word else None
         yield {
             "path": path,
             "sent_as": row.sent_as,
@@ -56,8 +55,15 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "delivery": rests_on,
             "decided_by": by,
             "decided_at": at,
-            "decided_why": row.decided_why if by_word else None,
+            "decided_why": why,
         }
+
+
+def _decision(state: str, by: str | None, at: str | None, why: str | None) -> str:
+    """Return a decision in words: `waived by ann@vm, 2026-01-31 23:59:59 UTC: blurred`."""
+    what = "waived" if state == FileState.WAIVED else "taken as delivered"
+    when = "" if at is None else f", {at[:19].replace('T', ' ')} UTC"
+    return f"{what} by {by or 'somebody unknown'}{when}" + (f": {why}" if why else "")
 
 
 def _decisions(ledger: Ledger, job_id: str) -> Mapping[tuple[str, str], tuple[str, str | None]]:
