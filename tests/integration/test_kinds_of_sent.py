@@ -26,7 +26,7 @@ def settled(world: World) -> World:
 
 @pytest.fixture
 def twice(world: World) -> World:
-    """Return a world whose job is ready: five of ten files were sent again after a lost answer."""
+    """Return a world whose job is ready: five of ten files were sent again after a request without a receipt."""
     world.pictures(10)
     world.box.add_fault("upload:lost-answer:times=1")
     assert world.run().code == 0
@@ -98,7 +98,7 @@ def test_each_report_says_on_whose_word(settled: World) -> None:
     assert "5 acknowledged, 5 taken as delivered" in text
     assert "The server has acknowledged none of this" in page
     assert "acknowledged every file" not in page
-    assert "sent again after a lost answer." in page, "none was"
+    assert "sent again after a request without a receipt." in page, "none was"
     rows = list(csv.DictReader(io.StringIO(settled.cli("report", "job", "--format", "csv").out)))
     by_word = [row for row in rows if row["delivery"] == "taken_as_delivered"]
     assert len(by_word) == 5

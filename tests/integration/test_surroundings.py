@@ -133,7 +133,17 @@ def test_no_home_and_no_terminal(done: World) -> None:
             4,
             "name another ledger with `--ledger`",
         ),
-        (["jobs", "--ledger", "nosuch://x"], 4, "No database driver"),
+        (["jobs", "--ledger", "nosuch://x"], 2, "A ledger is an SQLite file: nosuch is not supported."),
+        (
+            ["run", ".", "--name", "x", "--no-auth", "--ledger", "postgresql://ann:secret@db/vl"],
+            2,
+            "postgresql is not supported. Name a file with `--ledger PATH`.",
+        ),
+        (
+            ["run", ".", "--name", "x", "--no-auth", "--ledger", "sqlite+nosuch:///{folder}/x"],
+            4,
+            "No database driver",
+        ),
         (["jobs", "--ledger", "://"], 4, "is no database URL"),
     ],
 )

@@ -106,7 +106,7 @@ class Display(Observer):
         if progress.waiting and not self._waiting:
             self._line(progress.waiting[0].upper() + progress.waiting[1:] + ".", matters=True)
         elif self._waiting and not progress.waiting:
-            self._line("The server answers again.", matters=True)
+            self._line("The server works again.", matters=True)
         self._waiting = progress.waiting
         self._json(
             "progress", state=progress.state, files=_by_state(progress.counts),
@@ -211,7 +211,7 @@ def summary_lines(summary: "Summary") -> list[str]:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
         lines.append(
-            f"{files_text(summary.possibly_twice)} possibly delivered twice: sent again after a lost answer."
+            f"{files_text(summary.possibly_twice)} possibly delivered twice: sent again after a request without a receipt."
         )
     if summary.taken_as_delivered:
         lines.append(

@@ -118,6 +118,21 @@ optional_job_argument = click.argument(
 )
 
 
+class _Verbose(click.Option):
+    """`-v`, whose help says what it shows of the command at hand."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the names and the help, as click wants them."""
+        names = {param.name for param in ctx.command.params}
+        if "batch_size" in names:
+            self.help = "Show each receipt; -vv: each request, too."
+        elif "base_url" in names:
+            self.help = "Has no effect here; -vv: show each request."
+        else:
+            self.help = "Has no effect here."
+        return super().get_help_record(ctx)
+
+
 def general_options(command: F) -> F:
     """Add what every command takes: `--config`, `-q` and `-v`; what these come to, `verbosity` tells the command."""
 
@@ -133,7 +148,7 @@ def general_options(command: F) -> F:
 
     added: Any = told
     for add in (
-        option("-v", "--verbose", count=True, help="Show each receipt; -vv: each request."),
+        option("-v", "--verbose", cls=_Verbose, count=True),
         option("-q", "--quiet", is_flag=True, help="Show warnings and how it ended, nothing else."),
         option(
             "--config",

@@ -143,7 +143,7 @@ class RequestError(VlIngestError):
     """One request that did not end in a receipt.
 
     `http_status` is the answer's status where there was one, `detail` the server's words or the
-    network's. `in_form` is false where the answer is not of the API's form, so that something else may have given it.
+    network's without a full stop. `in_form` is false where the answer is not of the API's form, so that something else may have given it.
     """
 
     in_form = True
@@ -151,7 +151,7 @@ class RequestError(VlIngestError):
     def __init__(self, detail: str, http_status: int | None = None) -> None:
         said = detail.removesuffix(".")  # it becomes part of a sentence
         super().__init__(said if http_status is None else f"HTTP {http_status}: {said}")
-        self.detail = detail
+        self.detail = said
         self.http_status = http_status
 
 

@@ -45,24 +45,24 @@ class EventKind(StrEnum):
     STALLED = "stalled", None, "seconds", "No byte had moved for {seconds} seconds."
     STALL_OVER = "stall_over", None, "seconds", "Bytes moved again, after {seconds} seconds."
 
-    OUTAGE_BEGAN = "outage_began", None, "doing detail since", "The server could not be reached to {doing} ({detail})."
+    OUTAGE_BEGAN = "outage_began", None, "doing detail since", "It was not possible to {doing} ({detail})."
     OUTAGE_OVER = "outage_over", None, "doing failed_attempts answered", "{failed_attempts} attempts to {doing} failed; {then}."
 
     SCAN_FINISHED = "scan_finished", None, "left_out", "The whole folder was scanned."
     SCAN_INCOMPLETE = "scan_incomplete", None, "unread", "The folder could not be read to the end: {folders}."
 
     CREATE_INTENDED = "create_intended", None, "", "The request to create the dataset was about to be sent."
-    CREATE_UNKNOWN = "create_unknown", None, "detail http_status?", "The answer to the create request was lost; an extra dataset may exist ({detail})."
+    CREATE_UNKNOWN = "create_unknown", None, "detail http_status?", "The request to create the dataset got no receipt; an extra dataset may exist ({detail})."
     CREATE_FAILED = "create_failed", None, "detail http_status?", "The dataset was not created ({detail})."
     DATASET_CREATED = "dataset_created", _J.DATASET_CREATED, "dataset_id", "The server created dataset {dataset_id}."
     OPEN_INTENDED = "open_intended", None, "", "The request to open a transaction was about to be sent."
-    OPEN_UNKNOWN = "open_unknown", None, "detail http_status?", "The answer to the request to open a transaction was lost ({detail})."
+    OPEN_UNKNOWN = "open_unknown", None, "detail http_status?", "The request to open a transaction got no receipt ({detail})."
     OPEN_FAILED = "open_failed", None, "detail http_status?", "No transaction was opened ({detail})."
     TRANSACTION_OPENED = "transaction_opened", _J.TRANSACTION_OPEN, "transaction_id", "The server opened transaction {transaction_id}."
     TRANSACTION_GIVEN_UP = "transaction_given_up", _J.DATASET_CREATED, "files", "The transaction was given up: {counted} to be sent again."
 
     ATTEMPT_UNKNOWN = ("attempt_unknown", _A.UNKNOWN, "batch attempt files http_status detail sha256",
-        "The answer to batch {batch}, attempt {attempt} was lost ({detail}): it may have been delivered.")
+        "Batch {batch}, attempt {attempt} got no receipt ({detail}): it may have been delivered.")
     ATTEMPT_NOT_DELIVERED = ("attempt_not_delivered", _A.NOT_DELIVERED, "batch attempt files http_status detail",
         "Batch {batch}, attempt {attempt} did not reach the server ({detail}).")
     ATTEMPT_REFUSED = ("attempt_refused", _A.REFUSED, "batch attempt files http_status detail",
@@ -76,7 +76,7 @@ class EventKind(StrEnum):
     FILE_REJECTED = "file_rejected", _F.REJECTED, "path reason batch", "{path} was rejected: {reason}."
     FILE_UNKNOWN = "file_unknown", _F.UNKNOWN, "path reason batch", "Whether {path} was delivered is unknown: {reason}."
     FILE_CHANGED = "file_changed", _F.CHANGED, "path reason", "{path} changed while it was sent."
-    FILE_MISSING = "file_missing", _F.MISSING, "path reason", "{path} was missing."
+    FILE_MISSING = "file_missing", _F.MISSING, "path reason", "{path} could not be sent: it {reason}."
     FILE_UNREADABLE = "file_unreadable", _F.UNREADABLE, "path reason", "{path} could not be read: {reason}."
     FILE_EMPTY = "file_empty", _F.EMPTY, "path reason", "{path} was empty."
     FILE_WAIVED = "file_waived", _F.WAIVED, "path state reason by why?", "{path} ({state}) was waived by {by}{because}: it is left out."

@@ -16,7 +16,7 @@ from filelock import FileLock
 from platformdirs import user_state_path
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from vl_ingest.domain.errors import LedgerError
+from vl_ingest.domain.errors import LedgerError, UsageError
 from vl_ingest.ledger import sqlite
 from vl_ingest.ledger.tables import metadata
 
@@ -33,13 +33,21 @@ class OlderSchema(LedgerError):
 
 
 def to_url(place: str | os.PathLike[str]) -> sa.URL:
-    """Return the SQLAlchemy URL of `place`, which is a path or already a URL."""
+    """Return the SQLAlchemy URL of `place`, which is a path or already a URL.
+
+    Raises `UsageError` for any database but SQLite.
+    """
     text = os.fspath(place)
     if "://" in text:
         try:
-            return sqlite.one_spelling(sa.make_url(text))
+            url = sa.make_url(text)
         except SQLAlchemyError as exc:
             raise LedgerError(f"{text!r} is no database URL: {exc}. `--ledger PATH` names a file.") from exc
+        if url.get_backend_name() != "sqlite":
+            raise UsageError(
+                f"A ledger is an SQLite file: {url.get_backend_name()} is not supported. Name a file with `--ledger PATH`."
+            )
+        return sqlite.one_spelling(url)
     return sqlite.one_spelling(sa.URL.create("sqlite", database=os.path.expanduser(text)))
 
 

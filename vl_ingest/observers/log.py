@@ -62,7 +62,7 @@ class LogObserver(Observer):
             if progress.waiting:
                 self._log(logging.WARNING, "waiting", f"{progress.waiting}.")
             else:
-                self._log(logging.INFO, "waiting_over", "The server answers again.")
+                self._log(logging.INFO, "waiting_over", "The server works again.")
         self._waiting = progress.waiting
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_EVERY_S

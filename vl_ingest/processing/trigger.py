@@ -9,6 +9,7 @@ ends of a settling window means that it did not, and only then is the trigger se
 from datetime import timedelta
 
 from vl_ingest import clock
+from vl_ingest.domain import words
 from vl_ingest.domain.errors import (
     Answered,
     Conflict,
@@ -50,7 +51,9 @@ def trigger(context: Context) -> None:
             renewed = True
         failures += 1
         if clock.monotonic() - began_at > context.settings.give_up_after_s:
-            raise gave_up("start processing", f"{failures} requests did not begin it")
+            raise gave_up(
+                "start processing", f"{words.several(failures, 'request')} did not begin it ({_why(context)})"
+            )
         context.pause(backoff_s(failures))
 
 
@@ -83,6 +86,13 @@ def _request(context: Context) -> bool:
     record_begun(context, EventKind.TRIGGER_ACKNOWLEDGED, http_status=status)
     context.observer.notice("step", "Processing is triggered.")
     return True
+
+
+def _why(context: Context) -> str:
+    """Return what came of the last request, in words."""
+    answers = (EventKind.TRIGGER_UNKNOWN, EventKind.TRIGGER_NOT_DELIVERED, EventKind.TRIGGER_REFUSED)
+    last = context.ledger.events.last(context.job.id, *answers)
+    return "nothing is on record" if last is None else words.clause(last.facts["detail"])
 
 
 def wait_for_doubtful(context: Context) -> None:

@@ -1,5 +1,6 @@
 """Follow processing on the server until it is done."""
 
+from vl_ingest.domain import words
 from vl_ingest.domain.errors import ProcessingFailed
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import JobState, StatusClass
@@ -39,6 +40,6 @@ def watch(context: Context) -> None:
 def failed(message: str | None) -> ProcessingFailed:
     """Return the error for a dataset that the server could not process."""
     return ProcessingFailed(
-        f"The server could not process the dataset: {message or 'it does not say why'}. Every file was "
+        f"The server could not process the dataset: {words.clause(message or 'it does not say why')}. Every file was "
         "delivered. To try again from the start, add `--new`."
     )

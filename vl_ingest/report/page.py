@@ -87,7 +87,9 @@ def tiles(report: Report) -> list[dict[str, Any]]:
         _tile("files", counts.total, words.size(counts.total_bytes)),
         _tile("acknowledged", summary.acknowledged, words.size(summary.acknowledged_bytes), "ok"),
         _tile("taken as delivered", taken, by_word and f"on the word of {by_word}", "wait"),
-        _tile("possibly twice", summary.possibly_twice, "sent again after a lost answer", "wait"),
+        _tile(
+            "possibly twice", summary.possibly_twice, "sent again after a request without a receipt", "wait"
+        ),
         _tile("waived", waived, by and f"by {by}", "wait"),
         _tile("not sent", counts.unsent, words.counted(unsent), "bad"),
         _tile("changed after", summary.changed_after, "on disk, after being sent", "wait"),

@@ -222,7 +222,10 @@ def _words(event: Event, runs: Mapping[int, int]) -> str:
     if isinstance(facts.get("files"), int):
         added["counted"] = files_text(facts["files"])
     try:
-        return kind.sentence.format(**{**added, **facts})
+        said = {
+            name: words.clause(facts[name]) for name in ("detail", "message", "reason") if facts.get(name)
+        }
+        return kind.sentence.format(**{**added, **facts, **said})
     except KeyError:  # written by another version, which knew other facts
         return plain
 

@@ -195,7 +195,7 @@ def gave_up(doing: str, error: object) -> GaveUp:
     """Return the error for trouble that outlasted the settings."""
     return GaveUp(
         f"Could not {doing} for too long: {words.clause(error)}. Nothing is lost: run the same command again when the "
-        "server can be reached."
+        "server works again."
     )
 
 
@@ -208,7 +208,7 @@ def refused(doing: str, error: RequestError) -> Refused:
         )
     meaning = {
         400: "The server says that the request is wrong. Check the name and the base URL;",
-        401: "The server refuses the credentials, a new token too. Check them;",
+        401: "The server refuses the credentials. Check them;",
         409: "The state of the dataset or transaction forbids it. Look at the dataset;",
         403: "The account may not do that, or its plan does not allow it. Have that changed;",
         404: (

@@ -25,7 +25,7 @@ def see_unprocessed(context: Context) -> None:
     try:
         status = context.api.dataset_status(context.dataset_id)
     except (RequestError, Refused) as error:
-        context.observer.notice("warning", f"The dataset's status is not to be had now ({error}).")
+        context.observer.notice("warning", f"Could not read the dataset's status ({error}).")
         return
     context.ledger.jobs.see_status(context.run, context.job.id, status)
     if status.status_class is StatusClass.NOT_BEGUN:

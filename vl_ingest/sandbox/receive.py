@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import python_multipart
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
@@ -211,7 +211,10 @@ def check_medium(name: str, size_bytes: int, file: IO[bytes] | None = None) -> N
         with Image.open(file) as image:
             image.verify()
     except Exception as exc:  # Pillow's decoders raise whatever they like; all mean the same
-        raise Refusal(400, f"Can't decode {name}: {exc}") from exc
+        why = (
+            "it is no image" if isinstance(exc, UnidentifiedImageError) else exc
+        )  # whose words name the file here
+        raise Refusal(400, f"Can't decode {name}: {why}") from exc
 
 
 def invalid(place: str, message: str) -> Refusal:

@@ -28,6 +28,7 @@ class Token:
     value: str
     number: int
     after_refusal: bool
+    is_new: bool = True  # another value than the one before
 
     def __repr__(self) -> str:
         return f"Token(number={self.number})"
@@ -74,8 +75,10 @@ class Tokens:
             if refusal.token_number < token.number:
                 return
             if token.after_refusal and self._accepted < token.number:
+                refused = "the credentials, a new token too" if token.is_new else "the token"
+                cure = "Check them" if token.is_new else "Put a new one in its place"
                 raise Refused(
-                    f"The server refuses the credentials, a new token too: {refusal.detail}. Check them, then "
+                    f"The server refuses {refused}: {refusal.detail}. {cure}, then "
                     "run the same command again: it goes on where it stopped."
                 ) from refusal
             self._token = self._make(after_refusal=True)
@@ -98,9 +101,12 @@ class Tokens:
 
     def _make(self, *, after_refusal: bool) -> Token:
         assert self._source is not None  # noqa: S101  # both callers have looked
-        number = 1 if self._token is None else self._token.number + 1
+        last = self._token
         self._made_at = clock.monotonic()
-        return Token(self._source(self.skew or timedelta()), number, after_refusal)
+        value = self._source(self.skew or timedelta())
+        # One that is made here is new, even where it reads the same within a second.
+        is_new = self._lifetime is not None or last is None or last.value != value
+        return Token(value, 1 if last is None else last.number + 1, after_refusal, is_new)
 
 
 def from_key(key: str, secret: str) -> Tokens:

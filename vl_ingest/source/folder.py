@@ -97,7 +97,7 @@ class Folder:
         try:
             seen = os.stat(place)
         except OSError as exc:
-            raise _trouble(path, exc) from exc
+            raise self._trouble(path, exc) from exc
         _check_regular(path, seen)
         facts = Facts(seen.st_size, seen.st_mtime_ns)
         if seen.st_mode & _ANYBODY_READS != _ANYBODY_READS and not os.access(place, os.R_OK):
@@ -111,7 +111,12 @@ class Folder:
         try:
             return _OpenedFile(path, os.open(f"{self.address}/{path}", _OPEN_FLAGS))
         except OSError as exc:
-            raise _trouble(path, exc) from exc
+            raise self._trouble(path, exc) from exc
+
+    def _trouble(self, path: str, error: OSError) -> FileTrouble:
+        if isinstance(error, FileNotFoundError) and os.path.islink(f"{self.address}/{path}"):
+            return FileTrouble(path, FileState.MISSING, "is a link to something that is not there")
+        return _trouble(path, error)
 
     def path_of(self, name: str) -> str | None:
         """Return the relative path of a file that is named in any way; None for one that is not in here."""

@@ -45,7 +45,7 @@ class Gate:
                 if bad_s > self._give_up_after_s:
                     raise GaveUp(
                         f"No success for {bad_s:.0f} s ({self._why}). Nothing is lost: run "
-                        "the same command again when the server can be reached."
+                        "the same command again when the server works again."
                     )
                 if not self._probing and now >= self._next_probe:
                     self._probing = True

@@ -47,7 +47,8 @@ def _make(context: Context, making: _Making, request: Callable[[], str]) -> str:
         except (OutcomeUnknown, Redirected) as error:
             context.note(unknown, detail=str(error), http_status=error.http_status)
             context.observer.notice(
-                "warning", f"The answer to '{doing}' was lost: one more than needed may exist on the server."
+                "warning",
+                f"The request to {doing} got no receipt: one more than needed may exist on the server.",
             )
             raise
         except RequestError as error:
