@@ -274,8 +274,8 @@ def test_doubt_about_one_file_is_none_about_its_neighbours(ledger: Ledger, run: 
     first = ledger.batches.record_failure(run, _claim(ledger, run, 2), AttemptOutcome.UNKNOWN, 503, "lost")
     ledger.batches.conclude(run, first, BatchState.UNKNOWN, FileState.UNKNOWN, "held")
     told, resent = first.files
-    ledger.files.settle_unknown(run.job_id, run, told, FileState.PENDING, "not-delivered")
-    ledger.files.settle_unknown(run.job_id, run, resent, FileState.PENDING, "--on-unknown resend")
+    ledger.decisions.settle_unknown(run.job_id, run, told, FileState.PENDING, "not-delivered")
+    ledger.decisions.settle_unknown(run.job_id, run, resent, FileState.PENDING, "--on-unknown resend")
     ledger.batches.record_failure(run, _claim(ledger, run), AttemptOutcome.NOT_DELIVERED, None, "refused")
     assert ledger.batches.abandon_in_flight(run, died=False) == 1
     assert [file.path for file in ledger.files.rows(run.job_id, FileState.UNKNOWN)] == [resent.path]

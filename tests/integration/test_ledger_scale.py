@@ -92,7 +92,7 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     claimed = batches.claim(run, "1", files.pending(job, 0, 5), [])
     assert claimed is not None
     batches.abandon_in_flight(run, died=True)
-    files.waive(job, ["10.png"], "test")
+    ledger.decisions.waive(job, ["10.png"], "test")
     files.any_wanted(job)
     files.possibly_twice(job)
     files.changed_after(job)

@@ -5,6 +5,7 @@
 - `jobs`     jobs, the steps before and after the files
 - `runs`     runs and their leases
 - `files`    what the scan found and what became of it
+- `decisions` what is decided on files, by whom
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
 - `audit`    what a report reads
@@ -22,6 +23,7 @@ from vl_ingest.ledger import sqlite
 from vl_ingest.ledger.audit import Audit
 from vl_ingest.ledger.batches import Batches
 from vl_ingest.ledger.database import Database, OlderSchema, to_url
+from vl_ingest.ledger.decisions import Decisions
 from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
@@ -46,6 +48,7 @@ class Ledger:
         self.jobs = Jobs(self.db)
         self.runs = Runs(self.db)
         self.files = Files(self.db)
+        self.decisions = Decisions(self.db)
         self.batches = Batches(self.db)
         self.events = Events(self.db)
         self.audit = Audit(self.db)

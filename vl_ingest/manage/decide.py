@@ -30,7 +30,7 @@ def retry(ledger: Ledger, job: Job, names: Sequence[str] | None = None) -> int:
     """Let what could not be sent be tried again, all or what `names` name; return how many files that is."""
     with hold(ledger, job.id) as current:
         _before_trigger(current)
-        return ledger.files.retry(job.id, None if names is None else _held(ledger, job, names))
+        return ledger.decisions.retry(job.id, None if names is None else _held(ledger, job, names))
 
 
 def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None = None) -> int:
@@ -41,7 +41,7 @@ def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None
     """
     with hold(ledger, job.id) as current:
         _before_trigger(current)
-        return ledger.files.waive(job.id, _held(ledger, job, names), author(), why)
+        return ledger.decisions.waive(job.id, _held(ledger, job, names), author(), why)
 
 
 def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
@@ -70,7 +70,7 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
         if not unknown:
             raise UsageError(f"Job {job.id} has no file of unknown delivery: nothing is to be settled.")
         for file in unknown:
-            ledger.files.settle_unknown(job.id, None, file, after, by)
+            ledger.decisions.settle_unknown(job.id, None, file, after, by)
         kind = EventKind.FILES_SETTLED_BY_HAND
         ledger.jobs.note(job.id, None, kind, by=author(), state=after, files=len(unknown))
     return len(unknown)

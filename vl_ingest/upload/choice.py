@@ -114,7 +114,7 @@ def apply_filters(context: Context, scanner: Scanner, choice: Choice, last_id: i
         out = [(item.row, item.reason.filter) for item in known if item.reason is not None and item.goes]
         in_again = [(item.row, item.row.decided_why or "") for item in known if item.comes]
         if out or in_again:
-            context.ledger.files.filter(context.run, out, in_again)
+            context.ledger.decisions.filter(context.run, out, in_again)
         for item in known:
             choice.take(item)
 

@@ -33,7 +33,7 @@ def reconcile(context: Context) -> None:
 
 def _settle(context: Context, file: FileRow) -> None:
     """Send the file again as it is on disk now."""
-    ledger, by = context.ledger.files, "--on-unknown resend"
+    ledger, by = context.ledger.decisions, "--on-unknown resend"
     try:
         seen = context.source.look(file.path)
     except FileTrouble as trouble:

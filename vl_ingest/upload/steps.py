@@ -153,7 +153,7 @@ def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
 def _finish(context: Context, scanning: Scanning) -> None:
     """Record that the upload is complete, or raise what holds it."""
     if context.settings.on_rejected is OnRejected.SKIP:
-        context.ledger.files.waive_rejected(context.run)
+        context.ledger.decisions.waive_rejected(context.run)
     counts = context.ledger.files.counts(context.job.id)
     left = _left(context, counts) if counts.unsent else None
     if isinstance(left, FilesHeld) and scanning.held is not None:
