@@ -275,16 +275,30 @@ def test_a_known_file_is_filtered_by_its_size_on_disk(begun: World) -> None:
 def test_time_that_passes_leaves_no_more_files_out(world: World) -> None:
     """`--newer-than` counts back from when the job was told it, so the same command goes on with the same files."""
     path = world.pictures(2)[0]
-    began = time.time()
-    os.utime(path, (began - 9.5, began - 9.5))
     with world.box.offline():
-        assert world.run("--newer-than", "10s", "--give-up-after", "0.1s").code == 5
-    assert len(world.files()) == 2
-    while time.time() < began + 1:
+        assert world.run("--newer-than", "1h", "--give-up-after", "0.1s").code == 5
+    with world.ledger() as ledger:
+        told_at = next(ledger.events.history(world.job().id, "job_created")).at.timestamp()
+    os.utime(path, (told_at - 3600 + 0.5, told_at - 3600 + 0.5))  # just new enough, then
+    while time.time() < told_at + 1:
         time.sleep(0.05)
-    assert world.run("--newer-than", "10s", "--dry-run").summary["files"] == 2
-    assert world.run("--newer-than", "10s").code == 0
+    assert world.run("--newer-than", "1h", "--dry-run").summary["files"] == 2
+    assert world.run("--newer-than", "1h").code == 0
     assert set(world.states().values()) == {"sent"}
+
+
+def test_a_missing_file_that_is_there_again_is_in_the_plan(world: World) -> None:
+    """The run sends it without a `retry`, so the plan counts it; one that is still missing holds both."""
+    world.pictures(2)
+    for name in ("back.png", "gone.png"):
+        (world.folder / name).symlink_to("nowhere")
+    assert world.run().code == 3
+    (world.folder / "back.png").unlink()
+    world.picture("back.png", 9)
+    plan = world.run("--dry-run")
+    assert (plan.code, plan.summary["files"], plan.summary["doubts"]) == (3, 1, {"missing": 1})
+    assert world.run().code == 3
+    assert (of(world, "missing"), len(of(world, "sent"))) == ({"gone.png"}, 3)
 
 
 def test_patterns_from_a_file_are_read_at_each_run(begun: World) -> None:
