@@ -36,8 +36,12 @@ class Metrics(Observer):
         self._doubted = self._gauge(
             "doubted_files", "Sent files without a receipt, or possibly twice.", "kind"
         )
-        self._moving = self._gauge("moving_bytes", "Bytes that open requests have handed to the network.")
-        self._failed = self._gauge("attempts_failed", "Requests of this run that got no receipt.")
+        self._moving = self._gauge(
+            "moving_bytes", "Bytes of files that open requests have handed to the network."
+        )
+        self._failed = self._gauge(
+            "attempts_failed", "Uploads of this run that failed; a refusal is an answer."
+        )
         self._workers = self._gauge("workers", "Requests that may go at once.")
         self._waiting = self._gauge("waiting", "1 while everything waits for the server.")
         self._job_state = self._gauge("job_state", "1 for the state the job is in.", "state")
@@ -60,13 +64,16 @@ class Metrics(Observer):
 
     def progress(self, progress: Progress) -> None:
         """Take up the counts; write them when it is time."""
-        if self._labels is None or clock.monotonic() < self._next_write:
+        if self._labels is None:
+            return
+        if progress.workers:  # else nothing is uploaded now, and the figure stays
+            self._failed.labels(*self._labels).set(progress.attempts_failed)
+        if clock.monotonic() < self._next_write:
             return
         self._next_write = clock.monotonic() + WRITE_EVERY_S
         self._counts(progress.counts)
         self._state(progress.state)
         self._moving.labels(*self._labels).set(progress.bytes_moving)
-        self._failed.labels(*self._labels).set(progress.attempts_failed)
         self._workers.labels(*self._labels).set(progress.workers)
         self._waiting.labels(*self._labels).set(int(progress.waiting is not None))
         self._write()

@@ -17,8 +17,8 @@ class Progress:
 
     state: JobState  # the job's, from the ledger
     counts: Counts  # files and bytes by state, from the ledger
-    bytes_moving: int = 0  # bytes that open requests have handed to the network
-    attempts_failed: int = 0  # requests of this run that got no receipt
+    bytes_moving: int = 0  # bytes of files that open requests have handed to the network
+    attempts_failed: int = 0  # uploads of this run that failed; a refusal, which splits a batch, is an answer
     workers: int = 0  # requests that may go at once
     scanning: bool = False  # whether the folder is still being read: the counts may grow
     waiting: str | None = None  # what the run waits for, in words; None while it works

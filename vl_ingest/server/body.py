@@ -38,6 +38,7 @@ class FilesBody(ABC):
     Attributes:
         content_type: value of the Content-Type header, with the boundary.
         bytes_out: bytes handed out so far, framing included.
+        file_bytes_out: those of them that are the files'.
         sha256s: hex digests of the files that have passed whole, in order.
 
     """
@@ -46,6 +47,7 @@ class FilesBody(ABC):
         self.boundary = "vl-ingest-" + secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={self.boundary}"
         self.bytes_out = 0
+        self.file_bytes_out = 0
         self.sha256s: list[str] = []
         self.files = tuple(files)
         self._source = source
@@ -125,6 +127,7 @@ class FilesBody(ABC):
                 if not count:
                     raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
                 digest.update(piece[:count])
+                self.file_bytes_out += count
                 left -= count
                 yield count
             opened.check(file.facts)

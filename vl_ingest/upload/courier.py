@@ -68,9 +68,9 @@ class Courier:
 
     @property
     def bytes_moving(self) -> int:
-        """Bytes that open requests have handed to the network so far."""
+        """Bytes of files that open requests have handed to the network so far."""
         with self._lock:
-            return sum(body.bytes_out for body in self._bodies)
+            return sum(body.file_bytes_out for body in self._bodies)
 
     def cancel(self) -> None:
         """Leave every open request incomplete; none begins once the run is halted."""

@@ -38,7 +38,7 @@ class Sender:
         courier: carries their batches.
         concurrency: how many of them may send.
         gate: what they all wait at while the server can't be worked with.
-        attempts_failed: attempts of this run without a receipt.
+        attempts_failed: attempts of this run that failed; a refusal is an answer.
         delivered: batches that this run has delivered.
 
     """
@@ -61,6 +61,7 @@ class Sender:
         self._backlog = backlog
         self._limits = limits
         self._already_sent = context.ledger.files.counts(context.job.id)[FileState.SENT] > 0
+        self._untold: list[tuple[str, str]] = []  # rejections that may yet be withdrawn: path, reason
         self._lock = threading.Lock()
 
     def work(self, number: int) -> None:
@@ -134,12 +135,16 @@ class Sender:
             self.delivered += 1
         self.gate.answered()
         context.observer.batch_sent(batch, receipt.http_status, clock.monotonic() - delivery.began_at)
+        self.tell_rejections()
         return []
 
     def _failed(self, delivery: Delivery, error: Failed, failure: Failure) -> list[Delivery]:
         """Record an attempt without a receipt, let all learn from it, and carry out what is decided then."""
         (outcome, lesson), was_open = answers.meaning(error), not self.gate.closed
         self._record(delivery, outcome, failure)
+        if outcome is not AttemptOutcome.REFUSED:
+            with self._lock:
+                self.attempts_failed += 1
         self._learn(delivery, lesson, error)
         action, reason = answers.decide(
             error,
@@ -167,7 +172,6 @@ class Sender:
     def _learn(self, delivery: Delivery, lesson: Lesson, error: Failed) -> None:
         """Let everybody know whom a failure concerns: the gate, the limits, the delivery's own history."""
         with self._lock:
-            self.attempts_failed += 1
             if lesson is Lesson.SERVER_FAILS:
                 delivery.history = delivery.history.failed(self.delivered)
                 delivery.due = clock.monotonic() + backoff_s(delivery.history.failures)
@@ -229,16 +233,28 @@ class Sender:
         context.ledger.batches.conclude(context.run, delivery.batch, state, FileState.REJECTED, reason)
         with self._lock:
             group.rejected.append(file)
+            self._untold.append((file.path, reason))
             nothing_taken = not self._already_sent and not self.delivered
             all_refused = nothing_taken and len(group.rejected) == group.file_count > 1
         if all_refused:
             context.ledger.batches.unreject(context.run, group.rejected, reason)
+            withdrawn = {rejected.path for rejected in group.rejected}
+            with self._lock:
+                self._untold = [told for told in self._untold if told[0] not in withdrawn]
             raise Refused(
                 f"The server refused every file of the first batch, so the files are hardly the cause: {reason}. Check "
                 "the base URL and the dataset, then run the same command again."
             )
-        context.observer.file_error(file.path, FileState.REJECTED, reason)
+        if not nothing_taken:
+            self.tell_rejections()
         return []
+
+    def tell_rejections(self) -> None:
+        """Tell of the files that the server rejects, once it is sure that it is the files."""
+        with self._lock:
+            told, self._untold = self._untold, []
+        for path, reason in told:
+            self._context.observer.file_error(path, FileState.REJECTED, reason)
 
     def _hold(self, delivery: Delivery, reason: str) -> list[Delivery]:
         context, batch = self._context, delivery.batch

@@ -144,6 +144,7 @@ def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
     finally:
         sender.courier.cancel()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
+    sender.tell_rejections()
     context.cancel_token.raise_if_cancelled()
     ticks.tick(last=True)
     if sender.delivered:
