@@ -1,18 +1,37 @@
 """The library: what the command line does, for programs."""
 
+import io
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
 
+from vl_ingest import clock
 from vl_ingest import job as jobs
+from vl_ingest.domain.checks import Check
 from vl_ingest.domain.errors import Stopped, Unforeseen, UsageError, VlIngestError
-from vl_ingest.domain.forms import CLOUD_URL, normalise_base_url
-from vl_ingest.domain.model import Job, Run
+from vl_ingest.domain.forms import (
+    CLOUD_URL,
+    normalise_base_url,
+    parse_choice,
+    parse_duration,
+    parse_reason,
+    read_option,
+)
+from vl_ingest.domain.model import Event, FileRow, FileState, Job, Run
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.database import default_path
 from vl_ingest.ledger.summary import Summary, summarise
+from vl_ingest.manage import decide
+from vl_ingest.manage.stop import PATIENCE_S, stop
 from vl_ingest.observers.observer import Observer, Observers, Progress
+from vl_ingest.proof.rehash import Rehash, verify_files
+from vl_ingest.proof.whole import check_head, checks, raise_what_differs
+from vl_ingest.report import FORMATS, history
+from vl_ingest.report.write import format_of, write, write_file
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.server.api import Api
 from vl_ingest.server.credentials import find
@@ -94,7 +113,122 @@ class Ingest:
 
     def summary(self, job: Job | str) -> Summary:
         """Return where a job stands, by its id or name; neither the server nor the folder is asked."""
-        return summarise(self.ledger, job.id if isinstance(job, Job) else self.find(job).id)
+        return summarise(self.ledger, self._job(job).id)
+
+    def waive(self, job: Job | str, *names: str, everything: bool = False, reason: str | None = None) -> int:
+        """Let the job go on without files that can't be sent: the named ones, or `everything`; return how many.
+
+        A name is a path as `files` has it, a path to the file, or a pattern as in .gitignore; `reason` goes on record.
+        Raises `UsageError` for a name that stands for no file that can't be sent, for neither or both of names and
+        `everything`, and once processing was started; `JobHeld` while a run works on the job.
+        """
+        chosen = decide.waived_names(names, everything=everything)
+        why = None if reason is None else read_option("--reason", parse_reason, reason)
+        return decide.waive(self.ledger, self._job(job), chosen, why)
+
+    def retry(self, job: Job | str, *names: str) -> int:
+        """Let files be tried again that could not be sent, all or the named ones; return how many. Raises as `waive`."""
+        return decide.retry(self.ledger, self._job(job), names or None)
+
+    def settle(
+        self, job: Job | str, word: Literal["began", "not-begun", "delivered", "not-delivered"]
+    ) -> int | None:
+        """Decide an outcome that is unknown by your word, which is kept in the record.
+
+        Returns how many files that is about; None where it is about the trigger. Raises `UsageError` where nothing is
+        unknown, `JobHeld` while a run works on the job.
+        """
+        return decide.settle(self.ledger, self._job(job), word)
+
+    def cancel(self, job: Job | str, *, patience: float | str = PATIENCE_S) -> None:
+        """Give a job up, after a run that works on it was stopped; what is on the server stays there.
+
+        `patience` is how long to wait for that run's end, in seconds or as "2m". Raises `JobHeld` if it goes on for
+        longer, `UsageError` if the job is over already.
+        """
+        wait_s, known = read_option("--patience", parse_duration, patience), self._job(job)
+        stop(self.ledger, known, wait_s, "cancel")
+        decide.cancel(self.ledger, self.ledger.jobs.get(known.id))
+
+    def files(self, job: Job | str, *states: FileState | str) -> Iterator[FileRow]:
+        """Return the files of a job in the order of paths, only those in one of `states` if any are named.
+
+        Raises `UsageError` for what is no state.
+        """
+        words = (word.strip() for state in states for word in state.split(","))
+        chosen = [read_option("--state", lambda word: parse_choice(FileState, word), word) for word in words]
+        return self.ledger.files.rows(self._job(job).id, *chosen)
+
+    def events(
+        self, job: Job | str, *kinds: str, since: float | str | None = None, follow: bool = False
+    ) -> Iterator[Event]:
+        """Return the history of a job, oldest first, only events of these `kinds` if any are named.
+
+        `since` leaves only those of the last while, in seconds or as "2h"; with `follow` it goes on as more happens,
+        until the job is over. Raises `UsageError` for what is no kind of event.
+        """
+        since_s = None if since is None else read_option("--since", parse_duration, since)
+        earliest = None if since_s is None else clock.now() - timedelta(seconds=since_s)
+        known = self._job(job)
+        history.check_kinds(self.ledger, known, kinds)
+        return history.history(self.ledger, known, kinds, earliest, follow=follow)
+
+    def report(
+        self, job: Job | str, output: str | os.PathLike[str] | None = None, *,
+        form: Literal["text", "json", "csv", "html"] | None = None,
+    ) -> str:  # fmt: skip
+        """Return what was sent as text, or write it to the file `output` (whole or not at all) and return its path.
+
+        Its form is by default that of the ending of `output`, else "text". Raises `UsageError` for a form or an ending
+        that is none, a file that can't be written, and packages that the page misses.
+        """
+        if form is not None and form not in FORMATS:
+            raise UsageError(
+                f"Invalid value for '--format': {form!r} is not one of {', '.join(map(repr, FORMATS))}."
+            )
+        target = None if output is None else Path(output)
+        chosen, known = format_of(form, target), self._job(job)
+        if target is not None:
+            write_file(self.ledger, known.id, chosen, target)
+            return str(target)
+        out = io.StringIO(newline="")
+        write(self.ledger, known.id, chosen, out)
+        return out.getvalue()
+
+    def verify(
+        self, job: Job | str, *, rehash: bool = False, afresh: bool = False, source: str | os.PathLike[str] | None = None,
+        files: bool = True, offline: bool = False, head: str | None = None, report: str | os.PathLike[str] | None = None,
+        on_check: Callable[[Check], None] | None = None, on_difference: Callable[[str, str], None] | None = None,
+        on_progress: Callable[[Rehash], None] | None = None,
+    ) -> list[Check]:  # fmt: skip
+        """Check a job's record, its files on disk (unless not `files`), and its dataset (unless `offline`).
+
+        With `rehash` every sent file is read again, from where that was interrupted unless `afresh`; `source` is where
+        the folder lies now, `head` a hash that must still be in the chain, `report` a report made earlier.
+        `on_check` is told of each check as it is made, `on_difference` of each file that differs (path, reason),
+        `on_progress` of how far the comparison of files is.
+
+        Returns the checks if none of them failed. Raises `Differs` if one did, `GaveUp` where the server gives no
+        answer, `UsageError` for what is no hash or no report.
+        """
+        check_head(head)
+        known = self._job(job)
+        tell = on_check or (lambda _check: None)
+        base_url = self._base_url or known.base_url
+        made: list[Check] = []
+        for check in checks(
+            self.ledger, known, head=head, report=None if report is None else Path(report),
+            source=Folder(os.fspath(source or known.source)) if files else None,
+            compare=lambda folder: verify_files(
+                self.ledger, known, folder, hashed=rehash, afresh=afresh,
+                differs=on_difference or (lambda _path, _reason: None), progress=on_progress or (lambda _state: None),
+            ),
+            api=None if offline else lambda: Api(base_url, self._tokens or find(base_url).tokens),
+        ):  # fmt: skip
+            made.append(check)
+            tell(check)
+        raise_what_differs(known, made)
+        return made
 
     def stop(self, reason: VlIngestError | None = None) -> None:
         """End the run that is going on, or else the next one, from any thread; it raises `Stopped`, or the reason given."""
@@ -122,6 +256,9 @@ class Ingest:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def _job(self, job: Job | str) -> Job:
+        return job if isinstance(job, Job) else self.find(job)
 
     def _observed(self, work: Callable[[Api, CancelToken], Summary], base_url: str) -> Summary:
         """Do the work and tell the observers how it ended, also when it ended badly."""

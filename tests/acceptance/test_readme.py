@@ -23,10 +23,10 @@ from vl_ingest.cli.completion import PROGRAM
 from vl_ingest.cli.configfile import default_file
 from vl_ingest.domain import errors
 from vl_ingest.domain.model import FileState
+from vl_ingest.domain.timetable import Timetable
 from vl_ingest.ledger.database import default_path
 from vl_ingest.observers.hooks import PREFIX
 from vl_ingest.server.credentials import default_file as default_credentials
-from vl_ingest.server.pace import Timetable
 from world import COMMAND, World, call
 
 TOP = Path(__file__).parents[2]

@@ -7,7 +7,8 @@ from datetime import datetime
 import pytest
 
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.server.pace import Pace, Timetable, parse_rate
+from vl_ingest.domain.timetable import Timetable, parse_rate
+from vl_ingest.server.pace import Pace
 
 MIB = 1024.0**2
 

@@ -13,7 +13,7 @@ SECONDS = st.floats(min_value=0, max_value=1e9)
 GLOBS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 SETTINGS = st.builds(
     Settings,
-    batch_size=st.integers(1, 10_000),
+    batch_size=st.integers(1, 1000),
     batch_bytes=st.integers(1, 2**50),
     workers=st.none() | st.integers(1, 64),
     include=GLOBS,

@@ -15,7 +15,6 @@ from vl_ingest.cli.options import (
     show,
     yes_option,
 )
-from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import FINISHED
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.standing import next_step
@@ -98,11 +97,10 @@ def waive(
     """
     from vl_ingest.manage import decide
 
-    if bool(names) == everything:
-        raise UsageError("Name the files to waive, or use --all.")
+    chosen = decide.waived_names(names, everything=everything)
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        count = decide.waive(book, job, None if everything else names, reason)
+        count = decide.waive(book, job, chosen, reason)
         text = f"{files_text(count)} waived. {_next(book, job)}"
     _print(as_json, job.id, text, waived=count)
 
@@ -127,14 +125,11 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        if word in ("began", "not-begun"):
-            decide.settle_trigger(book, job, began=word == "began")
+        count = decide.settle(book, job, word)
+        if count is None:
             text = f"Processing has {'' if word == 'began' else 'not '}begun, on your word."
-        elif word is not None:
-            count = decide.settle_files(book, job, delivered=word == "delivered")
-            text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
         else:
-            raise UsageError("Use one of --began, --not-begun, --delivered, --not-delivered.")
+            text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
         text = f"{text} {_next(book, job)}"
     _print(as_json, job.id, text, settled=word)
 

@@ -1,6 +1,5 @@
 """`events`: the history of a job, and following it."""
 
-import difflib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +8,9 @@ import click
 from vl_ingest import clock
 from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
-from vl_ingest.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from vl_ingest.domain.model import Event
-
-FOLLOW_EVERY_S = 1.0
 
 
 @click.command()
@@ -30,37 +26,18 @@ def events(
 
     Example:  vl-ingest events holidays --kind batch_sent --since 2h
     """
-    import threading
-
-    from vl_ingest.domain.events import EventKind
-    from vl_ingest.domain.model import FINISHED
-    from vl_ingest.ledger.runs import is_alive
+    from vl_ingest.report.history import check_kinds, history
 
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
     with open_to_read(ledger, live=follow) as book:
         job = book.jobs.find(job_reference)
-        for kind in kinds:  # one that only a newer version knows may be in the ledger all the same
-            if EventKind.known(kind) is None and not book.events.count(job.id, kind):
-                near = " or ".join(difflib.get_close_matches(kind, list(EventKind)))
-                meant = f"Did you mean {near}?" if near else "Without `--kind`, every event is shown."
-                raise UsageError(f"There is no kind of event {kind!r}. {meant}")
-        seen, over = 0, False
+        check_kinds(book, job, kinds)
         runs: dict[int, int] = {}
-        while True:
-            # Before the last look; the end of its run is the last event of a job that is over.
-            over = not follow or (
-                book.jobs.get(job.id).state in FINISHED and not is_alive(book.runs.last(job.id))
-            )
-            for event in book.events.history(job.id, *kinds, after=seen):
-                seen = event.number
-                if event.run_id is not None and event.run_id not in runs:  # one that began while this follows
-                    runs = book.runs.numbers(job.id)
-                if earliest is None or event.at >= earliest:
-                    number = None if event.run_id is None else runs.get(event.run_id)
-                    show(_facts(event, number), _line(event, number), as_json=as_json)
-            if over:
-                return
-            threading.Event().wait(FOLLOW_EVERY_S)
+        for event in history(book, job, kinds, earliest, follow=follow):
+            if event.run_id is not None and event.run_id not in runs:  # one that began while this follows
+                runs = book.runs.numbers(job.id)
+            number = None if event.run_id is None else runs.get(event.run_id)
+            show(_facts(event, number), _line(event, number), as_json=as_json)
 
 
 def _facts(event: "Event", run_number: int | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -22,6 +21,7 @@ from vl_ingest.domain.forms import (
     CLOUD_URL,
     duration_text,
     normalise_base_url,
+    parse_batch_size,
     parse_duration,
     parse_name,
     parse_reason,
@@ -31,7 +31,7 @@ from vl_ingest.domain.forms import (
 )
 from vl_ingest.domain.model import OnRejected, OnUnknown
 from vl_ingest.domain.settings import Settings
-from vl_ingest.server.pace import parse_bwlimit, parse_rate
+from vl_ingest.domain.timetable import parse_bwlimit, parse_rate
 
 if TYPE_CHECKING:  # both cost time, and --help needs neither
     from vl_ingest.ledger import Ledger
@@ -80,6 +80,7 @@ BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)
 NAME = Parsed("text", parse_name)
 REASON = Parsed("text", parse_reason)
+BATCH_SIZE = Parsed("integer", parse_batch_size)
 WORKERS = Parsed("auto|N", parse_workers, unset="auto")
 LIST = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
@@ -222,7 +223,7 @@ def setting(field: str, flags: str, **attributes: Any) -> Callable[[F], F]:
 
 
 SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
-    setting("batch_size", "--batch-size", type=click.IntRange(1, 1000), help="Files a request."),
+    setting("batch_size", "--batch-size", type=BATCH_SIZE, help="Files a request."),
     setting("batch_bytes", "--batch-bytes", type=SIZE, help="Bytes a request; a larger file goes alone."),
     setting("workers", "--workers", type=WORKERS, help="Requests at once; 'auto' finds the best number as it goes."),
     setting("include", "--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
@@ -260,10 +261,6 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
     context = click.get_current_context()
     lesser = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP if base is not DEFAULTS else None}
     chosen = {name: values[name] for name in values if context.get_parameter_source(name) not in lesser}
-    if chosen.get("files_from") not in (None, "-"):
-        chosen["files_from"] = os.path.abspath(chosen["files_from"])
-    if "exclude_from" in chosen:
-        chosen["exclude_from"] = tuple(map(os.path.abspath, chosen["exclude_from"]))
     return Settings.from_record({**base.to_record(), **chosen})
 
 

@@ -94,7 +94,7 @@ def _progress(*, shown: bool) -> "Iterator[Callable[[Preview], None]]":
 
 def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[float, str]:
     """Return bytes a second, and whose figure that is; --bwlimit is as it stands at this hour."""
-    from vl_ingest.server.pace import Timetable
+    from vl_ingest.domain.timetable import Timetable
     from vl_ingest.upload.preview import ASSUMED_BYTES_PER_S
 
     limit = Timetable(settings.bwlimit).rate(clock.local())

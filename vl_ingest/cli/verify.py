@@ -1,6 +1,5 @@
 """`verify`: whether the record holds, and with it the files on disk and the dataset."""
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ from vl_ingest.cli.options import (
 )
 from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check
-from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
 
 if TYPE_CHECKING:
     from vl_ingest.domain.model import Job
@@ -57,52 +55,30 @@ def verify(
 
     Example:  vl-ingest verify holidays --rehash
     """
-    from vl_ingest.proof.folder import verify_folder
-    from vl_ingest.proof.verify import verify_record, verify_server
+    from vl_ingest.proof.whole import check_head, checks, raise_what_differs
     from vl_ingest.source.folder import Folder
 
-    if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
-        raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
-    checks: list[Check] = []
-
-    def answered(check: Check) -> None:
-        checks.append(check)
-        facts = {"type": "check", "name": check.name, "held": check.held, "text": check.text, **check.facts}
-        show(facts, f"{ANSWERS[check.held]:<10}{check.name:<12}{check.text}", as_json=as_json)
-
+    check_head(head)
+    made: list[Check] = []
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
-        for check in verify_record(book, job.id, head):
-            answered(check)
-        if report is not None:
-            answered(_report(book, job, report))
-        if not no_files:
-            folder = Folder(source or job.source)
-            answered(_files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json))
-            if (late := verify_folder(book, job, folder)) is not None:
-                answered(late)
-        if not offline:
-            api = open_api(base_url if given("base_url") else job.base_url, access)
-            try:
-                answered(verify_server(book, api, job))
-            except RequestError as exc:
-                raise GaveUp(
-                    f"The server does not tell of the dataset: {exc}. Try again, or leave it out: `--offline`."
-                ) from exc
-    wrong = [check.name for check in checks if check.held is False]
-    if wrong:
-        raise Differs(f"Job {job.id} is not as its record says: {', '.join(wrong)}.")
+        where = base_url if given("base_url") else job.base_url
+        for check in checks(
+            book, job, head=head, report=report, source=None if no_files else Folder(source or job.source),
+            compare=lambda folder: _files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json),
+            api=None if offline else lambda: open_api(where, access),
+        ):  # fmt: skip
+            made.append(check)
+            facts = {
+                "type": "check",
+                "name": check.name,
+                "held": check.held,
+                "text": check.text,
+                **check.facts,
+            }
+            show(facts, f"{ANSWERS[check.held]:<10}{check.name:<12}{check.text}", as_json=as_json)
+    raise_what_differs(job, made)
     return 0
-
-
-def _report(book: "Ledger", job: "Job", report: Path) -> Check:
-    from vl_ingest.proof.report import verify_report
-    from vl_ingest.report import NEEDS
-
-    try:
-        return verify_report(book, job.id, report)
-    except ImportError as exc:
-        raise UsageError(f"{NEEDS} ({exc})") from exc
 
 
 def _files(

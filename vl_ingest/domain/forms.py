@@ -1,11 +1,19 @@
 """The forms in which people write sizes, durations, names and addresses."""
 
+import os
 import re
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from vl_ingest.domain.errors import UsageError
 
+Choice = TypeVar("Choice", bound=StrEnum)
+Given = TypeVar("Given")
+Value = TypeVar("Value")
 MOST_WORKERS = 64
+MOST_FILES = 1000  # in one request
 LONGEST_S = 100 * 365 * 86400.0  # more is a slip, and beyond what calendars and waits can take
 CLOUD_URL = "https://app.visual-layer.com"
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
@@ -13,13 +21,23 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*([smhd]?)", re.IGNORECASE | re.AS
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parse_size(text: str) -> int:
+def read_option(flag: str, parse: Callable[[Given], Value], given: Given) -> Value:
+    """Return what `parse` makes of what is given. Raises `UsageError` as the command does, with the option's name."""
+    try:
+        return parse(given)
+    except UsageError as exc:
+        raise UsageError(f"Invalid value for '{flag}': {exc}") from exc
+
+
+def parse_size(text: str | int) -> int:
     """Return the bytes that `64MiB`, `8M`, `1.5 GB` or `4096` mean; a bare letter counts in 1024s.
 
-    Raises `UsageError` for anything else.
+    A number is bytes already. Raises `UsageError` for anything else.
     """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text
+    match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or not isinstance(text, str):
         raise UsageError(f"{text!r} is not a size. Write for example 64MiB, 8M or 500000.")
     number, prefix, binary = match[1], (match[2] or "").lower(), match[3]
     thousand = 1000 if prefix and not binary and text.strip().lower().endswith("b") else 1024
@@ -53,12 +71,18 @@ def _is_line(text: str) -> bool:
     return bool(text.strip()) and not any(odd)
 
 
-def parse_duration(text: str) -> float:
-    """Return the seconds that `90`, `90s`, `15m`, `6h` or `2d` mean. Raises `UsageError` for anything else."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
+def parse_duration(text: str | float) -> float:
+    """Return the seconds that `90`, `90s`, `15m`, `6h` or `2d` mean; a number is seconds already.
+
+    Raises `UsageError` for anything else.
+    """
+    seconds = -1.0
+    if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
+        seconds = float(match[1]) * _SECONDS[match[2].lower()]
+    elif isinstance(text, int | float) and not isinstance(text, bool):
+        seconds = float(text)
+    if not seconds >= 0:  # nor a NaN
         raise UsageError(f"{text!r} is not a duration. Write for example 90, 90s, 15m, 6h or 2d.")
-    seconds = float(match[1]) * _SECONDS[match[2].lower()]
     if seconds > LONGEST_S:
         raise UsageError(f"{text!r} is more than a hundred years. Write for example 6h or 2d.")
     return seconds
@@ -72,16 +96,70 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:.12g}s"
 
 
-def parse_workers(text: str) -> int | None:
+def parse_workers(text: str | int | None) -> int | None:
     """Return the number that `4` means, or None for `auto`. Raises `UsageError` for anything else."""
-    word = text.strip().lower()
-    if word == "auto":
+    word = text.strip().lower() if isinstance(text, str) else text
+    if word is None or word == "auto":
         return None
-    if not word.isascii() or not word.isdecimal() or not 1 <= int(word) <= MOST_WORKERS:
+    number = _whole(word)
+    if number is None or not 1 <= number <= MOST_WORKERS:
         raise UsageError(
             f"{text!r} is no number of workers. Write `auto`, or a number from 1 to {MOST_WORKERS}."
         )
-    return int(word)
+    return number
+
+
+def parse_batch_size(text: str | int) -> int:
+    """Return the number of files that `50` means. Raises `UsageError` for anything else."""
+    number = _whole(text)
+    if number is None:
+        raise UsageError(f"{text!r} is not a valid integer.")
+    if not 1 <= number <= MOST_FILES:
+        raise UsageError(f"{number} is not in the range from 1 to {MOST_FILES}.")
+    return number
+
+
+def parse_switch(value: bool) -> bool:
+    """Return what is True or False. Raises `UsageError` for anything else."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{value!r} is neither True nor False.")
+    return value
+
+
+def parse_choice(kind: type[Choice], text: str) -> Choice:
+    """Return the one of `kind` that has this value. Raises `UsageError` for anything else."""
+    try:
+        return kind(text)
+    except ValueError as exc:
+        choices = ", ".join(repr(choice.value) for choice in kind)
+        raise UsageError(f"{text!r} is not one of {choices}.") from exc
+
+
+def parse_patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one text, or several, as a tuple. Raises `UsageError` for anything else."""
+    several = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    for one in several:
+        if not isinstance(one, str):
+            raise UsageError(f"{one!r} is not a text.")
+    return several
+
+
+def parse_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Return one path, or several, as absolute paths."""
+    several = (paths,) if isinstance(paths, str | os.PathLike) else paths
+    return tuple(os.path.abspath(os.fspath(path)) for path in several)
+
+
+def parse_list(path: str | os.PathLike[str]) -> str:
+    """Return the path of a list, as an absolute one; "-" stays what it is."""
+    return "-" if path == "-" else os.path.abspath(os.fspath(path))
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number, given as one or in ASCII digits; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def normalise_base_url(text: str) -> str:

@@ -1,64 +1,106 @@
 """Settings of a run."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.domain.forms import MOST_WORKERS, duration_text, size_text
+from vl_ingest.domain.forms import (
+    MOST_FILES,
+    duration_text,
+    parse_batch_size,
+    parse_choice,
+    parse_duration,
+    parse_list,
+    parse_paths,
+    parse_patterns,
+    parse_size,
+    parse_switch,
+    parse_workers,
+    read_option,
+    size_text,
+)
 from vl_ingest.domain.model import OnRejected, OnUnknown
+from vl_ingest.domain.timetable import parse_bwlimit
+
+Given = TypeVar("Given")
+Value = TypeVar("Value")
+
+
+class _Setting(Generic[Given, Value]):
+    """A field of `Settings`, which is given in any form that its option takes, and then is a value of one type."""
+
+    def __init__(self, default: Value, parse: Callable[[Given], Value]) -> None:
+        self._default, self._parse = default, parse
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, settings: object, _owner: type | None = None) -> Value:
+        if settings is None:  # the dataclass asks for the default
+            return self._default
+        value: Value = settings.__dict__[self._name]
+        return value
+
+    def __set__(self, settings: object, value: Given) -> None:
+        settings.__dict__[self._name] = read_option(flag_of(self._name), self._parse, value)
+
+
+def _or_none(parse: Callable[[Given], Value]) -> Callable[[Given | None], Value | None]:
+    return lambda given: None if given is None else parse(given)
+
+
+_size_or_none = _or_none(parse_size)
+_duration_or_none = _or_none(parse_duration)
+_list_or_none = _or_none(parse_list)
+_bwlimit_or_none = _or_none(parse_bwlimit)
+
+_Size = _Setting[str | int, int]
+_MaybeSize = _Setting[str | int | None, int | None]
+_Duration = _Setting[str | float, float]
+_MaybeDuration = _Setting[str | float | None, float | None]
+_Path = str | os.PathLike[str]
+_Patterns = _Setting[str | Iterable[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told; every field is an option of `vl-ingest run`, with this default; `_s` are seconds."""
+    """What a run is told; every field is an option of `vl-ingest run`, with this default; `_s` are seconds.
 
-    batch_size: int = 50  # files a request, at most; the vendor's own figure
-    batch_bytes: int = 64 * 1024**2  # bytes of files a request, at most; a larger file goes alone
-    workers: int | None = None  # requests at once, 1 to 64; None: as many as pay
-    include: tuple[str, ...] = ()  # patterns as in .gitignore: only files that match one; (): all
-    exclude: tuple[str, ...] = ()  # the same: no file and no folder that matches one
-    exclude_from: tuple[str, ...] = ()  # paths of files with such patterns, one a line, read at each run
-    min_size_bytes: int | None = None  # no smaller file; None: any
-    max_size_bytes: int | None = None  # no larger file; None: any
-    newer_than_s: float | None = (
-        None  # only files changed so long before the job was told this, or later; None: all
-    )
-    files_from: str | None = None  # path of a list of files, which alone are sent; "-": standard input
-    recursive: bool = True  # whether to go into folders
-    on_rejected: OnRejected = OnRejected.HOLD  # what to do about files that the server rejects
-    on_unknown: OnUnknown = OnUnknown.RESEND  # what to do about files that may have been delivered
-    settle_s: float = 30.0  # the status stands still for so long: processing has not begun
-    give_up_after_s: float = 86400.0  # without a success for so long: the run ends
-    first_contact_s: float = (
-        120.0  # a job that has never had an answer gives up after so long, if that is less
-    )
-    max_duration_s: float | None = None  # after so long the run stops cleanly; None: never
-    bwlimit: str | None = None  # bytes a second or a timetable, as `pace.Timetable` reads it; None: no limit
-    stall_after_s: float = 600.0  # no byte moved for so long: a warning; 0: never
-    wait: bool = True  # whether to watch until the dataset is ready
+    A value may be given as what it is, or as text in any form that the option takes: `Settings(batch_bytes="64M",
+    workers="auto", settle_s="30s", on_unknown="hold")`; it is read as what it is: 67108864, None, 30.0, `OnUnknown.HOLD`.
+    What the option refuses raises `UsageError` with the same text.
+    """
+
+    # fmt: off
+    batch_size: _Setting[str | int, int] = _Setting(50, parse_batch_size)  # files a request, 1 to 1000; the vendor's own figure
+    batch_bytes: _Size = _Setting(64 * 1024**2, parse_size)  # bytes of files a request, at most; a larger file goes alone
+    workers: _Setting[str | int | None, int | None] = _Setting(None, parse_workers)  # requests at once, 1 to 64; None: as many as pay
+    include: _Patterns = _Setting((), parse_patterns)  # patterns as in .gitignore: only files that match one; (): all
+    exclude: _Patterns = _Setting((), parse_patterns)  # the same: no file and no folder that matches one
+    exclude_from: _Setting[_Path | Iterable[_Path], tuple[str, ...]] = _Setting((), parse_paths)  # paths of files with such patterns, one a line, read at each run
+    min_size_bytes: _MaybeSize = _Setting(None, _size_or_none)  # no smaller file; None: any
+    max_size_bytes: _MaybeSize = _Setting(None, _size_or_none)  # no larger file; None: any
+    newer_than_s: _MaybeDuration = _Setting(None, _duration_or_none)  # only files changed so long before the job was told this, or later; None: all
+    files_from: _Setting[_Path | None, str | None] = _Setting(None, _list_or_none)  # path of a list of files, which alone are sent; "-": standard input
+    recursive: _Setting[bool, bool] = _Setting(True, parse_switch)  # whether to go into folders
+    on_rejected: _Setting[str, OnRejected] = _Setting(OnRejected.HOLD, partial(parse_choice, OnRejected))  # what to do about files that the server rejects
+    on_unknown: _Setting[str, OnUnknown] = _Setting(OnUnknown.RESEND, partial(parse_choice, OnUnknown))  # what to do about files that may have been delivered
+    settle_s: _Duration = _Setting(30.0, parse_duration)  # the status stands still for so long: processing has not begun
+    give_up_after_s: _Duration = _Setting(86400.0, parse_duration)  # without a success for so long: the run ends
+    first_contact_s: _Duration = _Setting(120.0, parse_duration)  # a job that has never had an answer gives up after so long, if that is less
+    max_duration_s: _MaybeDuration = _Setting(None, _duration_or_none)  # after so long the run stops cleanly; None: never
+    bwlimit: _Setting[str | int | None, str | None] = _Setting(None, _bwlimit_or_none)  # bytes a second or a timetable, as `timetable.Timetable` reads it; None: no limit
+    stall_after_s: _Duration = _Setting(600.0, parse_duration)  # no byte moved for so long: a warning; 0: never
+    wait: _Setting[bool, bool] = _Setting(True, parse_switch)  # whether to watch until the dataset is ready
+    # fmt: on
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a number that can't be."""
-        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
-            raise UsageError(
-                f"Invalid number of workers: {self.workers}. It is None, or from 1 to {MOST_WORKERS}."
-            )
-        least = {
-            "batch_size": 1,
-            "batch_bytes": 1,
-            "min_size_bytes": 0,
-            "max_size_bytes": 0,
-            "newer_than_s": 0,
-            "settle_s": 0,
-            "give_up_after_s": 0,
-            "first_contact_s": 0,
-            "stall_after_s": 0,
-        }
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                raise UsageError(f"{name} is {value}, and must be at least {smallest}.")
+        """Raise `UsageError` for values that can't go together."""
+        if self.batch_bytes < 1:
+            raise UsageError(f"Invalid value for '--batch-bytes': {self.batch_bytes} is not at least 1.")
         lower, upper = self.min_size_bytes, self.max_size_bytes
         if lower is not None and upper is not None and lower > upper:
             raise UsageError(
@@ -74,12 +116,9 @@ class Settings:
     def from_record(cls, record: Mapping[str, Any]) -> "Settings":
         """Return the settings that `to_record` wrote, perhaps by another version of the program."""
         known = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known
-        }
-        for key, kind in (("on_rejected", OnRejected), ("on_unknown", OnUnknown)):
-            if key in values:
-                values[key] = kind(values[key])
+        values: dict[str, Any] = {key: value for key, value in record.items() if key in known}
+        if isinstance(size := values.get("batch_size"), int):  # a program could once give any
+            values["batch_size"] = min(size, MOST_FILES)
         return cls(**values)
 
     @classmethod
@@ -88,9 +127,14 @@ class Settings:
         return replace(cls.from_record(record), max_duration_s=None)
 
 
+def flag_of(field: str) -> str:
+    """Return the option that makes a setting: `--settle` for `settle_s`."""
+    return "--" + field.removesuffix("_s").replace("_size_bytes", "_size").replace("_", "-")
+
+
 def option_text(field: str, value: Any) -> str:
     """Return a setting on record as it is written on the command line: `--settle 30s`, `--no-recursive`."""
-    flag = "--" + field.removesuffix("_s").replace("_size_bytes", "_size").replace("_", "-")
+    flag = flag_of(field)
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
     if value in (None, []):

@@ -23,6 +23,7 @@ from vl_ingest.ledger.lock import hold
 from vl_ingest.source.filters import matcher
 from vl_ingest.source.folder import Folder
 
+WORDS = ("began", "not-begun", "delivered", "not-delivered")  # what can be said of an unknown outcome
 LETTING_GO_S = 5.0  # a run that has just ended lets go of the job a moment later
 
 
@@ -42,6 +43,26 @@ def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None
     with hold(ledger, job.id) as current:
         _before_trigger(current)
         return ledger.decisions.waive(job.id, _held(ledger, job, names), author(), why)
+
+
+def waived_names(names: Sequence[str], *, everything: bool) -> Sequence[str] | None:
+    """Return the names to give to `waive`. Raises `UsageError` unless it is either some names or everything."""
+    if bool(names) == everything:
+        raise UsageError("Name the files to waive, or use --all.")
+    return None if everything else names
+
+
+def settle(ledger: Ledger, job: Job, word: str | None) -> int | None:
+    """Take a person's word, one of `WORDS`, on an outcome that is unknown; return how many files it is about.
+
+    None where it is about the trigger. Raises `UsageError` for another word, and where nothing is unknown.
+    """
+    if word in ("began", "not-begun"):
+        settle_trigger(ledger, job, began=word == "began")
+        return None
+    if word in ("delivered", "not-delivered"):
+        return settle_files(ledger, job, delivered=word == "delivered")
+    raise UsageError(f"Use one of {', '.join(f'--{known}' for known in WORDS)}.")
 
 
 def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:

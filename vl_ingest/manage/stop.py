@@ -11,6 +11,7 @@ from vl_ingest.ledger.author import author
 from vl_ingest.ledger.lock import hold
 
 LOOK_EVERY_S = 0.25
+PATIENCE_S = 120.0  # for the end of a run that was asked to stop
 
 
 def stop(ledger: Ledger, job: Job, patience_s: float, command: str = "stop") -> bool:

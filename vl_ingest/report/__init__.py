@@ -1,5 +1,7 @@
 """From the ledger to a report: text, JSON, CSV, or one HTML page. Neither server nor folder is asked.
 
+- `write`   one of the formats, to a stream or a file
+- `history` event by event
 - `story`   what happened, as one value
 - `table`   a row a file
 - `text`    what fits one screen
@@ -7,4 +9,5 @@
 - `against` a report made earlier, held against the ledger
 """
 
+FORMATS = ("text", "json", "csv", "html")
 NEEDS = "The page needs more packages: pip install 'vl-ingest[report]'."

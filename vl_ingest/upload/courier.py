@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from vl_ingest.domain.errors import FileTrouble, Refused, RequestError
 from vl_ingest.domain.model import Batch
+from vl_ingest.domain.timetable import Timetable
 from vl_ingest.run.context import Context
 from vl_ingest.server.multipart import MultipartBody
-from vl_ingest.server.pace import Pace, Timetable
+from vl_ingest.server.pace import Pace
 
 
 @dataclass(frozen=True)

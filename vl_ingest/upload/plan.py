@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vl_ingest import clock
 from vl_ingest.domain.model import FileRow
 from vl_ingest.domain.settings import Settings
-from vl_ingest.server.pace import Timetable
+from vl_ingest.domain.timetable import Timetable
 
 TAIL_BYTES = 1024 * 1024
 PACED_S = 30.0

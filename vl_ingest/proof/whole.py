@@ -1,0 +1,58 @@
+"""All that `verify` checks, in its order: the record, a report, the files on disk, the dataset."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vl_ingest.domain.checks import Check
+from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
+from vl_ingest.domain.model import Job
+from vl_ingest.ledger import Ledger
+from vl_ingest.proof.folder import verify_folder
+from vl_ingest.proof.report import verify_report
+from vl_ingest.proof.verify import verify_record, verify_server
+from vl_ingest.report import NEEDS
+from vl_ingest.source import Source
+
+if TYPE_CHECKING:  # without the server, no HTTP is needed
+    from vl_ingest.server.api import Api
+
+
+def check_head(head: str | None) -> None:
+    """Raise `UsageError` for what is not the hash of an event."""
+    if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
+        raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
+
+
+def checks(
+    ledger: Ledger, job: Job, *, head: str | None, report: Path | None, source: Source | None,
+    compare: Callable[[Source], Check], api: "Callable[[], Api] | None",
+) -> Iterator[Check]:  # fmt: skip
+    """Yield each check as it is made; without `source` the files are left out, without `api` the server is.
+
+    `compare` holds the sent files against the source. Raises `GaveUp` where the server gives no answer.
+    """
+    yield from verify_record(ledger, job.id, head)
+    if report is not None:
+        try:
+            yield verify_report(ledger, job.id, report)
+        except ImportError as exc:
+            raise UsageError(f"{NEEDS} ({exc})") from exc
+    if source is not None:
+        yield compare(source)
+        if (late := verify_folder(ledger, job, source)) is not None:
+            yield late
+    if api is not None:
+        try:
+            yield verify_server(ledger, api(), job)
+        except RequestError as exc:
+            raise GaveUp(
+                f"The server does not tell of the dataset: {exc}. Try again, or leave it out: `--offline`."
+            ) from exc
+
+
+def raise_what_differs(job: Job, made: list[Check]) -> None:
+    """Raise `Differs` if a check did not hold."""
+    if wrong := [check.name for check in made if check.held is False]:
+        raise Differs(f"Job {job.id} is not as its record says: {', '.join(wrong)}.")
