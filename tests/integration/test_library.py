@@ -156,7 +156,7 @@ class Twins:
         try:
             result = work(self.ingest)
         except VlIngestError as exc:
-            code, text = exc.exit_code, str(exc)
+            code, text = exc.exit_code, str(exc).replace(str(self.copy), str(self.world.ledger_path))
         ended = self.world.cli(*command)
         assert (ended.code, text in ended.err) == (code, True), (text, ended)
         ours, theirs = self.ingest.find("job"), self.world.job()
