@@ -80,7 +80,7 @@ BASE_URL = Parsed("url", normalise_base_url)
 BWLIMIT = Parsed("rate", parse_bwlimit)
 NAME = Parsed("text", parse_name)
 REASON = Parsed("text", parse_reason)
-BATCH_SIZE = Parsed("integer", parse_batch_size)
+BATCH_SIZE = Parsed("1-1000", parse_batch_size)
 WORKERS = Parsed("auto|N", parse_workers, unset="auto")
 LIST = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
