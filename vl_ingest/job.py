@@ -154,7 +154,7 @@ def _running(
         except LedgerError as exc:
             if exit_code == 0:
                 raise
-            observer.notice("warning", f"The end of the run is not on record: {exc}")
+            observer.notice("warning", f"Could not record the end of the run: {exc}")
 
 
 def _reopen(context: Context) -> None:
@@ -163,7 +163,7 @@ def _reopen(context: Context) -> None:
     state = context.job.state
     if state in TRIGGERED:
         raise UsageError(
-            f"Job {context.job.id} is {state}: its transaction can't be replaced. `--new` makes another dataset."
+            f"Job {context.job.id} is {state}: its transaction can't be replaced. Use `--new` to send everything to another dataset."
         )
     if state in (JobState.TRANSACTION_OPEN, JobState.UPLOADED):
         context.ledger.batches.abandon_in_flight(context.run, died=True)
@@ -202,7 +202,7 @@ def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings, obse
         raise failed(job.message)
     if job.state is JobState.CANCELLED:
         raise UsageError(
-            f"Job {job.id} was cancelled. `vl-ingest run FOLDER --name NAME --new` starts another one."
+            f"Job {job.id} was cancelled. Run `vl-ingest run FOLDER --name NAME --new` to start another one."
         )
     return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, source, settings, observer))
 

@@ -224,7 +224,7 @@ def test_what_matters_stands_on_top(world: World, settled_page: Path, browser: w
         part.find_element(By.TAG_NAME, "dt").text: part.text.splitlines()[1:]
         for part in browser.find_elements(By.CSS_SELECTOR, "dl.tiles > div")
     }
-    assert tiles["taken as delivered"] == ["5", f"on the word of {author()}"]
+    assert tiles["taken as delivered"] == ["5", f"by decision of {author()}"]
     assert tiles["waived"] == ["1", f"by {author()}"]
     assert tiles["acknowledged"][0] == "5"
     key, first = boxes(browser, "dl.key")[0], boxes(browser, "dl.tiles")[0]

@@ -1,4 +1,4 @@
-"""Credentials from a file that is one's own, and from the system's keyring; completion of what is known."""
+"""Credentials from a file that is one's own, and from the system keyring; completion of what is known."""
 
 import io
 import os
@@ -101,7 +101,7 @@ def test_a_file_that_others_can_read_is_warned_of(guarded: World, mode: int) -> 
     file.chmod(mode)
     ended = guarded.run("--credentials-file", str(file))
     assert ended.code == 0
-    assert f"Others on this machine can read {file}. Make it yours alone: chmod 600" in ended.err
+    assert f"Other users of this machine can read {file}. Protect it: chmod 600" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_the_keyring_keeps_them(memory: Memory, guarded: World, monkeypatch: pyt
     assert SECRET not in ended.out + ended.err
     assert memory.kept == {("vl-ingest", KEY): SECRET, ("vl-ingest", "api-key"): KEY}
     assert guarded.run().code == 0
-    assert find("", {}).origin == "the system's keyring"
-    assert "its secret in the system's keyring" in find("", {"VISUAL_LAYER_API_KEY": KEY}).origin
-    assert "They are out" in guarded.cli("auth", "logout").err
+    assert find("", {}).origin == "the system keyring"
+    assert "its secret in the system keyring" in find("", {"VISUAL_LAYER_API_KEY": KEY}).origin
+    assert "Removed the credentials" in guarded.cli("auth", "logout").err
     assert memory.kept == {}
-    assert "There were none" in guarded.cli("auth", "logout").err
+    assert "held no credentials" in guarded.cli("auth", "logout").err
 
 
 def test_a_locked_keyring_is_no_reason_to_fail(
@@ -192,7 +192,7 @@ def test_auth_check_says_whose_credentials_and_whether_they_work(
         return ended.code, ended.out + ended.err
 
     code, said = checked()
-    assert (code, "Credentials: none." in said, "wants credentials" in said) == (7, True, True)
+    assert (code, "Credentials: none." in said, "requires credentials" in said) == (7, True, True)
     monkeypatch.setenv("VISUAL_LAYER_API_KEY", KEY)
     monkeypatch.setenv("VISUAL_LAYER_API_SECRET", "wrong" * 8)
     code, said = checked()
@@ -226,4 +226,4 @@ def test_login_wants_two_lines(memory: Memory, world: World, monkeypatch: pytest
     """Where there is no terminal to ask, their end is said."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(KEY))
     ended = world.cli("auth", "login")
-    assert (ended.code, "two lines are wanted" in ended.err, memory.kept) == (2, True, {})
+    assert (ended.code, "expected two lines" in ended.err, memory.kept) == (2, True, {})

@@ -43,8 +43,7 @@ def test_a_signal_is_answered_at_once_and_the_second_is_told_what_it_means(
         signal.signal(number, inherited)
     assert process.returncode == 128 + number
     assert (
-        "Left at once. What became of 2 requests without an answer is unknown; the next run settles it."
-        in rest
+        "Stopped at once. The outcome of 2 unanswered requests is unknown; the next run settles it." in rest
     )
     world.box.clear_faults()
     assert world.run().code == 0

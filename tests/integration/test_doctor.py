@@ -219,7 +219,7 @@ def test_credentials_that_are_refused(make_world: MakeWorld, monkeypatch: pytest
     world = make_world(credentials=("key-of-the-tests", "secret-of-the-tests-that-is-long-enough"))
     ended = _doctor(world)
     assert ended.code == 7
-    assert "wants credentials" in _finding(ended, "credentials")["text"]
+    assert "requires credentials" in _finding(ended, "credentials")["text"]
     monkeypatch.setenv("VISUAL_LAYER_API_KEY", "key-of-the-tests")
     monkeypatch.setenv("VISUAL_LAYER_API_SECRET", "another-secret-than-that-long-enough-too")
     ended = _doctor(world)

@@ -122,7 +122,7 @@ def test_what_is_sent_stays_sent_and_is_said_once(world: World) -> None:
     world.box.clear_faults()
     assert world.run("--dry-run", *PRIVATE).summary["sent_but_left_out"] == 1
     ended = world.run(*PRIVATE)
-    said = "In the dataset already, though the filters leave it out now: 1 file."
+    said = "Already in the dataset, though the filters now leave it out: 1 file."
     assert (ended.code, ended.err.count(said)) == (0, 1), ended.err
     assert set(world.states().values()) == {"sent"}
     assert said in world.run("--exclude", "private/", "--no-wait").err, "also when all is done"

@@ -46,7 +46,7 @@ def test_the_summary_of_a_run_and_the_status_tell_them_apart(settled: World) -> 
     said = settled.cli(*[word for word in settled.arguments() if word != "--json"]).err
     assert "10 files: 5 acknowledged, 5 taken as delivered" in said
     assert "twice" not in said
-    assert "5 of the sent are taken as delivered" in settled.cli("status", "job").out
+    assert "5 of the sent files are taken as delivered" in settled.cli("status", "job").out
 
 
 def test_files_sent_again_after_a_lost_answer_are_acknowledged_and_possibly_twice(twice: World) -> None:
@@ -90,7 +90,7 @@ def test_each_report_says_on_whose_word(settled: World) -> None:
     page = settled.cli("report", "job", "--format", "html").out
     text = settled.cli("report", "job").out
     facts = json.loads(settled.cli("report", "job", "--json").out)
-    said = f"5 files acknowledged by the server, 5 files taken as delivered on the word of {author()}"
+    said = f"5 files acknowledged by the server, 5 files taken as delivered by decision of {author()}"
     for told in (page, text, facts["verdict"]):
         assert said in told
         assert "Complete" not in told

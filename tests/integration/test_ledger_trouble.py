@@ -99,7 +99,7 @@ def test_a_ledger_that_another_program_holds(world: World, monkeypatch: pytest.M
     try:
         ended = world.run("--new")
         assert ended.code == 4
-        assert "Another program holds it" in ended.err
+        assert "Another program has locked it" in ended.err
     finally:
         holder.close()
     assert world.run("--new").code == 0

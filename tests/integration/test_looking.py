@@ -114,5 +114,5 @@ def test_an_older_ledger_can_not_be_followed(world: World) -> None:
     for command in (["status", "job", "--watch"], ["events", "job", "--follow"]):
         ended = world.cli(*command)
         assert ended.code == 4
-        assert "the next run brings it to" in ended.err
+        assert "the next run upgrades it to" in ended.err
     assert _disk(world) == before

@@ -66,10 +66,10 @@ def test_a_run_works_with_the_file(world: World) -> None:
         ('batch-size = "many"', "batch-size: 'many' is not a valid integer"),
         ("batch-size = 0", "batch-size: 0 is not in the range"),
         ('settle = "soon"', "settle: 'soon' is not a duration"),
-        ('wait = "no"', "write true or false"),
-        ("settle = true", "write true or false"),
+        ('wait = "no"', "use true or false"),
+        ("settle = true", "use true or false"),
         ('ledger = ["a", "b"]', "takes one value"),
-        ("include = [{}]", "neither a text nor a number"),
+        ("include = [{}]", "neither text nor a number"),
         ("[run]\nworkers = 3", "there is no option 'run'"),
         ("workers =", "is not TOML"),
     ],
@@ -121,10 +121,10 @@ def test_a_variable_that_is_no_setting_is_warned_of(world: World, monkeypatch: p
     world.pictures(1)
     ended = world.run()
     assert ended.code == 0
-    assert ended.err.count("is no setting") == 1
-    assert "VL_INGEST_NO_WAIT in the environment is no setting. Did you mean VL_INGEST_WAIT?" in ended.err
+    assert ended.err.count("is not a setting") == 1
+    assert "VL_INGEST_NO_WAIT in the environment is not a setting. Did you mean VL_INGEST_WAIT?" in ended.err
     pruned = world.cli("jobs", "prune", "--older-than", "1d", "--dry-run")
-    assert (pruned.code, pruned.err.count("is no setting")) == (0, 1)
+    assert (pruned.code, pruned.err.count("is not a setting")) == (0, 1)
 
 
 def test_an_option_before_a_command_of_jobs_is_not_lost(world: World) -> None:

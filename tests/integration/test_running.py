@@ -62,12 +62,12 @@ def test_a_limit_can_be_lifted_on_resuming(world: World, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fast", "Write for example 8M"),
+        ("fast", "Examples: 8M"),
         ("8", "For KiB write 8K"),
-        ("08:00", "Write for example 8M"),
-        ("25:00,1M", 'Write for example "08:00,1M 19:00,off"'),
-        ("Xyz-08:00,1M", 'Write for example "08:00,1M 19:00,off"'),
-        ("08:00,1M evening,off", 'Write for example "08:00,1M 19:00,off"'),
+        ("08:00", "Examples: 8M"),
+        ("25:00,1M", 'Example: "08:00,1M 19:00,off"'),
+        ("Xyz-08:00,1M", 'Example: "08:00,1M 19:00,off"'),
+        ("08:00,1M evening,off", 'Example: "08:00,1M 19:00,off"'),
     ],
 )
 def test_what_is_no_limit_is_refused(world: World, text: str, said: str) -> None:
@@ -101,7 +101,7 @@ def test_stop_where_nothing_runs(world: World) -> None:
     world.box.add_fault("create:403:times=1")
     assert world.run().code == 7
     ended = world.cli("stop", "job")
-    assert (ended.code, ended.out.startswith("No run works on job")) == (0, True)
+    assert (ended.code, ended.out.startswith("No run is working on job")) == (0, True)
     assert world.run().code == 0
     assert "stop_asked" not in world.kinds()
 
@@ -168,7 +168,7 @@ def test_a_stall_is_told_once_and_so_is_its_end(world: World) -> None:
     world.box.add_fault("upload:slow:seconds=4")
     ended = world.run("--stall-after", "1.5s")
     told = [line["notice"] for line in ended.lines if "notice" in line]
-    assert sum(text.startswith("No byte has moved for") for text in told) == 1
+    assert sum(text.startswith("No data has moved for") for text in told) == 1
     assert world.kinds().count("stalled") == 1
     assert ended.code == 0
     world.box.clear_faults()

@@ -156,7 +156,7 @@ def test_new_files_after_the_end_are_a_warning(world: World) -> None:
     world.picture("late.png", 77)
     ended = world.run("-q")
     assert ended.code == 0
-    assert "warning: 1 file in the folder came after processing was started" in ended.err
+    assert "warning: 1 file in the folder appeared after processing was started" in ended.err
     checks = {line["name"]: line for line in world.cli("verify", world.job().id, "--json").lines}
     assert checks["new files"]["new"] == 1
 

@@ -58,7 +58,7 @@ def test_a_disk_that_is_not_mounted_ruins_nothing(world: World) -> None:
     world.folder.mkdir()
     ended = world.run()
     assert ended.code == 3
-    assert "is the disk mounted?" in ended.err
+    assert "is its disk mounted?" in ended.err
     assert set(world.states().values()) == {"sent", "pending"}
     world.folder.rmdir()
     away.rename(world.folder)

@@ -111,7 +111,7 @@ def test_no_home_and_no_terminal(done: World) -> None:
     [
         (["run", "", "--name", "x"], 2, "Write `.` for the current one"),
         (["run", "nowhere", "--name", "x"], 2, "There is no folder nowhere"),
-        (["run", "{file}", "--name", "x"], 2, "Name the folder that it is in"),
+        (["run", "{file}", "--name", "x"], 2, "Name its folder"),
         (["run", ".", "--name", " "], 2, "is not a name"),
         (["run", ".", "--name", "two\nlines"], 2, "is not a name"),
         (["run", ".", "--name", "not \udcff utf-8"], 2, "is not a name"),
@@ -121,7 +121,7 @@ def test_no_home_and_no_terminal(done: World) -> None:
         (["status", ""], 2, "is not a name"),
         (["events", "x", "--since", "99999999d"], 2, "more than a hundred years"),
         (["sandbox", "--root", "{file}/x"], 2, "--root"),
-        (["jobs"], 4, "The first `vl-ingest run` makes it"),
+        (["jobs"], 4, "The first `vl-ingest run` creates it"),
         (["jobs", "--ledger", "{file}/x"], 4, "There is no ledger"),
         (
             ["run", ".", "--name", "x", "--no-auth", "--ledger", "{file}/x"],
@@ -144,7 +144,7 @@ def test_no_home_and_no_terminal(done: World) -> None:
             4,
             "No database driver",
         ),
-        (["jobs", "--ledger", "://"], 4, "is no database URL"),
+        (["jobs", "--ledger", "://"], 4, "is not a database URL"),
     ],
 )
 def test_what_cannot_be_is_said_with_what_to_do(

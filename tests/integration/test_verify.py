@@ -173,7 +173,7 @@ def test_one_changed_byte_on_disk_is_found(done: World) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert wrong(done) == set()
     assert wrong(done, "--rehash") == {"files"}
-    assert "p0003.png has other bytes" in done.cli("verify", "job", "--offline", "--rehash").out
+    assert "p0003.png has different bytes" in done.cli("verify", "job", "--offline", "--rehash").out
 
 
 def test_missing_longer_and_touched_files_are_named(done: World) -> None:

@@ -68,7 +68,7 @@ def test_what_is_not_a_size_is_refused_with_an_example(text: str) -> None:
     """The message repeats what was written and shows how to write it."""
     with pytest.raises(UsageError) as caught:
         parse_size(text)
-    assert str(caught.value) == f"{text!r} is not a size. Write for example 64MiB, 8M or 500000."
+    assert str(caught.value) == f"{text!r} is not a size. Examples: 64MiB, 8M, 500000."
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
     """The message repeats what was written and shows how to write it."""
     with pytest.raises(UsageError) as caught:
         parse_duration(text)
-    assert str(caught.value) == f"{text!r} is not a duration. Write for example 90, 90s, 15m, 6h or 2d."
+    assert str(caught.value) == f"{text!r} is not a duration. Examples: 90, 90s, 15m, 6h, 2d."
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,7 @@ def test_what_is_not_an_http_address_is_refused_with_an_example(text: str) -> No
     """Without http or https and a host there is nothing to connect to; the message shows a good one."""
     with pytest.raises(UsageError) as caught:
         normalise_base_url(text)
-    assert str(caught.value) == (
-        f"{text!r} is not a base URL. Write for example https://app.visual-layer.com."
-    )
+    assert str(caught.value) == (f"{text!r} is not a base URL. Example: https://app.visual-layer.com")
 
 
 @pytest.mark.parametrize("text", ["http://h:99999", "http://h:http", "http://h:-1"])
@@ -161,7 +159,7 @@ def test_an_impossible_port_is_refused_with_its_reason(text: str) -> None:
 @pytest.mark.parametrize("login", ["user:hunter2", "user", ":hunter2", ""])
 def test_credentials_in_an_address_are_refused_and_not_repeated(login: str) -> None:
     """An address is recorded and shown, so it may hold no password, and the refusal must not show it."""
-    with pytest.raises(UsageError, match="holds no user name and no password") as caught:
+    with pytest.raises(UsageError, match="must not contain a user name or password") as caught:
         normalise_base_url(f"https://{login}@example.org")
     assert "hunter2" not in str(caught.value)
 
@@ -193,7 +191,7 @@ def test_workers_are_a_number_or_find_themselves(text: str, workers: int | None)
 @pytest.mark.parametrize("text", ["", "0", "65", "-1", "1.5", "many", "²"])
 def test_no_other_number_of_workers_is_taken(text: str) -> None:
     """The message says what can be written."""
-    with pytest.raises(UsageError, match="Write `auto`, or a number from 1 to 64"):
+    with pytest.raises(UsageError, match="Use `auto`, or a number from 1 to 64"):
         parse_workers(text)
 
 

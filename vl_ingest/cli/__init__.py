@@ -40,7 +40,7 @@ LOUD = 2  # -vv
 def cli() -> None:
     """Upload a folder of images and videos to a Visual Layer dataset, once and completely.
 
-    `vl-ingest run FOLDER --name NAME` does everything, and is what you run again after any interruption.
+    `vl-ingest run FOLDER --name NAME` does everything. After any interruption, run it again.
 
     Example:  vl-ingest run photos --name holidays
     """
@@ -95,18 +95,16 @@ def _invoke(arguments: Sequence[str]) -> object:
 def _assert_surroundings(exc: Exception) -> None:
     """Raise what it means where what the command was started in, not this program, is at fault."""
     if isinstance(exc, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
-        raise UsageError(
-            "This locale has no words for all file names. Set PYTHONUTF8=1 and try again."
-        ) from exc
+        raise UsageError("This locale can't show some file names. Set PYTHONUTF8=1 and try again.") from exc
     if not isinstance(exc, OSError):
         return
     if exc.errno == errno.ENOSPC:
         _silence()
-        raise GaveUp("The output can't be written: its disk is full. Free some space and try again.") from exc
+        raise GaveUp("Can't write the output: the disk is full. Free some space and try again.") from exc
     try:
         os.getcwd()
     except OSError:
-        raise UsageError("The current folder does not exist any more. Go to another one (`cd`).") from exc
+        raise UsageError("The current folder no longer exists. Change to another one (`cd`).") from exc
 
 
 def _silence() -> None:

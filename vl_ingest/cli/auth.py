@@ -1,4 +1,4 @@
-"""`auth`: which credentials there are, whether they work, and keeping them in the system's keyring."""
+"""`auth`: which credentials there are, whether they work, and keeping them in the system keyring."""
 
 import sys
 from typing import Any
@@ -11,7 +11,7 @@ from vl_ingest.domain.errors import UsageError
 
 @click.group()
 def auth() -> None:
-    """Try credentials, and keep them in the system's keyring.
+    """Check credentials, and store them in the system keyring.
 
     Example:  vl-ingest auth check
     """
@@ -21,9 +21,9 @@ def auth() -> None:
 @server_options
 @ledger_options
 def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | None) -> int:  # noqa: ARG001  # every command takes it
-    """Say where the credentials come from, and whether the server takes them.
+    """Show where the credentials come from, and whether the server accepts them.
 
-    One request is sent, which changes nothing. Exit code 0: they work; 7: they are refused; 5: no answer.
+    Sends one request that changes nothing. Exit code 0: accepted; 7: refused; 5: no answer.
 
     Example:  vl-ingest auth check --base-url https://vl.example.org
     """
@@ -45,9 +45,9 @@ def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | No
 @auth.command()
 @ledger_options
 def login(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every command takes them
-    """Ask for an API key and its secret, and keep them in the system's keyring.
+    """Ask for an API key and its secret, and store them in the system keyring.
 
-    They come from standard input: as two lines where that is no terminal. Wants `pip install 'vl-ingest[keyring]'`.
+    Without a terminal, reads them as two lines from standard input. Requires `pip install 'vl-ingest[keyring]'`.
 
     Example:  vl-ingest auth login
     """
@@ -60,18 +60,21 @@ def login(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every c
     except click.Abort as exc:
         if asked:
             raise
-        raise UsageError("Nothing is kept: two lines are wanted, the API key and its secret.") from exc
+        raise UsageError("Nothing was stored: expected two lines, the API key and its secret.") from exc
     store(key.strip(), secret.strip())
-    click.echo("Both are in the system's keyring. `vl-ingest auth check` tries them.", err=True)
+    click.echo("Stored both in the system keyring. Run `vl-ingest auth check` to try them.", err=True)
 
 
 @auth.command()
 @ledger_options
 def logout(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every command takes them
-    """Take the API key and its secret out of the system's keyring.
+    """Remove the API key and its secret from the system keyring.
 
     Example:  vl-ingest auth logout
     """
     from vl_ingest.server.credentials import forget
 
-    click.echo("They are out of the keyring." if forget() else "There were none in the keyring.", err=True)
+    click.echo(
+        "Removed the credentials from the keyring." if forget() else "The keyring held no credentials.",
+        err=True,
+    )

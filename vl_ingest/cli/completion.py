@@ -14,9 +14,9 @@ PROGRAM, VARIABLE = "vl-ingest", "_VL_INGEST_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> None:
-    """Print the script that completes `vl-ingest` in a shell.
+    """Print the shell completion script.
 
-    In zsh it belongs behind `compinit`.
+    In zsh, put it after `compinit`.
 
     \b
     bash:  echo 'eval "$(vl-ingest completion bash)"' >> ~/.bashrc

@@ -22,7 +22,7 @@ from vl_ingest.domain import words
 
 @click.group()
 def config() -> None:
-    """See which settings are in force.
+    """See the settings in effect.
 
     Example:  vl-ingest config show
     """
@@ -35,15 +35,15 @@ def config() -> None:
 @ledger_options
 @click.pass_context
 def show(context: click.Context, /, as_json: bool, **_values: Any) -> None:
-    """Show each setting, its value, and where that comes from.
+    """Show each setting, its value, and where it comes from.
 
-    A flag stands over the environment, that over the configuration file, and that over the default.
+    Flags override environment variables, which override the configuration file, which overrides the defaults.
 
     Example:  vl-ingest config show
     """
     file = context.meta.get(FILE)
     if not as_json:
-        click.echo(f"Configuration file: {file or f'none ({default_file()} is not there)'}")
+        click.echo(f"Configuration file: {file or f'none ({default_file()} does not exist)'}")
     for option in context.command.params:
         if option.name not in context.params or option.name == "as_json":
             continue

@@ -47,7 +47,7 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
     for key in values:
         if key in SECRETS:
             raise UsageError(
-                f"{path} holds {key!r}: secrets don't belong there. Name where they are: token-file or token-command, "
+                f"{path} holds {key!r}: secrets don't belong there. Use token-file or token-command, "
                 f"or set {variables.PAIR}."
             )
         if key not in known:
@@ -76,7 +76,7 @@ def _check_environment(context: click.Context) -> None:
         if name.startswith(PREFIX) and not name.startswith(HOOK_PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             meant = f" Did you mean {near[0]}?" if near else ""
-            click.echo(f"warning: {name} in the environment is no setting.{meant}", err=True)
+            click.echo(f"warning: {name} in the environment is not a setting.{meant}", err=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeError) as exc:
         raise UsageError(f"Can't read the configuration file {path}: {exc}.") from exc
     except tomllib.TOMLDecodeError as exc:
-        raise UsageError(f"{path} is not TOML: {exc}. Write for example: batch-size = 100") from exc
+        raise UsageError(f"{path} is not TOML: {exc}. Example: batch-size = 100") from exc
 
 
 def _commands(command: click.Command) -> list[click.Command]:
@@ -106,12 +106,12 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 def _value(context: click.Context, path: Path, key: str, option: click.Option, value: Any) -> Any:
     """Return a value of the file as click takes it: words, for it reads durations and sizes itself."""
     if isinstance(value, bool) != (option.is_flag and not option.multiple):
-        raise UsageError(f"{path}: {key} = {value!r}: write true or false for switches, and only for them.")
+        raise UsageError(f"{path}: {key} = {value!r}: use true or false for switches, and only for those.")
     given: Any = value
     if not option.is_flag:
         many = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in many):
-            raise UsageError(f"{path}: {key} = {value!r} is neither a text nor a number.")
+            raise UsageError(f"{path}: {key} = {value!r} is neither text nor a number.")
         if isinstance(value, list) and not option.multiple:
             raise UsageError(f"{path}: {key} takes one value, not a list.")
         given = [str(one) for one in many] if option.multiple else str(value)

@@ -1,4 +1,4 @@
-"""What becomes of a mistake of this program: a line for the user, and a file for whoever mends it."""
+"""What becomes of a mistake of this program: a line for the user, and a file for whoever fixes it."""
 
 import os
 import platform
@@ -27,8 +27,8 @@ class Crashed(VlIngestError):
             click.echo(text, err=True)
         line = redact(" ".join(f"{type(exc).__name__}: {exc}".split()))
         report = "Please report it." if where is None else f"Please report it, with {where}."
-        again = "The ledger is as it was recorded: run the same command again."
-        super().__init__(f"A mistake of this program: {line}. {report} {again}")
+        again = "The ledger is intact. Run the same command again to continue."
+        super().__init__(f"A bug in vl-ingest: {line}. {report} {again}")
 
 
 def _write(text: str) -> str | None:

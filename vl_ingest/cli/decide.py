@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vl_ingest.domain.model import Job
     from vl_ingest.ledger import Ledger
 
-WAIT_HELP = "How long to wait for the run's end."
+WAIT_HELP = "How long to wait for the run to end."
 named_files = click.argument("names", metavar="[PATH|PATTERN]...", nargs=-1)
 patience = option("--patience", "wait_s", type=DURATION, default="2m", show_default=True, help=WAIT_HELP)
 
@@ -42,7 +42,7 @@ def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
 @click.command()
 @job_argument
 @named_files
-@option("--resume", "resumes", is_flag=True, help="Then continue the job, as `resume` does.")
+@option("--resume", "resumes", is_flag=True, help="Then resume the job.")
 @ledger_options
 @click.pass_context
 def retry(
@@ -53,10 +53,10 @@ def retry(
     ledger: str | None,
     as_json: bool,
 ) -> object:
-    """Try files again that could not be sent.
+    """Try again the files that could not be sent.
 
-    That is: rejected, changed, missing, unreadable and empty ones; all of them, or those that are named. A PATTERN is
-    as in .gitignore.
+    These are rejected, changed, missing, unreadable and empty files: all of them, or those you name. A PATTERN is as in
+    .gitignore.
 
     Example:  vl-ingest retry holidays --resume
     """
@@ -65,7 +65,7 @@ def retry(
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         count = decide.retry(book, job, names or None)
-        text = f"{files_text(count)} to try again. {'' if resumes else _next(book, job)}"
+        text = f"{files_text(count)} will be tried again. {'' if resumes else _next(book, job)}"
     _print(as_json, job.id, text.rstrip(), retried=count)
     return _resume(context, job.id, ledger, as_json=as_json) if resumes else None
 
@@ -83,15 +83,15 @@ def _resume(context: click.Context, job_id: str, ledger: str | None, *, as_json:
 @job_argument
 @named_files
 @option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
-@option("--reason", type=REASON, help="Why, for the record.")
+@option("--reason", type=REASON, help="The reason, for the record.")
 @ledger_options
 def waive(
     job_reference: str, names: tuple[str, ...], everything: bool, reason: str | None, ledger: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Let a job go on without some files.
+    """Let a job continue without some files.
 
-    A PATH is as `files` lists it, or a path to the file. A PATTERN is as in .gitignore.
+    PATH is a path as `files` lists it, or a path to the file. PATTERN is as in .gitignore.
 
     Example:  vl-ingest waive holidays 'scans/*.jpg' --reason blurred && vl-ingest resume holidays
     """
@@ -115,9 +115,9 @@ def waive(
 )
 @ledger_options
 def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bool) -> None:
-    """Decide an outcome that is unknown.
+    """Settle an unknown outcome.
 
-    Say what you know and the program can't; your word is kept in the record.
+    State what only you can find out. Your decision is recorded.
 
     Example:  vl-ingest settle holidays --began
     """
@@ -127,9 +127,9 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
         job = book.jobs.find(job_reference)
         count = decide.settle(book, job, word)
         if count is None:
-            text = f"Processing has {'' if word == 'began' else 'not '}begun, on your word."
+            text = f"Recorded your decision: processing has {'' if word == 'began' else 'not '}begun."
         else:
-            text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, on your word."
+            text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, by your decision."
         text = f"{text} {_next(book, job)}"
     _print(as_json, job.id, text, settled=word)
 
@@ -139,9 +139,9 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
 @patience
 @ledger_options
 def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -> None:
-    """Stop the run that works on a job, from another terminal.
+    """Stop a job's run from another terminal.
 
-    It ends as if by SIGTERM (exit code 143) once the answers on their way are in. `resume` goes on.
+    The run ends as on SIGTERM (exit code 143), after a few seconds for open requests. `resume` continues it.
 
     Example:  vl-ingest stop holidays
     """
@@ -151,7 +151,7 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
         job = book.jobs.find(job_reference)
         stopped = stop_run(book, job, wait_s)
         text = f"The run on job {job.id} has stopped. {_next(book, job)}"
-    _print(as_json, job.id, text if stopped else f"No run works on job {job.id}.", stopped=stopped)
+    _print(as_json, job.id, text if stopped else f"No run is working on job {job.id}.", stopped=stopped)
 
 
 @click.command()
@@ -160,9 +160,9 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
 @yes_option
 @ledger_options
 def cancel(job_reference: str, wait_s: float, yes: bool, ledger: str | None, as_json: bool) -> None:
-    """Give a job up. What is on the server stays there.
+    """Give up a job. What is on the server stays there.
 
-    A run that works on it is stopped first.
+    A run that is working on it is stopped first.
 
     Example:  vl-ingest cancel holidays
     """
@@ -175,5 +175,5 @@ def cancel(job_reference: str, wait_s: float, yes: bool, ledger: str | None, as_
             confirm(f"Give up job {job.id} ({job.name})? What is on the server stays there.", yes)
         stop_run(book, job, wait_s, "cancel")
         decide.cancel(book, book.jobs.get(job.id))
-    left = f"dataset {job.dataset_id} stays as it is" if job.dataset_id else "no dataset had been made"
+    left = f"dataset {job.dataset_id} stays as it is" if job.dataset_id else "no dataset had been created"
     _print(as_json, job.id, f"Job {job.id} is cancelled; {left}.", state="cancelled")

@@ -37,15 +37,14 @@ class DemoFailed(VlIngestError):
     "--keep",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Leave pictures, ledger and report in this new folder.",
+    help="Keep the pictures, ledger and report in this new folder.",
 )
 @general_options
 def demo(folder: str | None, keep: Path | None) -> None:
-    """Watch a killed upload end complete.
+    """Watch an upload survive a kill, an outage and a broken file.
 
-    An upload is killed, loses its server and meets a broken file; all the rest arrives all the same, once
-    processed. Takes FOLDER, or renders a few hundred pictures. Everything happens on this machine, in a temporary
-    folder, or in DIR, where it stays to be looked at.
+    All other files still arrive, and processing starts once. Uses the pictures in FOLDER, or renders a few hundred.
+    Everything happens on this machine, in a temporary folder; --keep DIR keeps it.
 
     Example:  vl-ingest demo
     """
@@ -62,12 +61,12 @@ def demo(folder: str | None, keep: Path | None) -> None:
             broken.parent.mkdir()
             broken.write_bytes(next(source.rglob("*.jpg")).read_bytes()[:64])
             click.echo(
-                f"* {count} pictures and one broken file are in {'a temporary folder' if keep is None else keep}."
+                f"* Made {count} pictures and one broken file in {'a temporary folder' if keep is None else keep}."
             )
         with Sandbox(
             root=Path(place, "server"), faults=[f"upload:slow:seconds={ANSWER_S}"], indexing_s=1.0
         ) as box:
-            click.echo(f"* A stand-in for Visual Layer listens at {box.url}.\n")
+            click.echo(f"* A local stand-in for Visual Layer is listening at {box.url}.\n")
             _story(box, source, Path(place, "ledger.db"))
         if keep is not None:
             _must(
@@ -89,9 +88,9 @@ def _place(keep: Path | None) -> Iterator[str]:
     try:
         keep.mkdir(parents=True)
     except FileExistsError as exc:
-        raise UsageError(f"{keep} exists already: name a new folder.") from exc
+        raise UsageError(f"{keep} exists already. Name a new folder.") from exc
     except OSError as exc:
-        raise UsageError(f"Can't make the folder {keep}: {exc.strerror}.") from exc
+        raise UsageError(f"Can't create the folder {keep}: {exc.strerror}.") from exc
     yield str(keep)
 
 
@@ -99,14 +98,14 @@ def _story(box: "Sandbox", source: Path, ledger: Path) -> None:
     run = ["run", str(source), "--name", "demo", "--base-url", box.url, "--ledger", str(ledger)]
     run += ["--batch-size", "10", "--workers", "2", "--settle", "2s", "--no-auth"]
 
-    click.echo("* 1. The upload starts, and its process is killed (SIGKILL) in the middle.")
+    click.echo("* 1. The upload starts, and its process is killed (SIGKILL) halfway.")
     first = _start(run)
     arrived = _until(lambda: len(box.record.files()), first)
     first.kill()
     first.wait()
     click.echo(f"* Killed; {arrived} files had arrived.\n")
 
-    click.echo("* 2. The same command again. Meanwhile the server goes away for a while.")
+    click.echo("* 2. The same command again. This time the server goes down for a while.")
     second = _start(run)
     _until(lambda: len(box.record.files()) - arrived, second)
     with box.offline():
@@ -117,9 +116,9 @@ def _story(box: "Sandbox", source: Path, ledger: Path) -> None:
         code = _start(run).wait(PATIENCE_S)
     if code == 3:
         click.echo(
-            "* It ended with exit code 3: all but the broken file is there, and nothing is processed.\n"
+            "* Exit code 3: everything but the broken file was delivered, and processing has not started.\n"
         )
-        click.echo("* 3. Somebody decides to go on without it, and resumes.")
+        click.echo("* 3. You decide to leave it out, and resume.")
         _must(["waive", "demo", "--all", "--ledger", str(ledger)], 0)
         _must(["resume", "demo", "--settle", "2s", "--no-auth", "--ledger", str(ledger)], 0)
     elif code != 0:
@@ -141,16 +140,16 @@ def _prove(box: "Sandbox", ledger: Path) -> None:
     twice = {key for key, count in held.items() if count > 1}
     doubted = {(file.sent_as, file.facts.size_bytes, file.sha256) for file in sent if file.unknown_attempts}
     triggers = box.record.triggers_accepted(job.dataset_id)
-    click.echo("\n* The proof: what the server holds, against what the ledger says.")
-    click.echo(f"    files in the ledger as sent            {len(sent):>6}   (waived: {waived})")
-    click.echo(f"    different files held by the server     {len(held):>6}")
-    click.echo(f"    of them equal in name, size, SHA-256   {len(promised & set(held)):>6}")
+    click.echo("\n* The proof: what the server holds, compared with the ledger.")
+    click.echo(f"    files sent, by the ledger              {len(sent):>6}   (waived: {waived})")
+    click.echo(f"    distinct files on the server           {len(held):>6}")
+    click.echo(f"    of these, same name, size, SHA-256     {len(promised & set(held)):>6}")
     click.echo(
         f"    delivered twice (in flight when killed){len(twice):>6}   (the ledger suspects {len(doubted)})"
     )
     click.echo(f"    processing started                     {triggers:>6}   time")
     if promised != set(held) or not twice <= doubted or triggers != 1:
-        raise DemoFailed("The server and the ledger differ.")
+        raise DemoFailed("The server and the ledger disagree.")
     click.echo("* Every file is there, and processing was started exactly once.")
 
 
@@ -175,7 +174,7 @@ def _until(progress: Callable[[], int], process: "subprocess.Popen[bytes]") -> i
     deadline = time.monotonic() + PATIENCE_S
     while (count := progress()) < PICTURES // 3 and process.poll() is None:
         if time.monotonic() > deadline:
-            raise DemoFailed("The upload does not get on.")
+            raise DemoFailed("The upload makes no progress.")
         time.sleep(0.02)
     return count
 

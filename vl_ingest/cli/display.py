@@ -143,7 +143,7 @@ class Display(Observer):
             self._line(line, matters=self._job is not None)  # a run that had nothing to do may be silent
         if summary.not_in_dataset:
             late = files_text(summary.not_in_dataset)
-            text = f"{late} in the folder came after processing was started: {NOT_IN_DATASET}"
+            text = f"{late} in the folder appeared after processing was started: {NOT_IN_DATASET}"
             self.notice("warning", text)
         self._json("summary", exit_code=0, message=None, **summary_facts(summary), **took)
 
@@ -200,7 +200,7 @@ class Display(Observer):
                     self._as_json = False  # nobody reads any more; the job goes on
 
 
-NOT_IN_DATASET = "not in the dataset. `--new` sends the folder to another dataset."
+NOT_IN_DATASET = "not in the dataset. Use `--new` to send the folder to another dataset."
 
 
 def summary_lines(summary: "Summary") -> list[str]:
@@ -215,22 +215,18 @@ def summary_lines(summary: "Summary") -> list[str]:
         )
     if summary.taken_as_delivered:
         lines.append(
-            f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: the server acknowledged none of "
-            f"them. `vl-ingest report {job.id}` says who decided, and when."
+            f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: not acknowledged by the "
+            f"server. `vl-ingest report {job.id}` shows who decided, and when."
         )
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
     if job.state is JobState.READY:
-        lines.append(
-            f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."
-        )
-        lines.append(
-            f"The record holds {job.event_count} events; keep its head, {job.event_head}, as a proof."
-        )
+        lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done.")
+        lines.append(f"The record holds {job.event_count} events. Keep its head as proof: {job.event_head}")
     else:
         lines.append(
-            f"Processing of dataset {job.dataset_id} is started (job {job.id}). "
-            f"`vl-ingest resume {job.id}` watches until it is ready."
+            f"Processing of dataset {job.dataset_id} has started (job {job.id}). "
+            f"Run `vl-ingest resume {job.id}` to watch until it is ready."
         )
     return lines
 

@@ -11,8 +11,8 @@ from vl_ingest.domain.checks import Check
 
 
 @click.command()
-@option("--offline", is_flag=True, help="Leave network and server out.")
-@option("--log-file", metavar="PATH", help="The log that a run would write.")
+@option("--offline", is_flag=True, help="Skip the network and the server.")
+@option("--log-file", metavar="PATH", help="The log file that a run would write.")
 @server_options
 @ledger_options
 def doctor(
@@ -20,9 +20,8 @@ def doctor(
 ) -> int:  # fmt: skip
     """Check whether everything is in place for a run.
 
-    Nothing is created, changed or sent, but for one request that changes nothing. Exit code 0: all is well, perhaps
-    with warnings; otherwise that of a run that met the first thing that failed: 2 options, 4 ledger, 5 network,
-    7 refused.
+    Changes nothing, and sends one harmless request. Exit code 0: no check failed (there may be warnings); otherwise
+    that of the first failure: 2 options, 4 ledger, 5 network, 7 refused.
 
     Example:  vl-ingest doctor --base-url https://vl.example.org
     """

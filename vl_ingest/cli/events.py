@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.command()
 @job_argument
 @option("--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated.")
-@option("--since", type=DURATION, help="Only of the last while: `2h`, `3d`.")
-@option("--follow", is_flag=True, help="Go on as more happens, until the job is over.")
+@option("--since", type=DURATION, help="Only events this recent: `2h`, `3d`.")
+@option("--follow", is_flag=True, help="Keep showing new events until the job is over.")
 @ledger_options
 def events(
     job_reference: str, kinds: tuple[str, ...], since: float | None, follow: bool, ledger: str | None, as_json: bool

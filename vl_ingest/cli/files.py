@@ -30,7 +30,7 @@ class States(click.Choice[str]):
 )
 @ledger_options
 def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str | None, as_json: bool) -> None:
-    """List the files of a job, and who decided to go on without one, and why.
+    """List the files of a job, and who waived which and why.
 
     Example:  vl-ingest files holidays --state rejected,missing
     """

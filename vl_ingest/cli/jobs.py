@@ -29,8 +29,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(invoke_without_command=True)
-@option("--unfinished", is_flag=True, help="Only jobs that are not over.")
-@option("--name", type=NAME, help="Only jobs of this name.")
+@option("--unfinished", is_flag=True, help="Only unfinished jobs.")
+@option("--name", type=NAME, help="Only jobs with this name.")
 @ledger_options
 @click.pass_context
 def jobs(
@@ -55,9 +55,9 @@ def jobs(
         listed = [job_facts(book, job.id) for job in chosen]
     if not listed and not as_json:
         click.echo(
-            "No such job."
+            "No matching job."
             if name or unfinished
-            else "There is no job yet. `vl-ingest run FOLDER --name NAME` starts one."
+            else "There are no jobs yet. Run `vl-ingest run FOLDER --name NAME` to start one."
         )
     if as_json:
         for facts in listed:
@@ -88,19 +88,19 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 @jobs.command()
 @option(
-    "--older-than", type=DURATION, required=True, help="Only jobs that have been over for so long: `90d`."
+    "--older-than", type=DURATION, required=True, help="Only jobs finished at least this long ago: `90d`."
 )
 @option("--keep-in", type=FOLDER, help="Export each job into this folder first.")
-@option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
+@option("--dry-run", is_flag=True, help="Only list the jobs.")
 @yes_option
 @ledger_options
 def prune(
     older_than: float, keep_in: Path | None, dry_run: bool, yes: bool, ledger: str | None, as_json: bool
 ) -> None:
-    """Take finished jobs out of the ledger.
+    """Remove finished jobs from the ledger.
 
-    Datasets on the server stay as they are. Without --keep-in the proof of what was sent is gone. The ledger forgets
-    these jobs: the same `run` again would send the folder to a new dataset.
+    Datasets on the server stay as they are. Without --keep-in, the proof of what was sent is lost. Running the same
+    `run` again would send the folder to a new dataset.
 
     Example:  vl-ingest jobs prune --older-than 90d --keep-in archive
     """
@@ -111,7 +111,7 @@ def prune(
         if chosen and not dry_run:
             lost = "" if keep_in is not None else ", and with them the proof of what was sent"
             confirm(
-                f"Take {words.several(len(chosen), 'job')} out of the ledger{lost}?",
+                f"Remove {words.several(len(chosen), 'job')} from the ledger{lost}?",
                 yes,
                 needed=keep_in is None,
             )
@@ -119,15 +119,15 @@ def prune(
             if not dry_run:
                 retention.prune(book, job, keep_in)
             over = f", {job.state} since {job.finished_at:%Y-%m-%d}" if job.finished_at else ""
-            text = f"{'Would take' if dry_run else 'Took'} out job {job.id} ({job.name}{over})."
+            text = f"{'Would remove' if dry_run else 'Removed'} job {job.id} ({job.name}{over})."
             facts = {"type": "pruned", "job": job.id, "name": job.name, "dry_run": dry_run}
             show(facts, text, as_json=as_json)
         if chosen and not dry_run:
             book.retention.compact()
             if not as_json:
-                click.echo("The same `vl-ingest run` as for these would send their folders to new datasets.")
+                click.echo("Running the same `vl-ingest run` again would send their folders to new datasets.")
     if not chosen and not as_json:
-        click.echo("No job has been over for that long.")
+        click.echo("No job finished that long ago.")
 
 
 @click.command()
@@ -135,9 +135,9 @@ def prune(
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @ledger_options
 def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) -> None:
-    """Write one job into a file of its own.
+    """Write one job to its own file.
 
-    Every command reads it like a ledger, with --ledger FILE.
+    Every command reads it as a ledger with --ledger FILE.
 
     Example:  vl-ingest export holidays holidays.db
     """
@@ -146,5 +146,5 @@ def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) 
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         retention.export(book, job, target)
-    text = f"Job {job.id} is in {target}. `vl-ingest verify {job.id} --ledger {target}` checks it there."
+    text = f"Wrote job {job.id} to {target}. Run `vl-ingest verify {job.id} --ledger {target}` to check it there."
     show({"type": "summary", "job": job.id, "file": str(target)}, text, as_json=as_json)

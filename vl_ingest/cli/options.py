@@ -150,7 +150,7 @@ def general_options(command: F) -> F:
     added: Any = told
     for add in (
         option("-v", "--verbose", cls=_Verbose, count=True),
-        option("-q", "--quiet", is_flag=True, help="Show warnings and how it ended, nothing else."),
+        option("-q", "--quiet", is_flag=True, help="Show only warnings and the result."),
         option(
             "--config",
             metavar="FILE",
@@ -196,18 +196,18 @@ ACCESS_OPTIONS: Callable[[F], F] = together(
     no_auth=option("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
     token_file=option("--token-file", type=click.Path(), help="A file that holds a token."),
     token_command=option("--token-command", metavar="CMD", help="A command that prints a token."),
-    credentials_file=option("--credentials-file", type=click.Path(), help="A file with api-key and api-secret (TOML), yours alone. [default: credentials.toml in the platform's configuration folder]"),
+    credentials_file=option("--credentials-file", type=click.Path(), help="A TOML file with api-key and api-secret, readable only by you. [default: credentials.toml in the platform's configuration folder]"),
 )  # fmt: skip
 
 # What belongs to the machine and the moment, not to the job.
 telling_options: Callable[[F], F] = together(
     "telling",
-    stats=option("--stats", type=DURATION, default="60s", show_default=True, help="Off a terminal, a line this often; '0': none."),
-    log_file=option("--log-file", metavar="PATH", help="Log what happens to this file, as JSON Lines."),
-    log_size=option("--log-size", type=SIZE, default="16MiB", show_default=True, help="Begin a new log after that; five old ones are kept (0: never)."),
-    metrics_file=option("--metrics-file", metavar="PATH", help="Keep the figures of the run in this file, for Prometheus (textfile collector)."),
-    on_finish=option("--on-finish", metavar="CMD", help="A command to call when the run has ended; VL_INGEST_HOOK_... tell it how."),
-    on_trouble=option("--on-trouble", metavar="CMD", help="A command to call when the run begins to wait, stalls, or can't send a file."),
+    stats=option("--stats", type=DURATION, default="60s", show_default=True, help="Without a terminal, a progress line this often; '0': none."),
+    log_file=option("--log-file", metavar="PATH", help="Write a log to this file, as JSON Lines."),
+    log_size=option("--log-size", type=SIZE, default="16MiB", show_default=True, help="Start a new log at this size, keeping five old ones (0: never)."),
+    metrics_file=option("--metrics-file", metavar="PATH", help="Write metrics to this file, for Prometheus' textfile collector."),
+    on_finish=option("--on-finish", metavar="CMD", help="A command to run when the run has ended; VL_INGEST_HOOK_... describe the outcome."),
+    on_trouble=option("--on-trouble", metavar="CMD", help="A command to run when the run starts to wait, stalls, or can't send a file."),
 )  # fmt: skip
 
 
@@ -223,25 +223,25 @@ def setting(field: str, flags: str, **attributes: Any) -> Callable[[F], F]:
 
 
 SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
-    setting("batch_size", "--batch-size", type=BATCH_SIZE, help="Files a request."),
-    setting("batch_bytes", "--batch-bytes", type=SIZE, help="Bytes a request; a larger file goes alone."),
-    setting("workers", "--workers", type=WORKERS, help="Requests at once; 'auto' finds the best number as it goes."),
-    setting("include", "--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."),
-    setting("exclude", "--exclude", multiple=True, metavar="GLOB", help="No files or folders that match; may be repeated."),
-    setting("exclude_from", "--exclude-from", type=click.Path(exists=True, dir_okay=False), multiple=True, help="The same by the patterns in a file, one a line; may be repeated."),
-    setting("min_size_bytes", "--min-size", type=SIZE, help="No smaller files."),
-    setting("max_size_bytes", "--max-size", type=SIZE, help="No larger files."),
-    setting("newer_than_s", "--newer-than", type=DURATION, help="Only files changed in this time before the run that is first told so, or later."),
+    setting("batch_size", "--batch-size", type=BATCH_SIZE, help="Most files per request."),
+    setting("batch_bytes", "--batch-bytes", type=SIZE, help="Most bytes per request; a larger file goes alone."),
+    setting("workers", "--workers", type=WORKERS, help="Parallel requests; 'auto' finds the best number."),
+    setting("include", "--include", multiple=True, metavar="GLOB", help="Send only matching files; may be repeated."),
+    setting("exclude", "--exclude", multiple=True, metavar="GLOB", help="Leave out matching files and folders; may be repeated."),
+    setting("exclude_from", "--exclude-from", type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what matches the patterns in this file, one per line; may be repeated."),
+    setting("min_size_bytes", "--min-size", type=SIZE, help="Leave out smaller files."),
+    setting("max_size_bytes", "--max-size", type=SIZE, help="Leave out larger files."),
+    setting("newer_than_s", "--newer-than", type=DURATION, help="Only files changed within this time before the first run with this option, or later."),
     setting("files_from", "--files-from", type=LIST, help="Only the files named in this list ('-': standard input)."),
-    setting("recursive", "--recursive/--no-recursive", help="Go into folders."),
-    setting("on_rejected", "--on-rejected", type=one_of(OnRejected), help="What to do about files that the server rejects."),
-    setting("on_unknown", "--on-unknown", type=one_of(OnUnknown), help="What to do about files that may have been delivered."),
-    setting("settle_s", "--settle", type=DURATION, help="How long the status must stand still to prove that processing has not begun."),
-    setting("give_up_after_s", "--give-up-after", type=DURATION, help="How long to bear having no success."),
-    setting("first_contact_s", "--first-contact", type=DURATION, help="How long to try while the server has never answered."),
+    setting("recursive", "--recursive/--no-recursive", help="Include subfolders."),
+    setting("on_rejected", "--on-rejected", type=one_of(OnRejected), help="What to do with files that the server rejects."),
+    setting("on_unknown", "--on-unknown", type=one_of(OnUnknown), help="What to do with files that may have been delivered."),
+    setting("settle_s", "--settle", type=DURATION, help="How long the status must stay unchanged to prove that processing has not begun."),
+    setting("give_up_after_s", "--give-up-after", type=DURATION, help="How long to keep trying without success."),
+    setting("first_contact_s", "--first-contact", type=DURATION, help="How long to try if the server has never answered."),
     setting("max_duration_s", "--max-duration", type=DURATION, help="Stop cleanly after this time."),
-    setting("bwlimit", "--bwlimit", type=BWLIMIT, help="Bytes a second, all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
-    setting("stall_after_s", "--stall-after", type=DURATION, help="Warn when no byte has moved for so long; '0': never."),
+    setting("bwlimit", "--bwlimit", type=BWLIMIT, help="Bytes per second for all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
+    setting("stall_after_s", "--stall-after", type=DURATION, help="Warn after this long without any traffic; '0': never."),
     setting("wait", "--wait/--no-wait", help="Watch until the dataset is ready."),
 )  # fmt: skip
 
@@ -311,7 +311,7 @@ def confirm(question: str, yes: bool, *, needed: bool = False) -> None:
     if sys.stdin.isatty():
         click.confirm(question, abort=True, err=True)
     elif needed:
-        raise UsageError(f"{question} Nobody can be asked here: add --yes.")
+        raise UsageError(f"{question} There is no terminal to ask on: add --yes.")
 
 
 def warn(text: str) -> None:

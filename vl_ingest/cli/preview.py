@@ -47,18 +47,18 @@ def dry_run(
                     facts = {"path": path_to_text(doubt.path), "state": doubt.state, "reason": doubt.reason}
                     show({"type": "file_error", **facts}, text, as_json=as_json)
     if named > NAMED and not as_json:
-        click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` names all.")
+        click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` lists all.")
     facts = _facts(plan, settings, name, folder.address, base_url, rate)
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if plan.is_empty(settings):
         raise UsageError(
-            f"There is nothing to send in {path_to_text(folder.address)}. "
-            "Formats: .jpg .jpeg .png .webp .mp4 .mov; another one joins by --include '*.EXT'."
+            f"Nothing to send in {path_to_text(folder.address)}. "
+            "Formats: .jpg .jpeg .png .webp .mp4 .mov; add others with `--include '*.EXT'`."
         )
     if plan.holds(settings):
         raise FilesHeld(
-            "A run would send the others, and not start processing before these are mended, waived, or left "
-            "out with --exclude."
+            "A run would send the others, and start processing only after these are fixed, waived, or "
+            "excluded with --exclude."
         )
     return 0
 
@@ -116,19 +116,19 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  done already  {files_text(plan.settled)}"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
     if plan.files:
-        yield f"  batches       {words.several(plan.batches, 'request')} or a few more (the last ones are cut smaller)"
+        yield f"  batches       {words.several(plan.batches, 'request')} or a few more (the last ones are smaller)"
         speed, whose = _rate(plan, settings, rate)
         origin = {
             "given": "",
-            "limited": ", which is --bwlimit at this hour",
-            "measured": f", as run {plan.earlier.run_number} of job {plan.earlier.job_id} went"
+            "limited": ", the current --bwlimit",
+            "measured": f", the rate of run {plan.earlier.run_number} of job {plan.earlier.job_id}"
             if plan.earlier
             else "",
-            "assumed": " (a guess, as nothing has been measured; `--rate` says better)",
+            "assumed": " (a guess: nothing has been measured yet; set it with `--rate`)",
         }[whose]
         yield f"  takes         {words.duration(plan.size_bytes / speed)} at {words.size(speed)}/s{origin}"
     if plan.renamed:
-        yield f"  renamed       {files_text(plan.renamed)} with the name of another one:"
+        yield f"  renamed       {files_text(plan.renamed)} with the same name as another:"
         yield from (f"    {words.path(path)} is sent as {name}" for path, name in plan.clashes)
         if plan.renamed > len(plan.clashes):
             yield f"    ... and {plan.renamed - len(plan.clashes):,} more"
@@ -136,14 +136,14 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
     if plan.left_out:
         yield f"  left out      {words.counted(plan.left_out)}"
     if plan.late:
-        yield f"  too late      {files_text(plan.late)}: processing was started before; `--new` sends them"
+        yield f"  too late      {files_text(plan.late)}: they appeared after processing was started; `--new` sends them"
     if plan.doubts:
         reasons = {what.replace("_", " "): count for what, count in plan.doubts.items()}
         yield f"  in doubt      {words.counted(reasons)}"
     if plan.gone:
-        yield f"  gone          {files_text(plan.gone)}: the ledger has them, the folder does not"
+        yield f"  gone          {files_text(plan.gone)}: in the ledger, but not in the folder"
     if plan.vanished:
-        yield "  vanished      the folder holds no file to send any more: is the disk mounted?"
+        yield "  vanished      the folder has no files to send any more: is its disk mounted?"
     if plan.unread:
         yield f"  unreadable    folders: {', '.join(plan.unread[:NAMED])}"
 

@@ -15,12 +15,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @job_argument
 @option("--format", "form", type=click.Choice(FORMATS), help="[default: by the name of --output, else text]")
-@option("--output", type=FILE, help="A file, instead of standard output.")
+@option("--output", type=FILE, help="Write to this file instead of standard output.")
 @ledger_options
 def report(
     job_reference: str, form: str | None, output: Path | None, ledger: str | None, as_json: bool
 ) -> None:
-    """Tell what was sent, from the ledger alone.
+    """Report what was sent, from the ledger alone.
 
     Example:  vl-ingest report holidays --output holidays.html
     """
@@ -34,4 +34,4 @@ def report(
             write(book, job_id, chosen, sys.stdout)
         else:
             write_file(book, job_id, chosen, output)
-            click.echo(f"The report on job {job_id} is in {path_to_text(str(output))}.", err=True)
+            click.echo(f"Wrote the report on job {job_id} to {path_to_text(str(output))}.", err=True)

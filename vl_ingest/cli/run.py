@@ -40,10 +40,14 @@ LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 @click.command()
 @click.argument("source", type=click.Path())
 @option("--name", type=NAME, required=True, help="Name of the dataset.")
-@option("--new", is_flag=True, help="Start another dataset if the last one is finished.")
-@option("--new-transaction", is_flag=True, help="Give up the open transaction and send everything again.")
-@option("--dry-run", is_flag=True, help="Only say what would be sent, and open every file; asks no server.")
-@option("--rate", type=RATE, help="With --dry-run: how fast it will go, for the duration (8M: MiB a second).")
+@option("--new", is_flag=True, help="Start a new dataset if the last job is finished.")
+@option("--new-transaction", is_flag=True, help="Abandon the open transaction and send everything again.")
+@option("--dry-run", is_flag=True, help="Show what would be sent, and open every file; contacts no server.")
+@option(
+    "--rate",
+    type=RATE,
+    help="With --dry-run: the expected speed, to estimate the duration (8M: MiB per second).",
+)
 @setting_options
 @telling_options
 @server_options
@@ -52,9 +56,9 @@ def run(
     source: str, name: str, new: bool, new_transaction: bool, dry_run: bool, rate: float | None, telling: dict[str, Any],
     base_url: str, access: dict[str, Any], ledger: str | None, as_json: bool, **values: Any,
 ) -> int:  # fmt: skip
-    """Upload the folder SOURCE, and watch until it is ready.
+    """Upload the folder SOURCE, and watch until the dataset is ready.
 
-    Run the same command again after any interruption: it goes on where it stopped.
+    After any interruption, run the same command again: it continues where it stopped.
 
     Example:  vl-ingest run photos --name holidays
     """
@@ -66,7 +70,9 @@ def run(
             source, name, settings, base_url=base_url, place=ledger, rate=rate, as_json=as_json, **again
         )
     if rate is not None:
-        raise UsageError("--rate is for the duration that --dry-run tells; a run goes as fast as it can.")
+        raise UsageError(
+            "--rate only works with --dry-run, to estimate the duration. To limit a run's speed, use --bwlimit."
+        )
     tokens = open_tokens(base_url, access)
     with open_ledger(ledger, create=True) as book, _observers(book, as_json, **telling) as observers:
         from vl_ingest.ingest import Ingest
@@ -78,7 +84,7 @@ def run(
 
 @click.command()
 @optional_job_argument
-@option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
+@option("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
 @setting_options
 @telling_options
 @server_options
@@ -89,8 +95,8 @@ def resume(
 ) -> int:  # fmt: skip
     """Continue a job with the settings it had.
 
-    JOB is an id or a name, by default the only unfinished job. Its server is the one it had, too, unless
-    --base-url says where that is now.
+    JOB is an id or a name; the default is the only unfinished job. Its server is the one it had, unless
+    --base-url names a new address.
 
     Example:  vl-ingest resume holidays --source /mnt/photos
     """
@@ -98,7 +104,7 @@ def resume(
         known = book.jobs.find(job_reference) if job_reference else book.jobs.only_unfinished()
         settings = settings_from(values, Settings.of_job(known.settings))
         if settings.files_from == "-" and not values["files_from"]:
-            raise UsageError("The job's list of files came from standard input: say --files-from again.")
+            raise UsageError("The job's list of files came from standard input: give --files-from again.")
         where = base_url if given("base_url") else known.base_url
         tokens = open_tokens(where, access)
         with _observers(book, as_json, **telling) as observers:
@@ -155,7 +161,7 @@ def _metrics(ledger: "Ledger", path: str, warn: Callable[[str], None]) -> "Obser
         from vl_ingest.observers.metrics import Metrics
     except ImportError as exc:
         raise UsageError(
-            f"--metrics-file needs another package: pip install 'vl-ingest[metrics]'. ({exc})"
+            f"--metrics-file needs a package: pip install 'vl-ingest[metrics]'. ({exc})"
         ) from exc
     return Metrics(ledger, path, warn)
 
@@ -173,8 +179,10 @@ def _leave_now(number: int, requests: int) -> NoReturn:
     """End the process, and say what that means; without the locks of the display, which this very thread may hold."""
     doubt = ""
     if requests:
-        doubt = f"What became of {several(requests, 'request')} without an answer is unknown; the next run settles it. "
-    text = f"vl-ingest: Left at once. {doubt}Run the same command again: it goes on where this run stopped."
+        doubt = (
+            f"The outcome of {several(requests, 'unanswered request')} is unknown; the next run settles it. "
+        )
+    text = f"vl-ingest: Stopped at once. {doubt}Run the same command again to continue."
     with suppress(OSError):  # nobody reads any more
         show_cursor = "\r\n\x1b[?25h" if os.isatty(2) else ""  # a live display has hidden it
         os.write(2, f"{show_cursor}{text}\n".encode())

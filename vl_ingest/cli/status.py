@@ -26,16 +26,16 @@ LEAST_INTERVAL_S = 0.1
 
 @click.command()
 @optional_job_argument
-@option("--watch", is_flag=True, help="Follow the run that works on it, to its end.")
-@option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch looks.")
+@option("--watch", is_flag=True, help="Follow the job's run until it ends.")
+@option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch refreshes.")
 @ledger_options
 def status(
     job_reference: str | None, watch: bool, interval: float, ledger: str | None, as_json: bool
 ) -> None:
     """Show where a job stands.
 
-    JOB is an id or a name, by default the newest. With --watch it follows a run from another terminal, until
-    that has ended; Ctrl-C leaves, and does nothing to the run.
+    JOB is an id or a name; the default is the newest job. --watch follows a run in another terminal until it ends;
+    Ctrl-C stops watching, not the run.
 
     Example:  vl-ingest status holidays --watch
     """
@@ -53,7 +53,7 @@ def _found(book: "Ledger", reference: str | None) -> "Job":
         return book.jobs.find(reference)
     known = book.jobs.all()
     if not known:
-        raise UsageError("There is no job yet. `vl-ingest run FOLDER --name NAME` starts one.")
+        raise UsageError("There are no jobs yet. Run `vl-ingest run FOLDER --name NAME` to start one.")
     return known[-1]
 
 
@@ -148,7 +148,9 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     if job.left_out:
         lines.append(f"  left out      {words.counted(job.left_out)}")
     if facts["taken_as_delivered"]:
-        lines.append(f"  on your word  {facts['taken_as_delivered']:,} of the sent are taken as delivered")
+        lines.append(
+            f"  by decision   {facts['taken_as_delivered']:,} of the sent files are taken as delivered"
+        )
     if facts["possibly_twice"]:
         lines.append(f"  perhaps twice {facts['possibly_twice']:,}")
     if run is not None:

@@ -34,14 +34,14 @@ ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 @click.command()
 @job_argument
 @option("--rehash", is_flag=True, help="Read every sent file again and compare its SHA-256.")
-@option("--afresh", is_flag=True, help="Begin an interrupted --rehash from the start.")
-@option("--source", type=click.Path(), help="Where the folder lies now, if it has moved.")
-@option("--no-files", is_flag=True, help="Leave the files on disk out.")
-@option("--offline", is_flag=True, help="Leave the server out.")
-@option("--head", metavar="HASH", help="A hash that was printed or kept: is it still in the chain?")
+@option("--afresh", is_flag=True, help="Start an interrupted --rehash from the beginning.")
+@option("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
+@option("--no-files", is_flag=True, help="Skip the files on disk.")
+@option("--offline", is_flag=True, help="Skip the server.")
 @option(
-    "--report", type=REPORT, help="A report made earlier (CSV, JSON, HTML): does it say what the ledger says?"
+    "--head", metavar="HASH", help="Check that this hash, printed by an earlier run, is still in the chain."
 )
+@option("--report", type=REPORT, help="Check an earlier report (CSV, JSON, HTML) against the ledger.")
 @server_options
 @ledger_options
 def verify(
@@ -51,7 +51,7 @@ def verify(
 ) -> int:  # fmt: skip
     """Check a job's record, its files on disk, and its dataset.
 
-    Exit code 0: everything holds; 3: something differs.
+    Exit code 0: everything agrees; 3: something differs.
 
     Example:  vl-ingest verify holidays --rehash
     """

@@ -47,7 +47,7 @@ def _ledger(place: str | os.PathLike[str]) -> Check:
     """Open the ledger to read only, and let the database look for damage."""
     url = to_url(place)
     if url.get_backend_name() == "sqlite" and url.database and not os.path.exists(url.database):
-        return ok("ledger", f"There is none yet; the first run makes {url.database}.", path=url.database)
+        return ok("ledger", f"No ledger yet; the first run creates {url.database}.", path=url.database)
     try:
         with Ledger(place, readonly=True) as ledger:
             damage = ledger.db.damage()
@@ -60,7 +60,7 @@ def _ledger(place: str | os.PathLike[str]) -> Check:
     if damage:
         what = f"{where} is damaged: {'; '.join(damage)}."
         return failed(
-            "ledger", LedgerError(f"{what} Restore it from a copy, or name another one with --ledger.")
+            "ledger", LedgerError(f"{what} Restore it from a copy, or name another ledger with --ledger.")
         )
     text = f"{where}: {words.several(jobs, 'job')}, schema {HEAD}, undamaged, synchronous {sync}."
     return ok("ledger", text, path=where, jobs=jobs, schema=HEAD, synchronous=sync)
@@ -75,7 +75,7 @@ def _writable(name: str, folder: Path, error: type[LedgerError] | type[UsageErro
     # Asked, not tried: a doctor leaves nothing behind, not even for a moment.
     if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
         return ok(name, f"{folder} can be written to.", path=str(folder))
-    text = f"{folder} can't be written to. Have that changed, or name another place."
+    text = f"{folder} can't be written to. Make it writable, or name another place."
     return failed(name, error(text), path=str(folder))
 
 
@@ -83,21 +83,21 @@ def _space(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     text = f"{words.size(free)} free on the disk of {folder}"
     if free < TOO_LITTLE_BYTES:
-        error = LedgerError(f"Only {text}: free some, or name another place with --ledger.")
+        error = LedgerError(f"Only {text}: free some space, or name another place with --ledger.")
         return failed("disk space", error, free=free)
     if free < LITTLE_BYTES:
-        return warning("disk space", f"Only {text}. A million files want about 500 MiB.", free=free)
+        return warning("disk space", f"Only {text}. A million files need about 500 MiB.", free=free)
     return ok("disk space", f"{text}.", free=free)
 
 
 def _log(path: Path) -> Check:
     """Say whether the log can be written: as a file that is there, or as one in its folder."""
     if not os.path.isdir(path.parent):
-        wrong = f"The folder of {path} does not exist. Make it: a run does not."
+        wrong = f"The folder of {path} does not exist. Create it; a run does not."
     elif os.path.exists(path) and not os.access(path, os.W_OK):
-        wrong = f"{path} can't be written to. Have that changed, or name another file."
+        wrong = f"{path} can't be written to. Make it writable, or name another file."
     elif not os.access(path.parent, os.W_OK | os.X_OK):
-        wrong = f"{path.parent} can't be written to, and a log begins new files there."
+        wrong = f"{path.parent} can't be written to, and the log starts new files there."
     else:
         return ok("log", f"{path} can be written.", path=str(path))
     return failed("log", UsageError(wrong), path=str(path))
@@ -112,6 +112,8 @@ def _open_files() -> Check:
     if limit == resource.RLIM_INFINITY:
         return ok("open files", "No limit.")
     if limit < FILES_WANTED:
-        text = f"A process may open only {limit} files. `ulimit -n {FILES_WANTED}` allows for every worker"
-        return warning("open files", f"{text}; or keep them few: `--workers 8`.", limit=limit)
+        text = (
+            f"A process may open only {limit} files. Run `ulimit -n {FILES_WANTED}` to allow for every worker"
+        )
+        return warning("open files", f"{text}; or use fewer: `--workers 8`.", limit=limit)
     return ok("open files", f"A process may open {limit:,} files.", limit=limit)

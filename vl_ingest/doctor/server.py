@@ -84,22 +84,22 @@ def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Check:
                 certificate, version = connection.getpeercert() or {}, connection.version()
     except ssl.SSLCertVerificationError as exc:
         why = f"The certificate of {host} can't be trusted: {exc.verify_message}."
-        return failed(name, Refused(f"{why} If it is your own, name its authority in REQUESTS_CA_BUNDLE."))
+        return failed(name, Refused(f"{why} If it is your own, set REQUESTS_CA_BUNDLE to its authority."))
     except OSError as exc:
         why = f"{host} port {port} can't be reached: {exc}."
-        return failed(name, GaveUp(f"{why} Check the address, the network, a firewall."))
+        return failed(name, GaveUp(f"{why} Check the address, the network and any firewall."))
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     days = (ends - clock.now()).days
     text = f"{version}; the certificate holds for {days} days, until {ends:%Y-%m-%d}"
     if days < DAYS_LEFT:
-        return warning(name, f"{text}. Have it renewed in time.", days_left=days)
+        return warning(name, f"{text}. Have it renewed soon.", days_left=days)
     return ok(name, f"{text}.", days_left=days)
 
 
 def _unencrypted(base_url: str, host: str) -> Check:
     if host in ("127.0.0.1", "::1", "localhost"):
-        return ok("TCP", f"{base_url} takes connections.")
-    text = f"{base_url} takes connections, but they are not encrypted: https keeps tokens secret."
+        return ok("TCP", f"{base_url} accepts connections.")
+    text = f"{base_url} accepts connections, but they are not encrypted: use https to protect your token."
     return warning("TCP", text)
 
 
@@ -122,12 +122,12 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
     try:
         status = api.dataset_status(dataset_id or NO_DATASET)
     except CredentialsRefused as exc:
-        what = "refuses the credentials" if has_token else "wants credentials"
-        mend = (
-            f"The server {what}: {exc.detail}. Check {variables.PAIR}, {variables.TOKEN}, the token's or "
-            "credentials file, or the keyring (`vl-ingest auth check` names which)."
+        what = "refuses the credentials" if has_token else "requires credentials"
+        fix = (
+            f"The server {what}: {exc.detail}. Check {variables.PAIR}, {variables.TOKEN}, the token or "
+            "credentials file, or the keyring (run `vl-ingest auth check` to see which is used)."
         )
-        return failed(name, Refused(mend))
+        return failed(name, Refused(fix))
     except Denied as exc:
         return _denied(name, api, exc, way, dataset_id)
     except Refused as exc:
@@ -135,7 +135,7 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
     except (Undocumented, Redirected) as exc:
         return _another_product(name, api, exc)
     except RequestError as exc:
-        text = f"The server does not answer as it should: {exc}. Check --base-url, or try again later."
+        text = f"The server gives an unexpected answer: {exc}. Check --base-url, or try again later."
         return failed(name, GaveUp(text))
     return ok(name, f"The server answers {way}: dataset {dataset_id} is {status.word}.", status=status.word)
 
@@ -157,7 +157,7 @@ def _knows_the_api(api: Api) -> bool:
 def _another_product(name: str, api: Api, exc: RequestError) -> Check:
     text = (
         f"{api.base_url} answers, but not as the Visual Layer API does: {words.clause(exc)}. Check --base-url, and whether "
-        "a proxy or a login page stands in between."
+        "a proxy or a login page is in between."
     )
     return failed(name, Refused(text))
 
@@ -167,9 +167,11 @@ def _denied(name: str, api: Api, exc: Denied, way: str, dataset_id: str | None) 
     if not exc.in_form or (exc.detail == NO_ROUTE and not _knows_the_api(api)):
         return _another_product(name, api, exc)
     if exc.http_status == 403:
-        return failed(name, Refused(f"The account may not do that: {exc.detail}. Have that changed."))
+        return failed(
+            name, Refused(f"The account is not allowed to do this: {exc.detail}. Have that changed.")
+        )
     if dataset_id is None:
-        return ok(name, f"The server answers {way} (asked for a dataset that can't exist).")
+        return ok(name, f"The server answers {way} (asked about a dataset that can't exist).")
     return warning(name, f"The server answers {way}, but does not know dataset {dataset_id}: {exc.detail}.")
 
 
@@ -180,6 +182,8 @@ def _clock(api: Api) -> Check:
     off = skew.total_seconds()
     where = f"This clock is {abs(off):.0f} s {'behind' if off > 0 else 'ahead of'} the server's"
     if abs(off) > CLOCK_OFF_S:
-        text = f"{where}. Tokens are made by the server's time, so a run works; set the clock all the same."
+        text = f"{where}. Tokens use the server's time, so a run still works; set the clock anyway."
         return warning("clock", text, off_s=round(off))
-    return ok("clock", f"{where}." if abs(off) >= 2 else "As the server's.", off_s=round(off))
+    return ok(
+        "clock", f"{where}." if abs(off) >= 2 else "This clock agrees with the server's.", off_s=round(off)
+    )

@@ -114,7 +114,7 @@ class Interrupted(VlIngestError):
 
     def __init__(self, signal_number: int) -> None:
         name = signal.Signals(signal_number).name
-        super().__init__(f"Stopped by {name}. Run the same command again: it goes on where this run stopped.")
+        super().__init__(f"Stopped by {name}. Run the same command again to continue.")
         self.exit_code = 128 + signal_number  # type: ignore[misc]  # the one class whose code is a fact of the instance
 
 

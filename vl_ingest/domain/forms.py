@@ -38,7 +38,7 @@ def parse_size(text: str | int) -> int:
         return text
     match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or not isinstance(text, str):
-        raise UsageError(f"{text!r} is not a size. Write for example 64MiB, 8M or 500000.")
+        raise UsageError(f"{text!r} is not a size. Examples: 64MiB, 8M, 500000.")
     number, prefix, binary = match[1], (match[2] or "").lower(), match[3]
     thousand = 1000 if prefix and not binary and text.strip().lower().endswith("b") else 1024
     return int(float(number) * thousand ** "kmgt".index(prefix) * thousand) if prefix else int(float(number))
@@ -82,9 +82,9 @@ def parse_duration(text: str | float) -> float:
     elif isinstance(text, int | float) and not isinstance(text, bool):
         seconds = float(text)
     if not seconds >= 0:  # nor a NaN
-        raise UsageError(f"{text!r} is not a duration. Write for example 90, 90s, 15m, 6h or 2d.")
+        raise UsageError(f"{text!r} is not a duration. Examples: 90, 90s, 15m, 6h, 2d.")
     if seconds > LONGEST_S:
-        raise UsageError(f"{text!r} is more than a hundred years. Write for example 6h or 2d.")
+        raise UsageError(f"{text!r} is more than a hundred years. Examples: 6h, 2d.")
     return seconds
 
 
@@ -104,7 +104,7 @@ def parse_workers(text: str | int | None) -> int | None:
     number = _whole(word)
     if number is None or not 1 <= number <= MOST_WORKERS:
         raise UsageError(
-            f"{text!r} is no number of workers. Write `auto`, or a number from 1 to {MOST_WORKERS}."
+            f"Invalid number of workers: {text!r}. Use `auto`, or a number from 1 to {MOST_WORKERS}."
         )
     return number
 
@@ -173,13 +173,13 @@ def normalise_base_url(text: str) -> str:
     except ValueError as exc:
         raise UsageError(f"{text!r} is not a base URL: {exc}.") from exc
     if parts.scheme.lower() not in ("http", "https") or not host or " " in text.strip():
-        raise UsageError(f"{text!r} is not a base URL. Write for example {CLOUD_URL}.")
+        raise UsageError(f"{text!r} is not a base URL. Example: {CLOUD_URL}")
     if parts.username is not None or parts.password is not None:
         raise UsageError(
-            "A base URL holds no user name and no password; credentials come from the environment."
+            "A base URL must not contain a user name or password; put credentials into the environment."
         )
     if parts.query or parts.fragment:
-        raise UsageError(f"{text!r} is more than a base URL: leave out what follows the path.")
+        raise UsageError(f"{text!r} is more than a base URL: remove everything after the path.")
     scheme = parts.scheme.lower()
     name = f"[{host}]" if ":" in host else host
     if port is not None and port != {"http": 80, "https": 443}[scheme]:

@@ -31,9 +31,7 @@ class Timetable:
             match = _ENTRY.fullmatch(word)
             day = (match[1] or "").lower() if match else ""
             if match is None or int(match[2]) > 23 or int(match[3]) > 59 or (day and day not in DAYS):
-                raise UsageError(
-                    f'{word!r} is no entry of a timetable. Write for example "08:00,1M 19:00,off".'
-                )
+                raise UsageError(f'{word!r} is not an entry of a timetable. Example: "08:00,1M 19:00,off".')
             minute, rate = int(match[2]) * 60 + int(match[3]), parse_rate(match[4])
             days = [DAYS.index(day)] if day else range(7)
             self._entries += [(number * _DAY_MINUTES + minute, rate) for number in days]
@@ -64,12 +62,10 @@ def parse_rate(text: str) -> float | None:
     try:
         rate = parse_size(plain)
     except UsageError as exc:
-        raise UsageError(
-            f"{text!r} is not a rate. Write for example 8M (MiB a second), 500K, or off."
-        ) from exc
+        raise UsageError(f"{text!r} is not a rate. Examples: 8M (MiB per second), 500K, off.") from exc
     if rate < LEAST_BYTES_PER_S:
         raise UsageError(
-            f"{text!r} would be {rate} bytes a second. For KiB write {plain}K, for MiB {plain}M."
+            f"{text!r} would be {rate} bytes per second. For KiB write {plain}K, for MiB {plain}M."
         )
     return float(rate)
 

@@ -33,7 +33,7 @@ class Audit:
     def files(self, job_id: str, *, exceptional: bool = False) -> Iterator[sa.Row[Any]]:
         """Yield a job's files by path, each with the end and the acknowledged attempt of its batch.
 
-        With `exceptional` only those that are not simply sent: unsent, waived, in doubt, or with a reason.
+        With `exceptional` only the exceptions: unsent, waived, in doubt, or with a reason.
         """
         query = (
             sa.select(

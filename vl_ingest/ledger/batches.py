@@ -278,7 +278,7 @@ def _end_attempt(
     )
     if ended.rowcount != 1:
         raise TransitionRefused(
-            f"Attempt {batch.attempt} of batch {batch.id} is not open: something else has settled it."
+            f"Attempt {batch.attempt} of batch {batch.id} is not open: something else has closed it."
         )
 
 

@@ -42,7 +42,9 @@ def to_url(place: str | os.PathLike[str]) -> sa.URL:
         try:
             url = sa.make_url(text)
         except SQLAlchemyError as exc:
-            raise LedgerError(f"{text!r} is no database URL: {exc}. `--ledger PATH` names a file.") from exc
+            raise LedgerError(
+                f"{text!r} is not a database URL: {exc}. Name a file with `--ledger PATH`."
+            ) from exc
         if url.get_backend_name() != "sqlite":
             raise UsageError(
                 f"A ledger is an SQLite file: {url.get_backend_name()} is not supported. Name a file with `--ledger PATH`."
@@ -78,8 +80,8 @@ class Database:
                 known = self.path.exists()
             if (readonly or not create) and not known:
                 raise LedgerError(
-                    f"There is no ledger at {self.path}. The first `vl-ingest run` makes it; `--ledger PATH` names "
-                    "another one."
+                    f"There is no ledger at {self.path}. The first `vl-ingest run` creates it; name another with "
+                    "`--ledger PATH`."
                 )
             if not readonly:
                 with self._explained("open", (DBAPIError, OSError)):
@@ -175,9 +177,7 @@ class Database:
         yield
         after = os.stat(self.path)
         if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
-            raise LedgerError(
-                f"The ledger {self} was written to while it was read. Run the same command again."
-            )
+            raise LedgerError(f"The ledger {self} changed while it was read. Run the same command again.")
 
     @contextmanager
     def _explained(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
@@ -220,11 +220,9 @@ class Database:
     def _assert_head(self) -> None:
         revision = self._revision()
         if revision is None:
-            raise LedgerError(f"{self} holds no ledger. `--ledger PATH` names another one.")
+            raise LedgerError(f"{self} holds no ledger. Name another one with `--ledger PATH`.")
         if revision < HEAD:
-            raise OlderSchema(
-                f"The ledger {self} has schema {revision}; the next run brings it to {HEAD} by itself."
-            )
+            raise OlderSchema(f"The ledger {self} has schema {revision}; the next run upgrades it to {HEAD}.")
         if revision > HEAD:
             raise _newer(str(self), revision)
 
@@ -333,12 +331,12 @@ def _explain(exc: Exception, doing: str, ledger: str) -> str:
         "read-only": "Make the file and its folder writable, or name another ledger with `--ledger`.",
         "permission denied": "Make the file and its folder writable, or name another ledger with `--ledger`.",
         "unable to open": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
-        "exists": "What stands there is no folder: name another ledger with `--ledger`.",
-        "not a directory": "What stands there is no folder: name another ledger with `--ledger`.",
+        "exists": "Part of that path is not a folder: name another ledger with `--ledger`.",
+        "not a directory": "Part of that path is not a folder: name another ledger with `--ledger`.",
         "no such file": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
         "not a database": "Name a ledger, or a file that does not exist yet, with `--ledger`.",
         "malformed": "Restore it from a copy; nothing was sent that it could not record.",
-        "locked": "Another program holds it; close that and run the same command again.",
+        "locked": "Another program has locked it; close that and run the same command again.",
     }
     hint = next((hint for sign, hint in hints.items() if sign in low), "Run the same command again.")
     return f"Can't {doing} the ledger {ledger}: {words}. {hint}"

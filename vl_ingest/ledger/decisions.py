@@ -166,5 +166,5 @@ def _by_path(connection: sa.Connection, job_id: str, path: str) -> sa.Row[Any]:
         sa.select(files).where(files.c.job_id == job_id, files.c.path == path)
     ).one_or_none()
     if row is None:
-        raise UsageError(f"Job {job_id} has no file {path!r}. `vl-ingest files {job_id}` lists them.")
+        raise UsageError(f"Job {job_id} has no file {path!r}. Run `vl-ingest files {job_id}` to list them.")
     return row

@@ -57,11 +57,13 @@ class Jobs:
             return _job((by_id or rows)[0])
         if rows:
             listed = ", ".join(row.id for row in rows)
-            raise UsageError(f"{len(rows)} jobs are named {reference!r}: say which by its id ({listed}).")
+            raise UsageError(f"{len(rows)} jobs are named {reference!r}: use an id ({listed}).")
         names = [name for job in self.all() for name in (job.name, job.id)]
         near = difflib.get_close_matches(reference, names, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"There is no job {reference!r} in {self._db}.{meant} `vl-ingest jobs` lists them.")
+        raise UsageError(
+            f"There is no job {reference!r} in {self._db}.{meant} Run `vl-ingest jobs` to list them."
+        )
 
     def all(self) -> list[Job]:
         """Return every job, oldest first."""
@@ -73,7 +75,7 @@ class Jobs:
         unfinished = [job for job in self.all() if job.state not in FINISHED]
         if len(unfinished) != 1:
             listed = ", ".join(f"{job.id} ({job.name})" for job in unfinished) or "none"
-            raise UsageError(f"Say which job to resume. Unfinished: {listed}.")
+            raise UsageError(f"Name the job to resume. Unfinished: {listed}.")
         return unfinished[0]
 
     # Beginning
@@ -155,7 +157,7 @@ class Jobs:
             if other is not None:
                 raise UsageError(
                     f"Job {other} already sends {path_to_text(place['source'])} to a dataset named {job.name!r} "
-                    f"there. Go on with `vl-ingest resume {other}`, or give it up first: `vl-ingest cancel {other}`."
+                    f"there. Continue it with `vl-ingest resume {other}`, or give it up with `vl-ingest cancel {other}`."
                 )
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**where))
             append(connection, job_id, None, EventKind.JOB_MOVED, **where)

@@ -30,7 +30,7 @@ def hold(ledger: Ledger, job_id: str, patience_s: float = 0.0) -> Iterator[Job]:
             else f"run {run.id} (pid {run.pid} on {run.host})"
         )
         raise JobHeld(
-            f"Job {job_id} is held by {who}. Wait for its end (`vl-ingest status {job_id} --watch`), or stop it: "
+            f"Job {job_id} is held by {who}. Wait until it ends (`vl-ingest status {job_id} --watch`), or stop it: "
             f"`vl-ingest stop {job_id}`."
         ) from exc
     except OSError as exc:

@@ -48,7 +48,7 @@ def assert_lease(connection: sa.Connection, job_id: str, run_id: int) -> None:
     holder = connection.execute(_HOLDER, {"b_job": job_id}).scalar()
     if holder != run_id:
         why = "it has ended" if holder is None else "another run has taken over"
-        raise JobHeld(f"This run of job {job_id} sends nothing more: {why}.")
+        raise JobHeld(f"This run of job {job_id} stops sending: {why}.")
 
 
 class Runs:
@@ -138,7 +138,7 @@ def _assert_free(connection: sa.Connection, job_id: str, host: str) -> None:
         if is_alive(other):
             heard_s = (clock.now() - other.heartbeat_at).total_seconds()
             raise JobHeld(
-                f"Job {job_id} is held by a run on {other.host} (pid {other.pid}), heard of {heard_s:.0f} s ago. "
+                f"Job {job_id} is held by a run on {other.host} (pid {other.pid}), last heartbeat {heard_s:.0f} s ago. "
                 "Try again when it has ended."
             )
 

@@ -72,7 +72,7 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
         told = DatasetStatus(current.status or "DRAFT").status_class
         doubted = told is not StatusClass.NOT_BEGUN if began else told is StatusClass.UNCLEAR
         if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and doubted):
-            raise UsageError(f"Job {job.id} is {state}: nothing about its trigger is unknown.")
+            raise UsageError(f"Job {job.id} is {state}: its trigger has no unknown outcome to settle.")
         kind = EventKind.TRIGGER_SETTLED_BY_HAND
         facts = {"began": began, "by": author(), "status": current.status}
         if began:
@@ -89,7 +89,7 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
     with hold(ledger, job.id):
         unknown = list(ledger.files.rows(job.id, FileState.UNKNOWN))
         if not unknown:
-            raise UsageError(f"Job {job.id} has no file of unknown delivery: nothing is to be settled.")
+            raise UsageError(f"Job {job.id} has no file of unknown delivery: there is nothing to settle.")
         for file in unknown:
             ledger.decisions.settle_unknown(job.id, None, file, after, by)
         kind = EventKind.FILES_SETTLED_BY_HAND
@@ -101,7 +101,7 @@ def cancel(ledger: Ledger, job: Job) -> None:
     """Give a job up; what is on the server stays there."""
     with hold(ledger, job.id, LETTING_GO_S) as current:
         if current.state in FINISHED:
-            raise UsageError(f"Job {job.id} is {current.state} already.")
+            raise UsageError(f"Job {job.id} is already {current.state}.")
         ledger.jobs.step(job.id, None, current.state, EventKind.JOB_CANCELLED, {"by": author()})
 
 
@@ -118,7 +118,7 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None) -> list[str]:
             continue
         for row in ledger.files.known(job.id, spellings).values():
             raise UsageError(
-                f"{path_to_text(row.path)} is {row.state}. Only a file that can't be sent is waived or retried: one "
+                f"{path_to_text(row.path)} is {row.state}. Only a file that can't be sent can be waived or retried: one "
                 f"that is {', '.join(sorted(WAIVABLE))}."
             )
         matches = matcher([name])
@@ -134,4 +134,6 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None) -> list[str]:
 
 def _before_trigger(job: Job) -> None:
     if job.state in TRIGGERED or job.state in FINISHED:
-        raise UsageError(f"Job {job.id} is {job.state}: its files are no longer to be decided on.")
+        raise UsageError(
+            f"Job {job.id} is {job.state}: its files can no longer be waived, retried or settled."
+        )

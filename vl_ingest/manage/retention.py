@@ -21,7 +21,7 @@ def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> No
     `target` exists, unless it may be written `again`, and `LedgerError` if it can't be written.
     """
     if os.path.exists(target) and not again:
-        raise UsageError(f"{path_to_text(str(target))} exists already: name another file.")
+        raise UsageError(f"{path_to_text(str(target))} exists already. Name another file.")
     try:
         with replacing(target) as part:
             copy = Database(part)
@@ -51,7 +51,7 @@ def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
     """
     with hold(ledger, job.id) as current:
         if current.state not in FINISHED:
-            raise UsageError(f"Job {job.id} is {current.state}: only a job that is over can be taken out.")
+            raise UsageError(f"Job {job.id} is {current.state}: only a finished job can be removed.")
         if keep_in is not None:
             keep_in.mkdir(parents=True, exist_ok=True)
             # `again`: an earlier prune may have died.

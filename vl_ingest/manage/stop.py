@@ -29,7 +29,7 @@ def stop(ledger: Ledger, job: Job, patience_s: float, command: str = "stop") -> 
     while not _over(ledger, job, run):
         if clock.monotonic() >= deadline:
             raise JobHeld(
-                f"The run on job {job.id} has been asked to stop and is still busy. Look again with "
+                f"The run on job {job.id} has been asked to stop, and is still busy. Check it with "
                 f"`vl-ingest status {job.id}`."
             )
         threading.Event().wait(LOOK_EVERY_S)

@@ -130,7 +130,7 @@ class Hooks(Observer):
                     check=True, timeout=LONGEST_S,
                 )  # fmt: skip
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
-            self._warn(f"The command of {option} failed: {exc}. The upload is not touched by that.")
+            self._warn(f"The {option} command failed: {exc}. The upload is not affected.")
 
 
 @contextmanager
@@ -155,5 +155,5 @@ def _words(option: str, command: str | None) -> list[str]:
     if command is not None and not words:
         raise UsageError(f"{option} is empty.")
     if words and shutil.which(words[0]) is None:
-        raise UsageError(f"{option}: there is no command {words[0]!r}. Write its whole path.")
+        raise UsageError(f"{option}: there is no command {words[0]!r}. Give its full path.")
     return words

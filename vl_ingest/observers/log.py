@@ -172,7 +172,7 @@ class _LogFile(RotatingFileHandler):
     def _tell_once(self, exc: BaseException | None) -> None:
         failed, self._failed = self._failed, None
         if failed is not None:
-            failed(f"The log {self.baseFilename} can't be written: {exc}. The upload goes on without it.")
+            failed(f"The log {self.baseFilename} can't be written: {exc}. The upload continues without it.")
 
 
 class _Lines(logging.Handler):
@@ -196,7 +196,7 @@ def log_file(path: str, max_bytes: int, failed: Callable[[str], None]) -> Iterat
         handler = _LogFile(path, max_bytes, failed)
     except OSError as exc:
         raise UsageError(
-            f"Can't open the log {path}: {exc.strerror}. Name a file that you may write, in a folder that exists: "
+            f"Can't open the log {path}: {exc.strerror}. Name a writable file in an existing folder: "
             "`--log-file PATH`."
         ) from exc
     handler.setFormatter(_JsonLines())

@@ -130,5 +130,5 @@ class Metrics(Observer):
             if not self._warned:
                 self._warned = True
                 self._warn(
-                    f"The metrics can't be written to {self._path}: {exc.strerror or exc}. The upload goes on."
+                    f"The metrics can't be written to {self._path}: {exc.strerror or exc}. The upload continues."
                 )

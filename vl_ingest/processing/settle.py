@@ -46,8 +46,8 @@ def settle(context: Context) -> bool:
     if answer.get("conflict") or status.word.upper() != before:
         raise Undecided(
             f"The outcome of the trigger is unknown ({why}). The status went from {before or 'unknown'} to {status.word}, "
-            f"which does not tell whether processing began. Look at the dataset; then say "
-            f"`vl-ingest settle {context.job.id} --began` or `--not-begun` and run the same command again."
+            f"which does not show whether processing began. Look at the dataset; then run "
+            f"`vl-ingest settle {context.job.id} --began` or `--not-begun`, and the same command again."
         )
     record_not_begun(
         context, EventKind.TRIGGER_SETTLED_NOT_BEGUN, f"still {status.word} after {window_s:.0f} s"
@@ -81,14 +81,14 @@ def adopted(context: Context, status: DatasetStatus) -> bool:
         job_id = context.job.id
         context.note(EventKind.TRIGGER_NOT_ADOPTED, status=status.word)
         raise Undecided(
-            f"The server says {status.word}: processing began without this job's asking, perhaps before every file "
-            "had arrived. Look at the dataset. If nothing is missing there, say "
-            f"`vl-ingest settle {job_id} --began` and run the same command again; else say "
-            f"`vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another dataset."
+            f"The server says {status.word}: processing began without a request from this job, perhaps before every file "
+            "had arrived. Look at the dataset. If nothing is missing there, run "
+            f"`vl-ingest settle {job_id} --began` and the same command again. Otherwise run "
+            f"`vl-ingest cancel {job_id}`, and the same command with `--new` to send everything to another dataset."
         )
     facts = {"status": status.word}
     context.step(JobState.UPLOADED, EventKind.TRIGGER_ADOPTED, facts, triggered_at=clock.now())
-    context.observer.notice("step", f"Processing was under way already ({status.word}): not triggered.")
+    context.observer.notice("step", f"Processing was already under way ({status.word}): not triggered.")
     return True
 
 
@@ -131,7 +131,7 @@ def has_begun(context: Context, status: DatasetStatus) -> bool:
         if event.facts.get("status") == status.word and not event.facts["began"]:
             return False
     raise Undecided(
-        f"The server calls the dataset {status.word!r}, which is not documented, so nobody here knows whether "
-        f"processing has begun. Look at the dataset; then say `vl-ingest settle {context.job.id} --began` or "
-        "`--not-begun` and run the same command again."
+        f"The server calls the dataset {status.word!r}, which is not documented, so it is unclear whether "
+        f"processing has begun. Look at the dataset; then run `vl-ingest settle {context.job.id} --began` or "
+        "`--not-begun`, and the same command again."
     )

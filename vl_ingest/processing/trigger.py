@@ -108,6 +108,6 @@ def wait_for_doubtful(context: Context) -> None:
     left_s = min(window_s, window_s - age.total_seconds())
     if left_s > 0:
         with context.waiting(
-            f"Waiting {left_s:.1f} s so that no upload is still on its way when processing starts."
+            f"Waiting {left_s:.1f} s to let any request still under way arrive before processing starts."
         ):
             context.pause(left_s)

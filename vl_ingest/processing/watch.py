@@ -41,5 +41,5 @@ def failed(message: str | None) -> ProcessingFailed:
     """Return the error for a dataset that the server could not process."""
     return ProcessingFailed(
         f"The server could not process the dataset: {words.clause(message or 'it does not say why')}. Every file was "
-        "delivered. To try again from the start, add `--new`."
+        "delivered. To start over, run the same command with `--new`."
     )

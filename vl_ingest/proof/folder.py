@@ -12,7 +12,7 @@ from vl_ingest.source import Source
 from vl_ingest.source.scanner import Scanner
 
 COMPARED_TOGETHER = 1000
-NOT_IN_DATASET = "not in the dataset. `--new` sends the folder to another dataset."
+NOT_IN_DATASET = "not in the dataset. Use `--new` to send the folder to another dataset."
 
 
 def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
@@ -27,7 +27,7 @@ def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
     late = count_new(ledger, job.id, Scanner(source, settings, at))
     if not late:
         return None
-    text = f"{files_text(late)} in the folder came after processing was started: {NOT_IN_DATASET}"
+    text = f"{files_text(late)} in the folder appeared after processing was started: {NOT_IN_DATASET}"
     return ok("new files", text, new=late)
 
 

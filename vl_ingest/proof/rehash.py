@@ -49,7 +49,7 @@ def verify_files(
 ) -> Check:
     """Return whether the sent files are in the folder `source` as they are on record; see `compare`."""
     if not source.is_there():
-        text = f"The folder {path_to_text(source.address)} is not there. If it has moved: `--source PATH`; to leave the files out: `--no-files`."
+        text = f"There is no folder {path_to_text(source.address)}. If it has moved, use `--source PATH`; to skip the files, use `--no-files`."
         return compared("files", False, text)
     ended = compare(ledger, job, source, hashed=hashed, afresh=afresh, differs=differs, progress=progress)
     how = "SHA-256" if hashed else "size and time of change"
@@ -120,11 +120,11 @@ def _difference(source: Source, row: FileRow, *, hashed: bool) -> str | None:
             return f"has {seen.size_bytes:,} bytes, and had {row.facts.size_bytes:,}"
         if hashed and row.sha256 is not None:  # none is on record where a person called it delivered
             now = _sha256(source, row)
-            return None if now == row.sha256 else f"has other bytes (SHA-256 {now}, sent {row.sha256})"
+            return None if now == row.sha256 else f"has different bytes (SHA-256 {now}, sent {row.sha256})"
     except FileTrouble as trouble:
         return trouble.reason
     if seen.mtime_ns != row.facts.mtime_ns:
-        return "was written to since (`--rehash` tells whether its bytes differ)"
+        return "was modified since (use `--rehash` to compare its bytes)"
     return None
 
 
@@ -158,8 +158,8 @@ class _Notes:
                 new.write_text(json.dumps(asdict(state)), encoding="utf-8")
         except OSError as exc:
             raise LedgerError(
-                f"Can't note beside the ledger how far the comparison is: {exc}. Make {self._path.parent} "
-                "writable, or copy the ledger to a place that is."
+                f"Can't save the progress of the comparison next to the ledger: {exc}. Make {self._path.parent} "
+                "writable, or copy the ledger to a folder that is."
             ) from exc
 
     def remove(self) -> None:

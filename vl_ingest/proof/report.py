@@ -32,7 +32,7 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
     A JSON report or a page holds the head of the chain: where that is the ledger's, all of it must be what would be
     written today; where the record has grown since, only the head can be compared. A table holds no head: what it
     calls sent or waived must be so, and what was neither, or is not in it, may only have been sent later. A table with
-    the first columns alone is of an earlier version, which quoted no cell. Raises `UsageError` for what is no report.
+    the first columns alone is of an earlier version, which quoted no cell. Raises `UsageError` for anything but a report.
     """
     try:
         with report.open(encoding="utf-8", newline="") as file, ledger.db.snapshot():
@@ -47,7 +47,9 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
                 return _page(ledger, job_id, text)
     except (OSError, ValueError, csv.Error) as exc:
         raise UsageError(f"Can't read the report {report}: {exc}.") from exc
-    raise UsageError(f"{report} is no report as CSV, JSON or HTML (`vl-ingest report JOB --output FILE`).")
+    raise UsageError(
+        f"{report} is not a CSV, JSON or HTML report. Make one with `vl-ingest report JOB --output FILE`."
+    )
 
 
 def _table(ledger: Ledger, job_id: str, file: Iterator[str], columns: Sequence[str]) -> Check:
@@ -189,8 +191,8 @@ def _order(path: str) -> bytes:
 
 
 def _same(head: Any) -> Check:
-    return compared(NAME, True, "It says what the ledger says.", head=head)
+    return compared(NAME, True, "It agrees with the ledger.", head=head)
 
 
 def _differs(what: str) -> Check:
-    return compared(NAME, False, f"It is not as the ledger has it: {what}.")
+    return compared(NAME, False, f"It disagrees with the ledger: {what}.")

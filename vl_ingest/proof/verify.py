@@ -109,7 +109,7 @@ def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterat
     if head is None:
         return
     if found is None:
-        text = "No event has that hash: what it was printed of has been changed, or it is of another job."
+        text = "No event has that hash: the record was changed since it was printed, or it belongs to another job."
     elif broken is None:
         text = f"It is the hash of event {found}; {number - found} came after."
     else:
@@ -144,9 +144,7 @@ def _receipts(ledger: Ledger, job: Job, story: _Story) -> Check:
     if unsealed:
         text += f" Those of {files_text(unsealed)} are older than digests: only counted."
     if story.settled:
-        text += (
-            f" {files_text(len(story.settled))} taken as delivered on a person's word: no receipt, no hash."
-        )
+        text += f" {files_text(len(story.settled))} taken as delivered by a person's decision: no receipt, no hash."
     by_word = len(story.settled)
     return compared("receipts", True, text, files=counted, unsealed=unsealed, by_word=by_word)
 
@@ -191,9 +189,9 @@ def _processing(job: Job, story: _Story) -> Check:
 
 def _agreed(name: str, wrong: list[str], what: str) -> Check:
     if wrong:
-        text = f"{what} are not what the events say: {_named(wrong, '; ')}."
+        text = f"{what} do not match the events: {_named(wrong, '; ')}."
         return compared(name, False, text, wrong=wrong)
-    return compared(name, True, f"{what} are as the events say.")
+    return compared(name, True, f"{what} match the events.")
 
 
 def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # without the server, no HTTP is needed
 def check_head(head: str | None) -> None:
     """Raise `UsageError` for what is not the hash of an event."""
     if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
-        raise UsageError("--head wants the whole hash, 64 letters and digits, as the end of a run prints it.")
+        raise UsageError(
+            "Invalid --head: give the whole hash of 64 letters and digits, as a run prints it at its end."
+        )
 
 
 def checks(
@@ -48,11 +50,11 @@ def checks(
             yield verify_server(ledger, api(), job)
         except RequestError as exc:
             raise GaveUp(
-                f"The server does not tell of the dataset: {exc}. Try again, or leave it out: `--offline`."
+                f"Could not read the dataset's status: {exc}. Try again, or skip the server with `--offline`."
             ) from exc
 
 
 def raise_what_differs(job: Job, made: list[Check]) -> None:
     """Raise `Differs` if a check did not hold."""
     if wrong := [check.name for check in made if check.held is False]:
-        raise Differs(f"Job {job.id} is not as its record says: {', '.join(wrong)}.")
+        raise Differs(f"Job {job.id} does not match its record: {', '.join(wrong)}.")

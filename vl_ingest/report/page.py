@@ -86,7 +86,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     return [
         _tile("files", counts.total, words.size(counts.total_bytes)),
         _tile("acknowledged", summary.acknowledged, words.size(summary.acknowledged_bytes), "ok"),
-        _tile("taken as delivered", taken, by_word and f"on the word of {by_word}", "wait"),
+        _tile("taken as delivered", taken, by_word and f"by decision of {by_word}", "wait"),
         _tile(
             "possibly twice", summary.possibly_twice, "sent again after a request without a receipt", "wait"
         ),

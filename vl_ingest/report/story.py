@@ -95,7 +95,7 @@ def _done(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
     parts = [f"{files_text(summary.acknowledged)} acknowledged by the server"]
     if summary.taken_as_delivered:
         by = deciders(row for row in exceptions if row["delivery"] == Delivery.TAKEN_AS_DELIVERED)
-        parts.append(f"{files_text(summary.taken_as_delivered)} taken as delivered on the word of {by}")
+        parts.append(f"{files_text(summary.taken_as_delivered)} taken as delivered by decision of {by}")
     if summary.possibly_twice:
         parts.append(f"{summary.possibly_twice:,} of these possibly delivered twice")
     if waived := summary.counts[FileState.WAIVED]:

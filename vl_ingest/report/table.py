@@ -23,7 +23,7 @@ QUOTE = "'"  # it stands before such a cell, and before one that begins with it
 
 
 def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield a file's facts by `COLUMNS`, in the order of paths; with `exceptional` only what is not simply sent.
+    """Yield a file's facts by `COLUMNS`, in the order of paths; with `exceptional` only the exceptions.
 
     Times are ISO 8601 in UTC; `batch`, `attempt` and `http_status` are those of the receipt, None without one. Who
     decided is told of what is waived and of what is taken as delivered.

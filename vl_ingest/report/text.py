@@ -47,10 +47,10 @@ def _some(lines: list[str], most: int, *, last: bool) -> list[str]:
     """Return the first or the last few lines, and say that there are more."""
     if len(lines) <= most:
         return lines
-    more = f"  ... {len(lines) - most:,} more (`--format html` or `json` has all)"
+    more = f"  ... {len(lines) - most:,} more (use `--format html` or `json` for all)"
     return [more, *lines[-most:]] if last else [*lines[:most], more]
 
 
 def reasons(row: Mapping[str, Any]) -> list[str]:
-    """Return why a file is not simply sent, in words."""
+    """Return why a file is an exception, in words."""
     return [row["reason"]] * bool(row["reason"]) + ["possibly twice"] * row["possibly_twice"]

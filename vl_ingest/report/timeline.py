@@ -234,11 +234,11 @@ def _settled(event: Event) -> str:
     """Return what became of a file of unknown delivery, and on whose word."""
     state, by = event.facts.get("state"), event.facts.get("by")
     if state == FileState.SENT:
-        return f"taken as delivered on the word of {decider(event)}"
+        return f"taken as delivered by decision of {decider(event)}"
     if state == FileState.MISSING:
         return f"no longer there ({by})"
     if by == "not-delivered":
-        return f"sent again on the word of {decider(event)} that it was not delivered"
+        return f"sent again: {decider(event)} decided that it was not delivered"
     return f"sent again, perhaps for the second time ({by})"
 
 

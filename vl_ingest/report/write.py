@@ -16,7 +16,7 @@ def format_of(form: str | None, output: Path | None) -> str:
     by_name = output.suffix.lower().removeprefix(".") if output is not None else ""
     if by_name not in ("", "txt", *FORMATS) and form is None:
         raise UsageError(
-            f"No format goes by the ending .{by_name}: name one with --format ({', '.join(FORMATS)})."
+            f"Unknown report format .{by_name}: choose one with --format ({', '.join(FORMATS)})."
         )
     return form or (by_name if by_name in FORMATS else "text")
 

@@ -94,7 +94,7 @@ class Context:
         limit_s = self.settings.max_duration_s
         if limit_s is not None and clock.monotonic() - self.started_at >= limit_s:
             raise DurationReached(
-                f"--max-duration is used up ({words.duration(limit_s)}). The same command goes on where this run stopped."
+                f"--max-duration is used up ({words.duration(limit_s)}). Run the same command again to continue."
             )
 
 

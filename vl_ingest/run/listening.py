@@ -26,7 +26,7 @@ def listening(context: Context, begun: int) -> Iterator[None]:
                 upto = ledger.jobs.get(job_id).event_count
                 for event in ledger.events.history(job_id, EventKind.STOP_ASKED, after=seen):
                     command = event.facts.get("command", "stop")
-                    more = "" if command == "cancel" else " The same command goes on where this run stopped."
+                    more = "" if command == "cancel" else " Run the same command again to continue."
                     raise Stopped(f"Stopped by {event.facts.get('by')}, with `vl-ingest {command}`.{more}")
                 seen = upto
                 context.check_may_continue()

@@ -125,7 +125,7 @@ class _Outage:
             context.observer.notice(
                 "warning",
                 f"Could not {self._doing} at {context.api.base_url}: {words.clause(error)}. Trying again for {patience}; "
-                "`vl-ingest doctor` looks for the cause.",
+                "run `vl-ingest doctor` to look for the cause.",
             )
             self._failed_at = clock.now()
             self._waiting = waiting_since(self._failed_at, error.detail)
@@ -155,7 +155,7 @@ class _Outage:
         through = "" if proxy is None else f" through the proxy {proxy}"
         return GaveUp(
             f"Could not reach {url}{through} for {words.duration(self._patience_s)}: {words.clause(error)}. It has never "
-            "answered: check --base-url, the proxy and the network (`vl-ingest doctor` looks for the cause), then run the "
+            "answered: check --base-url, the proxy and the network (run `vl-ingest doctor` to look for the cause), then run the "
             "same command again."
         )
 
@@ -207,19 +207,19 @@ def refused(doing: str, error: RequestError) -> Refused:
             "the command again."
         )
     meaning = {
-        400: "The server says that the request is wrong. Check the name and the base URL;",
+        400: "The server calls the request invalid. Check the name and the base URL;",
         401: "The server refuses the credentials. Check them;",
-        409: "The state of the dataset or transaction forbids it. Look at the dataset;",
-        403: "The account may not do that, or its plan does not allow it. Have that changed;",
+        409: "The state of the dataset or transaction does not allow it. Look at the dataset;",
+        403: "The account or its plan does not allow it. Have that changed;",
         404: (
-            "The dataset or transaction is gone, or belongs to somebody else. Check the base URL and the "
+            "The dataset or transaction is gone, or belongs to someone else. Check the base URL and the "
             "account. `vl-ingest run ... --new-transaction` sends everything again into a new transaction of the "
             "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. When that is fixed,"
         ),
-        422: "That is a mistake of this program: please report it;",
+        422: "This is a bug in vl-ingest: please report it;",
     }.get(error.http_status or 0, "Check the base URL;")
     return Refused(
-        f"Could not {doing}: {words.clause(error)}. {meaning} then run the same command again: it goes on where it stopped."
+        f"Could not {doing}: {words.clause(error)}. {meaning} then run the same command again to continue."
     )
 
 

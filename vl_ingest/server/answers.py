@@ -171,12 +171,12 @@ def said(value: object) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """Return a number of an answer; None for what is no number."""
+    """Return a number of an answer; None for anything but a number."""
     return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
 
 
 def count(value: object) -> int | None:
-    """Return a whole number of an answer; None for what is no number."""
+    """Return a whole number of an answer; None for anything but a number."""
     found = number(value)
     return None if found is None else int(found)
 

@@ -1,4 +1,4 @@
-"""Which credentials a command works with: from options, the environment, a file, or the system's keyring.
+"""Which credentials a command works with: from options, the environment, a file, or the system keyring.
 
 The first of these that holds any: `--no-auth`, `--token-file`, `--token-command`, `--credentials-file`;
 VISUAL_LAYER_API_KEY with VISUAL_LAYER_API_SECRET (whose secret may be in the keyring instead); VISUAL_LAYER_TOKEN; the
@@ -20,7 +20,7 @@ from vl_ingest.server.tokens import Tokens, checked, from_command, from_file, fr
 
 SERVICE = "vl-ingest"  # in the keyring: the secret by its key, and the key by `KEY_ENTRY`
 KEY_ENTRY = "api-key"
-NEEDS = "The system's keyring needs another package: pip install 'vl-ingest[keyring]'."
+NEEDS = "The system keyring needs another package: pip install 'vl-ingest[keyring]'."
 PAIR = {"api-key", "api-secret"}
 
 
@@ -77,20 +77,20 @@ def default_file() -> Path:
 
 
 def store(key: str, secret: str) -> None:
-    """Put an API key and its secret into the system's keyring. Raises `UsageError` where there is none."""
+    """Put an API key and its secret into the system keyring. Raises `UsageError` where there is none."""
     keyring, errors = _keyring()
     try:
         keyring.set_password(SERVICE, key, secret)
         keyring.set_password(SERVICE, KEY_ENTRY, key)
     except errors.KeyringError as exc:
         raise UsageError(
-            f"The system's keyring takes nothing: {exc}. Keep the key in {default_file()} (readable by you alone) or in "
+            f"Can't write to the system keyring: {exc}. Keep the key in {default_file()} (readable by you alone) or in "
             "the environment."
         ) from exc
 
 
 def forget() -> bool:
-    """Take key and secret out of the system's keyring; return whether there were any."""
+    """Take key and secret out of the system keyring; return whether there were any."""
     keyring, errors = _keyring()
     try:
         key = keyring.get_password(SERVICE, KEY_ENTRY)
@@ -99,7 +99,7 @@ def forget() -> bool:
         keyring.delete_password(SERVICE, key)
         keyring.delete_password(SERVICE, KEY_ENTRY)
     except errors.KeyringError as exc:
-        raise UsageError(f"The system's keyring can't be changed: {exc}.") from exc
+        raise UsageError(f"The system keyring can't be changed: {exc}.") from exc
     return True
 
 
@@ -108,7 +108,7 @@ def _of_environment(environ: Mapping[str, str]) -> Credentials | None:
     if key and secret:
         return Credentials(from_key(key, secret), variables.PAIR)
     if key and (kept := _kept(key)):
-        return Credentials(from_key(key, kept), f"{variables.KEY}, and its secret in the system's keyring")
+        return Credentials(from_key(key, kept), f"{variables.KEY}, and its secret in the system keyring")
     if key or secret:
         raise UsageError(f"Set both {variables.PAIR}, or neither.")
     ready = environ.get(variables.TOKEN)
@@ -127,16 +127,16 @@ def _of_file(path: Path, warn: Callable[[str], None]) -> Credentials:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as exc:
-        raise Refused(f"Can't read the credentials file {path}: {exc}. Mend it and run again.") from exc
+        raise Refused(
+            f"Can't read the credentials file {path}: {exc}. Fix it and run the command again."
+        ) from exc
     except tomllib.TOMLDecodeError as exc:  # its own words might repeat a line
         raise UsageError(
-            f'{path} is not TOML. Two lines are wanted: api-key = "..." and api-secret = "...".'
+            f'{path} is not TOML. Expected two lines: api-key = "..." and api-secret = "...".'
         ) from exc
     _warn_of_readers(path, warn)
     if set(values) != PAIR or not all(isinstance(value, str) and value for value in values.values()):
-        raise UsageError(
-            f'{path}: two lines are wanted, and nothing else: api-key = "..." and api-secret = "...".'
-        )
+        raise UsageError(f'{path}: expected exactly two lines: api-key = "..." and api-secret = "...".')
     return Credentials(from_key(values["api-key"], values["api-secret"]), f"the credentials file {path}")
 
 
@@ -149,13 +149,13 @@ def _warn_of_readers(path: Path, warn: Callable[[str], None]) -> None:
     except OSError:
         return  # whoever reads it says so better
     if stat.S_ISREG(mode) and mode & 0o077:
-        warn(f"Others on this machine can read {path}. Make it yours alone: chmod 600 {path}")
+        warn(f"Other users of this machine can read {path}. Protect it: chmod 600 {path}")
 
 
 def _of_keyring() -> Credentials | None:
     key = _kept(KEY_ENTRY)
     secret = _kept(key) if key else None
-    return Credentials(from_key(key, secret), "the system's keyring") if key and secret else None
+    return Credentials(from_key(key, secret), "the system keyring") if key and secret else None
 
 
 def _kept(entry: str) -> str | None:

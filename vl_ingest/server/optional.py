@@ -167,7 +167,7 @@ class Extras(Transport):
             try:
                 return parse(value)
             except (KeyError, TypeError, AttributeError) as exc:
-                raise Undocumented("the answer has another form", 200) from exc
+                raise Undocumented("the answer has an unexpected form", 200) from exc
 
         return _reading(read)
 

@@ -69,7 +69,7 @@ class Tokens:
             token = self._token
             if token is None:
                 raise Refused(
-                    f"The server wants credentials ({refusal.detail}). Set {variables.PAIR}, then run the "
+                    f"The server requires credentials ({refusal.detail}). Set {variables.PAIR}, then run the "
                     "same command again."
                 ) from refusal
             if refusal.token_number < token.number:
@@ -79,7 +79,7 @@ class Tokens:
                 cure = "Check them" if token.is_new else "Put a new one in its place"
                 raise Refused(
                     f"The server refuses {refused}: {refusal.detail}. {cure}, then "
-                    "run the same command again: it goes on where it stopped."
+                    "run the same command again to continue."
                 ) from refusal
             self._token = self._make(after_refusal=True)
 
@@ -132,7 +132,9 @@ def from_file(path: str) -> Tokens:
             with open(path, encoding="ascii") as file:
                 token = file.read().strip()
         except (OSError, UnicodeError) as exc:
-            raise Refused(f"Can't read a token from {path}: {exc}. Mend the file and run again.") from exc
+            raise Refused(
+                f"Can't read a token from {path}: {exc}. Fix the file and run the command again."
+            ) from exc
         return checked(token, path)
 
     return Tokens(read)
@@ -148,7 +150,9 @@ def from_command(command: str) -> Tokens:
             )
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             # Not its own words: they hold the whole command, and that may hold a secret.
-            raise Refused(f"The token command gave no token: {_why(exc)}. Mend it and run again.") from exc
+            raise Refused(
+                f"The token command gave no token: {_why(exc)}. Fix it and run the command again."
+            ) from exc
         return checked(done.stdout.strip(), "the token command")
 
     return Tokens(ask)
@@ -159,11 +163,11 @@ def _why(exc: Exception) -> str:
         return f"it ended with {exc.returncode}"
     if isinstance(exc, subprocess.TimeoutExpired):
         return f"nothing came within {exc.timeout:.0f} s"
-    return exc.strerror or "it can't be started" if isinstance(exc, OSError) else "it is no command"
+    return exc.strerror or "it can't be started" if isinstance(exc, OSError) else "it is not a command"
 
 
 def checked(token: str, origin: str) -> str:
     """Return `token` if it can stand in a header; never show it."""
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise Refused(f"{origin} holds no token: one line of printable ASCII without spaces is wanted.")
+        raise Refused(f"{origin} holds no token: expected one line of printable ASCII without spaces.")
     return token

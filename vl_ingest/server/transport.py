@@ -204,8 +204,8 @@ def _lost(exc: Exception, started: bool) -> RequestError | Refused:
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Refused(
-                f"The server's certificate can't be trusted: {cause.verify_message}. If it is your own, name "
-                "its authority in REQUESTS_CA_BUNDLE and run the same command again."
+                f"The server's certificate can't be trusted: {cause.verify_message}. If it is your own, set "
+                "REQUESTS_CA_BUNDLE to its authority and run the same command again."
             )
     detail = next((str(c) for c in reversed(chain) if str(c)), type(exc).__name__)
     return OutcomeUnknown(detail) if started else NotDelivered(detail)

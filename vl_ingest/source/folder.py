@@ -45,12 +45,12 @@ class Folder:
         folder = cls(os.path.realpath(os.path.expanduser(name)))
         if os.path.isfile(folder.address):
             raise UsageError(
-                f"{path_to_text(name)} is a file. Name the folder that it is in; `--include NAME` picks it out of that."
+                f"{path_to_text(name)} is a file. Name its folder, and pick the file with `--include NAME`."
             )
         if not folder.is_there():
             raise UsageError(
-                f"There is no folder {path_to_text(name)}. Check its name, and whether its disk is mounted; the new "
-                "place of one that has moved is named by `vl-ingest resume JOB --source PATH`."
+                f"There is no folder {path_to_text(name)}. Check its name, and whether its disk is mounted. If it has "
+                "moved, run `vl-ingest resume JOB --source PATH`."
             )
         return folder
 

@@ -74,11 +74,11 @@ class Choice:
         for said_by, count in sorted(self.out.items()):
             yield f"Left out now: {files_text(count)} of earlier runs ({said_by})."
         if self.doubted:
-            yield f"Of these, perhaps in the dataset all the same, as an answer was lost: {files_text(self.doubted)}."
+            yield f"Of these, possibly in the dataset anyway, because an answer was lost: {files_text(self.doubted)}."
         for said_by, count in sorted(self.in_again.items()):
             yield f"No longer left out: {files_text(count)} of earlier runs ({said_by})."
         if self.sent_left_out:
-            yield f"In the dataset already, though the filters leave it out now: {files_text(self.sent_left_out)}."
+            yield f"Already in the dataset, though the filters now leave it out: {files_text(self.sent_left_out)}."
 
 
 def scanner_of(source: Source, settings: Settings, ledger: Ledger | None, job: Job | None) -> Scanner:

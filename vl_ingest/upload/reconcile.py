@@ -15,7 +15,7 @@ def reconcile(context: Context) -> None:
     lost = context.ledger.batches.abandon_in_flight(context.run, died=True)
     if lost:
         context.observer.notice(
-            "step", f"An earlier run ended before it knew whether {files_text(lost)} had arrived."
+            "step", f"An earlier run ended without knowing whether {files_text(lost)} had arrived."
         )
     if context.settings.on_unknown is OnUnknown.HOLD:
         return
@@ -27,7 +27,7 @@ def reconcile(context: Context) -> None:
     if settled:
         context.observer.notice(
             "step",
-            f"{files_text(settled)} of unknown delivery will be sent again, perhaps for the second time.",
+            f"{files_text(settled)} of unknown delivery will be sent again, possibly for the second time.",
         )
 
 

@@ -24,14 +24,14 @@ def prepare(context: Context) -> None:
         dataset_id = _make(context, CREATING, lambda: context.api.create_dataset(job.name))
         facts = {"dataset_id": dataset_id}
         context.step(JobState.CREATED, EventKind.DATASET_CREATED, facts, **facts)
-        context.observer.notice("step", f"Dataset {dataset_id} is created.")
+        context.observer.notice("step", f"Created dataset {dataset_id}.")
         job = context.reload()
     if job.state is JobState.DATASET_CREATED:
         dataset_id = context.dataset_id
         transaction_id = _make(context, OPENING, lambda: context.api.open_transaction(dataset_id))
         facts = {"transaction_id": transaction_id}
         context.step(JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, facts, **facts)
-        context.observer.notice("step", f"Transaction {transaction_id} is open.")
+        context.observer.notice("step", f"Opened transaction {transaction_id}.")
         job = context.reload()
     if job.state is JobState.UPLOADED:
         context.step(JobState.UPLOADED, EventKind.UPLOAD_RESUMED, {})

@@ -27,7 +27,7 @@ def check_source(context: Context) -> None:
     if not context.source.is_there():
         raise FilesHeld(
             f"{path_to_text(context.source.address)} has vanished since this run began, or another folder has taken its "
-            "place: was its disk removed? Nothing in it is taken for missing. Run the same command again when it is back, "
+            "place: was its disk removed? Its files are not marked as missing. Run the same command again when it is back, "
             f"or `vl-ingest resume {context.job.id} --source PATH` if it has moved."
         )
 
@@ -88,7 +88,7 @@ def _check(context: Context, scanner: Scanner, *, vanished: bool) -> None:
     if vanished:
         context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
         raise FilesHeld(
-            f"There is no file to send in {path_to_text(context.source.address)} any more, so processing was not started: "
-            "is the disk mounted? Run the same command again when it is; or, if the folder has been emptied on "
+            f"The folder {path_to_text(context.source.address)} has no files to send any more, so processing was not started: "
+            "is its disk mounted? Run the same command again when it is; or, if the folder was emptied on "
             f"purpose, with `--files-from {os.devnull}`."
         )

@@ -27,7 +27,7 @@ class StallAlarm:
         more, self._out = out > self._out, out
         if self._stalled:  # a wait or a failed attempt is no end of it: only bytes are
             if more:
-                text = f"Bytes move again, after {words.duration(now - self._since)}."
+                text = f"Data is moving again, after {words.duration(now - self._since)}."
                 self._report("step", EventKind.STALL_OVER, text)
                 self._since, self._stalled, self._moved = now, False, moved
         elif moved != self._moved or progress.waiting:
@@ -37,8 +37,8 @@ class StallAlarm:
             still = words.duration(now - self._since)
             self._report(
                 "warning", EventKind.STALLED,
-                f"No byte has moved for {still}, though the server was last heard of as working. If that lasts, look "
-                f"at the network and the disk; stopping (Ctrl-C, `vl-ingest stop {self._context.job.id}`) loses nothing.",
+                f"No data has moved for {still}, although the server was last known to be working. If that lasts, check "
+                f"the network and the disk; stopping (Ctrl-C, `vl-ingest stop {self._context.job.id}`) loses nothing.",
             )  # fmt: skip
 
     def _report(self, kind: str, event: EventKind, text: str) -> None:

@@ -218,9 +218,9 @@ class _Ticks:
 def nothing_to_send(address: str, left_out: Mapping[str, int]) -> UsageError:
     """Return the error for a source without a file to send; `left_out`: reason -> number of files."""
     return UsageError(
-        f"There is nothing to send in {path_to_text(address)}"
+        f"Nothing to send in {path_to_text(address)}"
         + (f" (left out: {words.counted(left_out)})." if left_out else ".")
-        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` adds another one."
+        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; add others with `--include '*.EXT'`."
     )
 
 
