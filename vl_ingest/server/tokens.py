@@ -75,7 +75,7 @@ class Tokens:
             if refusal.token_number < token.number:
                 return
             if token.after_refusal and self._accepted < token.number:
-                refused = "the credentials, a new token too" if token.is_new else "the token"
+                refused = "the credentials, even with a new token" if token.is_new else "the token"
                 cure = "Check them" if token.is_new else "Put a new one in its place"
                 raise Refused(
                     f"The server refuses {refused}: {refusal.detail}. {cure}, then "

@@ -48,7 +48,7 @@ def _make(context: Context, making: _Making, request: Callable[[], str]) -> str:
             context.note(unknown, detail=str(error), http_status=error.http_status)
             context.observer.notice(
                 "warning",
-                f"The request to {doing} got no receipt: one more than needed may exist on the server.",
+                f"The request to {doing} got no receipt: an extra one may exist on the server.",
             )
             raise
         except RequestError as error:
