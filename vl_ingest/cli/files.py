@@ -7,7 +7,7 @@ import click
 
 from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
-from vl_ingest.domain.model import Delivery, FileRow, FileState
+from vl_ingest.domain.model import FileState
 from vl_ingest.domain.naming import path_to_text
 
 
@@ -50,17 +50,8 @@ def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str |
                 "decided_why": row.decided_why,
                 "delivery": row.delivery,
             }
-            told = [row.reason, _decision(row), "possibly twice" if row.possibly_twice else None]
+            told = [row.reason, row.decision, "possibly twice" if row.possibly_twice else None]
             reasons = "; ".join(filter(None, told))
             more = f"  ({reasons})" if reasons else ""
             text = f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{more}"
             show(facts, text, as_json=as_json)
-
-
-def _decision(row: FileRow) -> str | None:
-    """Return who decided on a file, and why: `waived by ann@vm: blurred`."""
-    by_word = row.delivery is Delivery.TAKEN_AS_DELIVERED
-    if row.decided_by is None:
-        return "taken as delivered" if by_word else None
-    what = "waived" if row.state is FileState.WAIVED else "taken as delivered" if by_word else "decided"
-    return f"{what} by {row.decided_by}" + (f": {row.decided_why}" if row.decided_why else "")

@@ -198,6 +198,15 @@ class FileRow(NamedTuple):
         return delivery(self.state, self.sha256)
 
     @property
+    def decision(self) -> str | None:
+        """Who decided on it, and why: `waived by ann@vm: blurred`."""
+        by_word = self.delivery is Delivery.TAKEN_AS_DELIVERED
+        if self.decided_by is None:
+            return "taken as delivered" if by_word else None
+        what = "waived" if self.state is FileState.WAIVED else "taken as delivered" if by_word else "decided"
+        return f"{what} by {self.decided_by}" + (f": {self.decided_why}" if self.decided_why else "")
+
+    @property
     def possibly_twice(self) -> bool:
         """Whether it is sent, and more than one of its requests may have delivered it."""
         return possibly_twice(self.state, self.sha256, self.unknown_attempts)
