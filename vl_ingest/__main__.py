@@ -5,15 +5,14 @@ import os
 import sys
 from typing import Literal, TextIO
 
-from vl_ingest.cli import cli, command_line
-from vl_ingest.cli.completion import complete_here
+from vl_ingest.cli import command_line, complete_here
 
 
 def main() -> None:
     """Run the command line with this process's arguments, or answer a shell that completes one; and exit."""
     sys.stdin = _usable(sys.stdin, "r")
     sys.stdout, sys.stderr = _usable(sys.stdout, "w"), _usable(sys.stderr, "w")
-    asked = complete_here(cli)
+    asked = complete_here()
     sys.exit(command_line(sys.argv[1:]) if asked is None else asked)
 
 

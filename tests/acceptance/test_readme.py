@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from vl_ingest.cli import cli
-from vl_ingest.cli.completion import PROGRAM
+from vl_ingest.cli.commands import PROGRAM
 from vl_ingest.cli.configfile import default_file
 from vl_ingest.domain import errors
 from vl_ingest.domain.model import FileState

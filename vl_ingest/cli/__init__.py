@@ -11,23 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from vl_ingest.cli import (
-    auth,
-    completion,
-    config,
-    decide,
-    demo,
-    doctor,
-    events,
-    files,
-    jobs,
-    report,
-    run,
-    sandbox,
-    status,
-    verify,
-)
-from vl_ingest.cli.options import verbosity
+from vl_ingest.cli.commands import COMPLETION, PROGRAM, Commands
 from vl_ingest.domain.errors import GaveUp, UsageError, VlIngestError
 from vl_ingest.version import __version__
 
@@ -35,8 +19,8 @@ INTERRUPTED = 130
 LOUD = 2  # -vv
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="vl-ingest")
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """Upload a folder of images and videos to a Visual Layer dataset, once and completely.
 
@@ -46,11 +30,14 @@ def cli() -> None:
     """
 
 
-WORK = (run.run, run.resume, decide.retry, decide.waive, decide.settle, decide.stop, decide.cancel)
-RECORD = (status.status, jobs.jobs, files.files, events.events, report.report, verify.verify, jobs.export)
-MACHINE = (doctor.doctor, config.config, auth.auth, completion.completion, sandbox.sandbox, demo.demo)
-for command in (*WORK, *RECORD, *MACHINE):
-    cli.add_command(command)
+def complete_here() -> int | None:
+    """Answer a shell that asks for completions; None where none does."""
+    asked = os.environ.get(COMPLETION)
+    if not asked:
+        return None
+    from click.shell_completion import shell_complete
+
+    return shell_complete(cli, {}, PROGRAM, COMPLETION, asked)
 
 
 def command_line(arguments: Sequence[str]) -> int:
@@ -79,7 +66,7 @@ def _invoke(arguments: Sequence[str]) -> object:
     try:
         # Not `cli.main`: that takes a closed pipe for a failure.
         try:
-            with cli.make_context("vl-ingest", list(arguments)) as context:
+            with cli.make_context(PROGRAM, list(arguments)) as context:
                 return cli.invoke(context)
         finally:
             sys.stdout.flush()
@@ -88,6 +75,7 @@ def _invoke(arguments: Sequence[str]) -> object:
     except Exception as exc:
         _assert_surroundings(exc)
         from vl_ingest.cli.crash import Crashed
+        from vl_ingest.cli.options import verbosity
 
         raise Crashed(exc, loud=context is not None and verbosity(context) >= LOUD) from exc
 

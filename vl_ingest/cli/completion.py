@@ -1,13 +1,10 @@
 """`completion`: what a shell needs to complete commands, options, and the names of jobs."""
 
-import os
-
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from vl_ingest.cli.commands import COMPLETION, PROGRAM
 from vl_ingest.domain.errors import VlIngestError
-
-PROGRAM, VARIABLE = "vl-ingest", "_VL_INGEST_COMPLETE"
 
 
 @click.command()
@@ -27,17 +24,7 @@ def completion(context: click.Context, /, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  # click knows all three
-    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
-
-
-def complete_here(command: click.Command) -> int | None:
-    """Answer a shell that asks for completions; None where none does."""
-    asked = os.environ.get(VARIABLE)
-    if not asked:
-        return None
-    from click.shell_completion import shell_complete
-
-    return shell_complete(command, {}, PROGRAM, VARIABLE, asked)
+    click.echo(kind(context.find_root().command, {}, PROGRAM, COMPLETION).source())
 
 
 def jobs(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:

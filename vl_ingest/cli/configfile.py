@@ -4,9 +4,7 @@ An option's value is the flag's, else the environment's, else the file's, else t
 without it the one in the platform's configuration folder counts, if there is one.
 """
 
-import difflib
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +49,9 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
                 f"or set {variables.PAIR}."
             )
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            from difflib import get_close_matches
+
+            near = get_close_matches(key, known, n=1)
             raise UsageError(
                 f"{path}: there is no option {key!r}." + (f" Did you mean {near[0]!r}?" if near else "")
             )
@@ -66,20 +66,29 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
 
 def _check_environment(context: click.Context) -> None:
     """Warn of variables that look like settings and are none, as `VL_INGEST_NO_WAIT`."""
+    given = [
+        name for name in sorted(os.environ) if name.startswith(PREFIX) and not name.startswith(HOOK_PREFIX)
+    ]
+    if not given:
+        return
     every = [option for command in _commands(context.find_root().command) for option in command.params]
     known = {
         name
         for option in every
         for name in ([option.envvar] if isinstance(option.envvar, str) else option.envvar or ())
     }
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and not name.startswith(HOOK_PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, n=1, cutoff=0.85)
             meant = f" Did you mean {near[0]}?" if near else ""
             click.echo(f"warning: {name} in the environment is not a setting.{meant}", err=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as exc:

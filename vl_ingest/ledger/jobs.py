@@ -1,7 +1,5 @@
 """Jobs: identity, and the steps of a job before and after its files."""
 
-import difflib
-import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -59,7 +57,9 @@ class Jobs:
             listed = ", ".join(row.id for row in rows)
             raise UsageError(f"{len(rows)} jobs are named {reference!r}: use an id ({listed}).")
         names = [name for job in self.all() for name in (job.name, job.id)]
-        near = difflib.get_close_matches(reference, names, n=1)
+        from difflib import get_close_matches
+
+        near = get_close_matches(reference, names, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(
             f"There is no job {reference!r} in {self._db}.{meant} Run `vl-ingest jobs` to list them."
@@ -93,6 +93,8 @@ class Jobs:
             known = _find_by_identity(connection, source, name, base_url, new=new)
             if known is not None:
                 return known
+            import secrets
+
             job_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
             connection.execute(
                 jobs.insert().values(

@@ -1,0 +1,73 @@
+"""The commands by name, each imported when it is asked for: a list of them needs none."""
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+
+import click
+
+PROGRAM = "vl-ingest"
+COMPLETION = "_VL_INGEST_COMPLETE"  # the variable by which a shell asks for completions
+
+# Name -> its module here, and the first sentence of its help. A test holds the sentences equal.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "auth": ("auth", "Try credentials, and keep them in the system's keyring."),
+    "cancel": ("decide", "Give a job up."),
+    "completion": ("completion", "Print the script that completes `vl-ingest` in a shell."),
+    "config": ("config", "See which settings are in force."),
+    "demo": ("demo", "Watch a killed upload end complete."),
+    "doctor": ("doctor", "Check whether everything is in place for a run."),
+    "events": ("events", "Show the history of a job, oldest first."),
+    "export": ("jobs", "Write one job into a file of its own."),
+    "files": ("files", "List the files of a job, and who decided to go on without one, and why."),
+    "jobs": ("jobs", "List the jobs of the ledger, oldest first."),
+    "report": ("report", "Tell what was sent, from the ledger alone."),
+    "resume": ("run", "Continue a job with the settings it had."),
+    "retry": ("decide", "Try files again that could not be sent."),
+    "run": ("run", "Upload the folder SOURCE, and watch until it is ready."),
+    "sandbox": ("sandbox", "Serve a stand-in for Visual Layer."),
+    "settle": ("decide", "Decide an outcome that is unknown."),
+    "status": ("status", "Show where a job stands."),
+    "stop": ("decide", "Stop the run that works on a job, from another terminal."),
+    "verify": ("verify", "Check a job's record, its files on disk, and its dataset."),
+    "waive": ("decide", "Let a job go on without some files."),
+}
+
+
+class Imported(MutableMapping[str, click.Command]):
+    """Commands by name, as click keeps them."""
+
+    def __init__(self) -> None:
+        self._added: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._added:
+            module = import_module(f"vl_ingest.cli.{COMMANDS[name][0]}")
+            self._added[name] = getattr(module, name)
+        return self._added[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._added[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._added[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS | self._added)
+
+    def __len__(self) -> int:
+        return len(COMMANDS | self._added)
+
+
+class Commands(click.Group):
+    """All commands; listed without being imported."""
+
+    def __init__(self, **attributes: object) -> None:
+        super().__init__(commands=Imported(), **attributes)  # type: ignore[arg-type]  # click's own, passed on
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and what each is for."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
