@@ -1,8 +1,5 @@
 """The page in a real browser: it opens from disk, shows no error, asks nobody, and finds files."""
 
-import json
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from browsing import asked, complaints
 from vl_ingest.domain.model import Facts, Found
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import author
@@ -21,49 +19,12 @@ from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.tables import attempts, batches
 from world import World
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    BROWSER is None or DRIVER is None, reason="there is no Chromium with its driver on this machine"
-)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Return a browser with a profile of its own that logs console and network."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
 
 def shown(browser: webdriver.Chrome) -> list[str]:
     """Return the first column of the table of files."""
     script = "return [...document.querySelectorAll('#files td.path')].map(cell => cell.textContent)"
     paths: list[str] = browser.execute_script(script)
     return paths
-
-
-def logged(browser: webdriver.Chrome, what: str) -> list[dict[str, str]]:
-    """Return what the browser has logged."""
-    entries: list[dict[str, str]] = browser.get_log(what)  # type: ignore[no-untyped-call]  # selenium's own
-    return entries
 
 
 def found(browser: webdriver.Chrome, text: str) -> None:
@@ -92,13 +53,8 @@ def test_the_page_is_read_and_searched(world: World, browser: webdriver.Chrome) 
     WebDriverWait(browser, 30).until(lambda b: shown(b)[0].startswith("<b>torn&.jpg (HTTP 400"))
     Select(browser.find_element(By.ID, "state")).select_by_visible_text("acknowledged")
     found(browser, "0 of 31")
-    assert [entry for entry in logged(browser, "browser") if entry["level"] == "SEVERE"] == []
-    told = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
-    asked = {m["params"]["request"]["url"] for m in told if m["method"] == "Network.requestWillBeSent"}
-    assert {
-        url for url in asked if not url.startswith(("file:", "data:", "chrome:"))
-    } == set()  # the last: its own first tab
-    assert asked, "the log works"
+    assert complaints(browser) == []
+    assert {url for url in asked(browser) if not url.startswith("file:")} == set()
 
 
 def test_a_hundred_thousand_files_are_all_in_the_page(tmp_path: Path, browser: webdriver.Chrome) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from benchmarks import scale as scales
-from benchmarks import throughput
+from benchmarks import throughput, viewers
 
-OTHERS = ("runs", "phases", "lists", "start")
+OTHERS = ("runs", "phases", "lists", "start", "viewers")
 
 
 def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]:
@@ -28,6 +28,8 @@ def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]
         yield from scales.phases(scale=scale)
     elif name == "lists":
         yield from scales.lists(place, scale=scale)
+    elif name == "viewers":
+        yield from viewers.table(place, rounds=rounds, scale=scale)
     else:
         yield from scales.start(rounds=2 * rounds + 1)
 

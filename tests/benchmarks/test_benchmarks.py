@@ -56,3 +56,9 @@ def test_scale_and_start_are_measured(tmp_path: Path) -> None:
     ]
     assert {"`json.load`", "vl-ingest"} == _rows(list(scale.lists(tmp_path, scale=0.001))).keys()
     assert "`vl-ingest status`" in _rows(list(scale.start(rounds=1)))
+
+
+def test_viewers_are_measured_and_served(tmp_path: Path) -> None:
+    """Each of fifty streams has had news of the upload, which has arrived."""
+    (row,) = _rows(list(lines("viewers", tmp_path, rounds=1, scale=0.01))).values()
+    assert all(float(cell) > 0 for cell in row)

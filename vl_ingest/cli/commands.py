@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retry": ("decide", "Try files again that could not be sent."),
     "run": ("run", "Upload the folder SOURCE, and watch until it is ready."),
     "sandbox": ("sandbox", "Serve a stand-in for Visual Layer."),
+    "serve": ("serve", "Show all jobs on a live page in the browser."),
     "settle": ("decide", "Decide an outcome that is unknown."),
     "status": ("status", "Show where a job stands."),
     "stop": ("decide", "Stop the run that works on a job, from another terminal."),

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import click
 
 from vl_ingest.cli.options import general_options, option
 from vl_ingest.cli.sandbox import NEEDS
+from vl_ingest.cli.serve import watched
 from vl_ingest.domain.errors import UsageError, VlIngestError
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ class DemoFailed(VlIngestError):
     type=click.Path(path_type=Path),
     help="Keep the pictures, ledger and report in this new folder.",
 )
+@option("--watch", is_flag=True, help="Open the live page, and keep it after the end until Ctrl-C.")
 @general_options
-def demo(folder: str | None, keep: Path | None) -> None:
+def demo(folder: str | None, keep: Path | None, watch: bool) -> None:
     """Watch an upload survive a kill, an outage and a broken file.
 
     All other files still arrive, and processing starts once. Uses the pictures in FOLDER, or renders a few hundred.
@@ -67,7 +69,9 @@ def demo(folder: str | None, keep: Path | None) -> None:
             root=Path(place, "server"), faults=[f"upload:slow:seconds={ANSWER_S}"], indexing_s=1.0
         ) as box:
             click.echo(f"* A local stand-in for Visual Layer is listening at {box.url}.\n")
-            _story(box, source, Path(place, "ledger.db"))
+            ledger = Path(place, "ledger.db")
+            with watched(ledger) if watch else nullcontext():
+                _story(box, source, ledger)
         if keep is not None:
             _must(
                 ["report", "demo", "--output", str(keep / "report.csv"), "--ledger", str(keep / "ledger.db")],

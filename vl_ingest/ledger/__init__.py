@@ -9,6 +9,7 @@
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
 - `audit`    what a report reads
+- `browse`   what a page shows: a screenful at a time
 - `seals`    rows as receipts seal them
 - `retention` whole jobs, copied or taken out
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from vl_ingest.ledger import sqlite
 from vl_ingest.ledger.audit import Audit
 from vl_ingest.ledger.batches import Batches
+from vl_ingest.ledger.browse import Browse
 from vl_ingest.ledger.database import Database, OlderSchema, to_url
 from vl_ingest.ledger.decisions import Decisions
 from vl_ingest.ledger.events import Events, record_upgrade
@@ -52,6 +54,7 @@ class Ledger:
         self.batches = Batches(self.db)
         self.events = Events(self.db)
         self.audit = Audit(self.db)
+        self.browse = Browse(self.db)
         self.seals = Seals(self.db)
         self.retention = Retention(self.db)
 

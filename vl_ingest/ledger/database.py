@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
 from platformdirs import user_state_path
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -30,6 +29,10 @@ def default_path() -> Path:
 
 class OlderSchema(LedgerError):
     """The ledger was made by an older vl-ingest and was opened to read only, so it is not upgraded."""
+
+
+class WrittenMeanwhile(LedgerError):
+    """A ledger that nobody was using was written to while it was read: what was read may be of two moments."""
 
 
 def to_url(place: str | os.PathLike[str]) -> sa.URL:
@@ -169,15 +172,19 @@ class Database:
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Raise `LedgerError` if a file that nobody was writing to, and was opened as such, was written to in the block."""
+        """Raise `WrittenMeanwhile` if a file that nobody was writing to, and was opened as such, was written to in the block."""
         if not self._readonly or self.path is None or sqlite.in_use(self.path):
             yield
             return
         before = os.stat(self.path)
-        yield
-        after = os.stat(self.path)
-        if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
-            raise LedgerError(f"The ledger {self} changed while it was read. Run the same command again.")
+        try:
+            yield
+        finally:
+            after = os.stat(self.path)
+            if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+                raise WrittenMeanwhile(
+                    f"The ledger {self} changed while it was read. Run the same command again."
+                )
 
     @contextmanager
     def _explained(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
@@ -190,6 +197,8 @@ class Database:
         """Bring the schema to `HEAD`. Alembic is imported only when there is something to do."""
         if self._revision() == HEAD:
             return
+        from filelock import FileLock
+
         self.locks.mkdir(parents=True, exist_ok=True)
         with FileLock(self.locks / "upgrade.lock", timeout=sqlite.BUSY_TIMEOUT_S):
             revision = self._revision()
