@@ -111,7 +111,7 @@ def test_a_wrong_credentials_file_is_refused_and_not_shown(tmp_path: Path, text:
     """What is wanted is said instead."""
     file = tmp_path / "mine.toml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match="wanted") as caught:
+    with pytest.raises(UsageError, match="xpected") as caught:
         find("", {}, credentials_file=str(file))
     assert SECRET not in str(caught.value)
     with pytest.raises(Refused, match="Can't read the credentials file"):

@@ -214,7 +214,7 @@ def test_a_live_display_fits_its_terminal(world: World, columns: int) -> None:
     ):
         assert said in everything
     assert columns in [len(line) for line in lines if re.fullmatch("[━╸╺]+", line)], "a bar as wide as that"
-    assert "then run the same command again." in everything
+    assert "then run `vl-ingest resume" in everything
     assert "503.." not in everything
 
 

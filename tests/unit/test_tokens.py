@@ -168,7 +168,10 @@ def test_a_token_that_is_not_minted_here_has_no_age(tmp_path: Path) -> None:
 
 def test_a_missing_token_file_is_named(tmp_path: Path) -> None:
     """The message says which file, why, and what to do."""
-    with pytest.raises(Refused, match=r"Can't read a token from .*nowhere: .*No such file.* run again"):
+    with pytest.raises(
+        Refused,
+        match=r"Can't read a token from .*nowhere: .*No such file.* Fix the file and run the command again",
+    ):
         from_file(str(tmp_path / "nowhere")).current()
 
 
