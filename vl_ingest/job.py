@@ -27,6 +27,7 @@ from vl_ingest.run.status import read_status
 from vl_ingest.server.api import Api
 from vl_ingest.source import Source
 from vl_ingest.source.folder import Folder
+from vl_ingest.source.listing import is_read_once
 from vl_ingest.upload.choice import Choice, count_beyond, scanner_of
 from vl_ingest.upload.steps import nothing_to_send, upload
 from vl_ingest.version import __version__
@@ -189,7 +190,7 @@ def _advance(context: Context) -> bool:
 def _check_may_begin(api: Api, source: Source, settings: Settings) -> None:
     """Raise what would stop a new job before anything was asked of the server, so that none is left behind."""
     api.tokens.current()
-    if settings.files_from == "-":  # can be read only once
+    if any(map(is_read_once, (settings.files_from, *settings.exclude_from))):
         return
     with closing(scanner_of(source, settings, None, None)) as scanner:
         if next(scanner.found(), None) is None and not scanner.unread:

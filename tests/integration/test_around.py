@@ -111,7 +111,7 @@ def test_a_command_that_fails_is_a_warning(world: World, command: str, said: str
     world.pictures(1)
     ended = world.run("--on-finish", command)
     assert ended.code == 0
-    assert "The command of --on-finish failed" in ended.err
+    assert "The --on-finish command failed" in ended.err
     assert said in ended.err
 
 

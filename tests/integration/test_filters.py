@@ -507,3 +507,31 @@ def test_the_plan_and_the_run_find_the_same_files(
         assert held == {path for path, state in troubles.items() if state != WRONG_TYPE}
         assert sum(plan.choice.out.values()) == len(filtered(after) - filtered(before))
         assert sum(plan.choice.in_again.values()) == len(filtered(before) - filtered(after))
+
+
+def test_a_list_that_can_be_read_only_once_is_read_once(world: World) -> None:
+    """The look before a job is made takes nothing from a pipe: every file that it names is sent."""
+    names = [path.name for path in world.pictures(40)]
+    reading, writing = os.pipe()
+    os.write(writing, "".join(f"{name}\n" for name in names).encode())
+    os.close(writing)
+    try:
+        ended = world.run("--files-from", f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+    assert ended.code == 0, ended.err
+    assert set(world.states()) == set(names)
+
+
+def test_a_list_that_has_become_empty_leaves_nothing_out(world: World) -> None:
+    """A list that some command failed to write holds the job (3); only /dev/null says that nothing more is to be sent."""
+    world.pictures(3)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    names = world.place / "names"
+    names.write_text("p0000.png\np0001.png\ntorn.png\n")
+    assert world.run("--files-from", str(names)).code == 3
+    names.write_text("")
+    for _ in range(2):
+        assert world.run("--files-from", str(names)).code == 3
+        assert world.states()["torn.png"] == "rejected"
+    assert world.run("--files-from", os.devnull).code == 0

@@ -82,7 +82,7 @@ def test_a_disk_that_drops_while_it_is_sent_takes_no_file_away(world: World, *, 
     assert process.returncode == 3, said
     assert "has vanished since this run began" in said
     assert "waive" not in said
-    assert "missing" not in said.replace("taken for missing", "")
+    assert "missing" not in said.replace("marked as missing", "")
     assert "missing" not in world.states().values()
     if replaced:
         world.folder.rmdir()

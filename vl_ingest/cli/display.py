@@ -221,7 +221,9 @@ def summary_lines(summary: "Summary") -> list[str]:
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
     if job.state is JobState.READY:
-        lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done.")
+        lines.append(
+            f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."
+        )
         lines.append(f"The record holds {job.event_count} events. Keep its head as proof: {job.event_head}")
     else:
         lines.append(

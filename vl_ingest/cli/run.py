@@ -28,6 +28,7 @@ from vl_ingest.cli.options import (
 from vl_ingest.domain.errors import Interrupted, UsageError, VlIngestError
 from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.words import several
+from vl_ingest.source.listing import is_read_once
 
 if TYPE_CHECKING:
     from vl_ingest.ingest import Ingest
@@ -103,8 +104,10 @@ def resume(
     with open_ledger(ledger) as book:
         known = book.jobs.find(job_reference) if job_reference else book.jobs.only_unfinished()
         settings = settings_from(values, Settings.of_job(known.settings))
-        if settings.files_from == "-" and not values["files_from"]:
-            raise UsageError("The job's list of files came from standard input: give --files-from again.")
+        if is_read_once(settings.files_from) and not values["files_from"]:
+            raise UsageError("The job's list of files could be read only once: give --files-from again.")
+        if any(map(is_read_once, settings.exclude_from)) and not values["exclude_from"]:
+            raise UsageError("The job's list of patterns could be read only once: give --exclude-from again.")
         where = base_url if given("base_url") else known.base_url
         tokens = open_tokens(where, access)
         with _observers(book, as_json, **telling) as observers:

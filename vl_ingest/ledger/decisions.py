@@ -100,6 +100,8 @@ class Decisions:
         self, job_id: str, run: Run | None, where: sa.ColumnElement[bool], kind: EventKind, by: str
     ) -> int:
         with self._db.write() as connection:
+            if run is not None:
+                assert_lease(connection, job_id, run.id)
             rows = connection.execute(sa.select(files).where(files.c.job_id == job_id, where)).all()
             for row in rows:
                 decide(connection, job_id, run, row, kind, by)

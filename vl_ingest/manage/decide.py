@@ -90,10 +90,11 @@ def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:
         unknown = list(ledger.files.rows(job.id, FileState.UNKNOWN))
         if not unknown:
             raise UsageError(f"Job {job.id} has no file of unknown delivery: there is nothing to settle.")
-        for file in unknown:
-            ledger.decisions.settle_unknown(job.id, None, file, after, by)
+        # First the word, then what follows from it: a death between leaves no file taken as delivered without it.
         kind = EventKind.FILES_SETTLED_BY_HAND
         ledger.jobs.note(job.id, None, kind, by=author(), state=after, files=len(unknown))
+        for file in unknown:
+            ledger.decisions.settle_unknown(job.id, None, file, after, by)
     return len(unknown)
 
 

@@ -9,6 +9,7 @@ from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.source import Source
+from vl_ingest.source.listing import is_read_once
 from vl_ingest.source.scanner import Scanner
 
 COMPARED_TOGETHER = 1000
@@ -33,7 +34,8 @@ def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
 
 def can_be_walked(source: Source, settings: Settings) -> bool:
     """Say whether the source is there, and the list of files, if it is told by one that can be read again."""
-    return source.is_there() and (settings.files_from is None or os.path.isfile(settings.files_from))
+    lists = (*([] if settings.files_from is None else [settings.files_from]), *settings.exclude_from)
+    return source.is_there() and all(os.path.isfile(path) and not is_read_once(path) for path in lists)
 
 
 def count_new(ledger: Ledger, job_id: str, scanner: Scanner) -> int:

@@ -8,6 +8,17 @@ from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.naming import path_to_text
 
 
+def is_read_once(path: str | None) -> bool:
+    """Say whether a list is gone once it is read: standard input, a pipe, or whatever else is no file of its own."""
+    if path is None or path == os.devnull:
+        return False
+    return (
+        path == "-"
+        or path.startswith(("/dev/", "/proc/"))
+        or (os.path.exists(path) and not os.path.isfile(path))
+    )
+
+
 def read_list(path: str) -> Iterator[str]:
     """Yield the names in a list file (`-`: standard input): one a line, or separated by NUL bytes."""
     try:

@@ -51,6 +51,11 @@ class Scanner:
             for path in self._paths(read_list(self._list)):
                 self._kept.add(path)
 
+    @property
+    def names_nothing(self) -> bool:
+        """Whether the list that is kept is empty."""
+        return self._kept is not None and next(iter(self._kept), None) is None
+
     def found(self) -> Iterator[Found]:
         """Yield the files that join, in the order of the walk or of the list."""
         for item in self._items():

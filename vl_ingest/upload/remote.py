@@ -21,29 +21,37 @@ def prepare(context: Context) -> None:
     """Take the job to a dataset and an open transaction."""
     job = context.reload()
     if job.state is JobState.CREATED:
-        dataset_id = _make(context, CREATING, lambda: context.api.create_dataset(job.name))
-        facts = {"dataset_id": dataset_id}
-        context.step(JobState.CREATED, EventKind.DATASET_CREATED, facts, **facts)
+
+        def created(dataset_id: str) -> None:
+            facts = {"dataset_id": dataset_id}
+            context.step(JobState.CREATED, EventKind.DATASET_CREATED, facts, **facts)
+
+        dataset_id = _make(context, CREATING, lambda: context.api.create_dataset(job.name), created)
         context.observer.notice("step", f"Created dataset {dataset_id}.")
         job = context.reload()
     if job.state is JobState.DATASET_CREATED:
         dataset_id = context.dataset_id
-        transaction_id = _make(context, OPENING, lambda: context.api.open_transaction(dataset_id))
-        facts = {"transaction_id": transaction_id}
-        context.step(JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, facts, **facts)
+
+        def opened(transaction_id: str) -> None:
+            facts = {"transaction_id": transaction_id}
+            context.step(JobState.DATASET_CREATED, EventKind.TRANSACTION_OPENED, facts, **facts)
+
+        transaction_id = _make(context, OPENING, lambda: context.api.open_transaction(dataset_id), opened)
         context.observer.notice("step", f"Opened transaction {transaction_id}.")
         job = context.reload()
     if job.state is JobState.UPLOADED:
         context.step(JobState.UPLOADED, EventKind.UPLOAD_RESUMED, {})
 
 
-def _make(context: Context, making: _Making, request: Callable[[], str]) -> str:
+def _make(
+    context: Context, making: _Making, request: Callable[[], str], record: Callable[[str], None]
+) -> str:
     doing, intended, unknown, failed = making
 
     def recorded() -> str:
         context.ledger.jobs.intend(context.run, intended)
         try:
-            return request()
+            remote_id = request()
         except (OutcomeUnknown, Redirected) as error:
             context.note(unknown, detail=str(error), http_status=error.http_status)
             context.observer.notice(
@@ -54,5 +62,7 @@ def _make(context: Context, making: _Making, request: Callable[[], str]) -> str:
         except RequestError as error:
             context.note(failed, detail=str(error), http_status=error.http_status)
             raise
+        record(remote_id)  # the receipt, before anything else is written or told
+        return remote_id
 
     return retry_through_outages(context, doing, recorded)

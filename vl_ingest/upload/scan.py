@@ -44,6 +44,13 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
         choice = Choice()
         if last_id:
             scanner.keep_list()
+            if scanner.names_nothing and context.settings.files_from != os.devnull:
+                context.note(EventKind.SCAN_INCOMPLETE, unread=[context.settings.files_from])
+                raise FilesHeld(
+                    f"The list {path_to_text(context.settings.files_from or '')} names no file any more, so nothing was left "
+                    "out and processing was not started. Give the list again; or, if nothing more is to be sent, "
+                    f"`--files-from {os.devnull}`."
+                )
             apply_filters(context, scanner, choice, last_id)
         empty = _walk(context, scanner, progress)
         count_beyond(context.ledger, context.job.id, scanner, BEYOND, choice, last_id)
