@@ -23,6 +23,7 @@ def test_a_server_that_has_never_answered_is_given_up_soon(world: World, address
     assert f"Could not reach {url} for 1 s" in ended.err
     assert "never answered" in ended.err
     assert "doctor" in ended.err
+    assert "works again" not in ended.err
 
 
 def test_a_proxy_that_is_not_there_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def serve(port: int, host: str, ledger: str | None, as_json: bool) -> None:
     """Show all jobs on a live page in the browser.
 
-    Read-only, until interrupted; runs go on elsewhere and do not notice. On a host that other machines can reach, only
-    who has the printed address may look. The connection is not encrypted; `ssh -L` carries it over strange networks.
+    Read-only, until interrupted; runs continue elsewhere undisturbed. On a host that other machines can reach, only
+    people with the printed address can see it. The connection is not encrypted: use `ssh -L` on networks you do not trust.
 
     Example:  vl-ingest serve
     """

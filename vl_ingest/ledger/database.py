@@ -182,9 +182,8 @@ class Database:
         finally:
             after = os.stat(self.path)
             if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
-                raise WrittenMeanwhile(
-                    f"The ledger {self} changed while it was read. Run the same command again."
-                )
+                text = f"The ledger {self} changed while it was read. Run the same command again."
+                raise WrittenMeanwhile(text)
 
     @contextmanager
     def _explained(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:

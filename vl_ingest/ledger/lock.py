@@ -27,7 +27,7 @@ def hold(ledger: Ledger, job_id: str, patience_s: float = 0.0) -> Iterator[Job]:
         who = (
             "another command"
             if run is None or run.ended_at
-            else f"run {run.id} (pid {run.pid} on {run.host})"
+            else f"run {ledger.runs.numbers(job_id)[run.id]} (pid {run.pid} on {run.host})"
         )
         raise JobHeld(
             f"Job {job_id} is held by {who}. Wait until it ends (`vl-ingest status {job_id} --watch`), or stop it: "

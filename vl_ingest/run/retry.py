@@ -169,11 +169,11 @@ class _Outage:
         )
 
     def over(self, *, answered: bool) -> None:
-        """Put the end on record, and show that nothing is waited for any more."""
+        """Put the end on record; after an answer, show that nothing is waited for any more."""
         if self._recorded:
             facts = {"failed_attempts": self._failures + (not answered), "answered": answered}
             self._context.note(EventKind.OUTAGE_OVER, doing=self._doing, **facts)
-        if self._waiting is not None:
+        if answered and self._waiting is not None:
             self._waiting = None
             self._show()
 
