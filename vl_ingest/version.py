@@ -1,3 +1,3 @@
 """The version of the package; in a module of its own, so that nothing has to import the package's face for it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

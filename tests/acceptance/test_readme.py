@@ -1,4 +1,4 @@
-"""The README is true: its commands exist and run, and what it shows is what they print."""
+"""The README and the manual are true: their commands exist and run, and what they show is what these print."""
 
 import configparser
 import json
@@ -31,11 +31,20 @@ from world import COMMAND, World, call
 
 TOP = Path(__file__).parents[2]
 README = (TOP / "README.md").read_text(encoding="utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (TOP / "vl_ingest" / "help").glob("*.md")}
+TEXT = "\n".join([README, *PAGES.values()])
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """Return language and text of each block of code."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = _blocks(TEXT)
 
 
 def _block(language: str, holding: str = "") -> str:
-    """Return the one block of that language that holds the text."""
+    """Return the one block of that language, on whatever page, that holds the text."""
     (text,) = [text for of, text in BLOCKS if of == language and holding in text]
     return text
 
@@ -60,7 +69,7 @@ def _accepted(line: str) -> dict[str, object]:
 
 def _mentioned() -> Iterator[list[str]]:
     """Yield the words of every `vl-ingest COMMAND ...` that the page mentions."""
-    code = [text for language, text in BLOCKS if language != "text"] + re.findall(r"`([^`\n]+)`", README)
+    code = [text for language, text in BLOCKS if language != "text"] + re.findall(r"`([^`\n]+)`", TEXT)
     for text in code:
         for line in text.splitlines():
             if match := re.search(r"(?:^|[ /])vl-ingest ([a-z-]+.*)", line.split(" #")[0]):
@@ -69,7 +78,7 @@ def _mentioned() -> Iterator[list[str]]:
 
 def test_the_first_two_blocks_are_the_two_commands() -> None:
     """Each is one self-contained line: install and demo, install and tests."""
-    first, second = [text for language, text in BLOCKS if language == "bash"][:2]
+    first, second = [text for language, text in _blocks(README) if language == "bash"]
     for line in (first, second):
         assert line.count("\n") == 1
         assert line.startswith("python3 -m venv .venv && .venv/bin/python -m pip install ")
@@ -79,7 +88,7 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
 
 def test_the_output_shown_is_the_demos(tmp_path: Path) -> None:
     """The demo proves itself, cleans up, and tells what the README shows, but for numbers, ids and the weather."""
-    shown = next(text for language, text in BLOCKS if language == "text")
+    shown = _block("text", "vl-ingest-demo")
     done = call(*COMMAND, "demo", environment={"TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "processing was started exactly once" in done.stdout
@@ -108,38 +117,39 @@ def test_each_command_mentioned_exists(words: list[str]) -> None:
 def test_each_option_mentioned_exists() -> None:
     """Also those that stand alone, without their command."""
     known = {name for option in EVERY_OPTION for name in (*option.opts, *option.secondary_opts)}
-    for span in re.findall(r"`([^`\n]+)`", README):
+    for span in re.findall(r"`([^`\n]+)`", TEXT):
         if not span.startswith(("systemctl", "python")):
-            assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span)) <= known, span
+            assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span)) <= known | {"--help"}, span
 
 
 def test_each_value_mentioned_is_one() -> None:
     """What stands behind an option on the page is what it takes; so is each timetable."""
     tried = 0
-    for span in re.findall(r"`([^`\n]+)`", README):
+    for span in re.findall(r"`([^`\n]+)`", TEXT):
         for name, value in re.findall(r"(?<!\S)(--[a-z-]+) ([^-A-Z\s]\S*)", span):
             options = [option for option in EVERY_OPTION if name in option.opts and not option.is_flag]
             for option in options:
                 option.type.convert(value.strip("'"), option, None)
                 tried += 1
     assert tried > 10
-    tables = re.findall(r'`"([^`]+)"`', README)
+    tables = re.findall(r'`"([^`]+)"`', TEXT)
     assert len(tables) == 2
     for table in tables:
         assert not Timetable(table).unlimited
 
 
 def test_each_exit_code_is_listed() -> None:
-    """The table of exit codes is that of the error classes."""
-    listed = {
-        int(code) for row in re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE) for code in row.split(",")
-    }
+    """The table of exit codes is that of the error classes, and each has its advice."""
+    rows = re.findall(r"^\| ([\d, ]+) \|", PAGES["exit-codes"], re.MULTILINE)
+    listed = {int(code) for row in rows for code in row.split(",")}
+    headed = re.findall(r"^## ([\d, ]+):", PAGES["problems"], re.MULTILINE)
     classes = [
         kind
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.VlIngestError)
     ]
     assert listed == {kind.exit_code for kind in classes} | {0, 129, 130, 143}
+    assert listed - {0} == {int(code) for row in headed for code in row.split(",")}
 
 
 def test_the_plan_shown_is_what_a_dry_run_prints(world: World) -> None:
@@ -152,7 +162,7 @@ def test_the_plan_shown_is_what_a_dry_run_prints(world: World) -> None:
     (world.folder / "trip" / "half.mp4").touch()
     (world.folder / ".hidden").touch()
     (world.folder / "notes.txt").touch()
-    shown = next(text for language, text in BLOCKS if language == "text" and text.startswith("Plan for"))
+    shown = _block("text", "Plan for")
     ended = world.cli("run", str(world.folder), "--name", "holidays", "--dry-run")
     assert ended.code == 3
     assert ended.out.replace(str(world.folder), "/home/ann/photos") == shown
@@ -163,7 +173,7 @@ def test_the_commands_after_a_bad_file_work(world: World) -> None:
     world.pictures(3)
     (world.folder / "broken.jpg").write_bytes(b"no picture")
     assert world.run(name="holidays").code == 3
-    lines = next(text for language, text in BLOCKS if language == "sh" and "retry" in text).splitlines()
+    lines = _block("sh", "retry").splitlines()
     codes = [world.cli(*line.split(" #")[0].split()[1:]).code for line in lines if line]
     assert codes == [0, 2, 3], "retried, so there is nothing to waive yet, and it is refused again"
     assert world.cli("waive", "holidays", "broken.jpg").code == 0
@@ -198,16 +208,16 @@ def test_the_places_are_those(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.delenv("XDG_CONFIG_HOME")
     for path in (default_file(), default_credentials(), default_path()):
-        assert f"`~/{path.relative_to(Path.home())}`" in README
+        assert f"`~/{path.relative_to(Path.home())}`" in TEXT
     mac = platformdirs.macos.MacOS("vl-ingest", appauthor=False)
     assert mac.user_config_path == mac.user_state_path
-    assert f"`~/{mac.user_config_path.relative_to(Path.home())}`" in README
+    assert f"`~/{mac.user_config_path.relative_to(Path.home())}`" in TEXT
     windows = platformdirs.windows.Windows("vl-ingest", appauthor=False, roaming=False)
     monkeypatch.setattr(
         platformdirs.windows, "get_win_folder", lambda name: {"CSIDL_LOCAL_APPDATA": "%LOCALAPPDATA%"}[name]
     )
     assert windows.user_config_dir == windows.user_state_dir
-    assert "`" + windows.user_config_dir.replace("/", "\\") + "`" in README
+    assert "`" + windows.user_config_dir.replace("/", "\\") + "`" in TEXT
 
 
 def test_the_line_shown_is_what_a_run_writes(world: World) -> None:
@@ -231,7 +241,8 @@ def test_the_line_shown_is_what_a_run_writes(world: World) -> None:
 
 def test_the_variables_of_the_hooks_are_listed(world: World) -> None:
     """Those that a command really gets, one for one."""
-    table = README[README.index("| ...variable |") : README.index("`--metrics-file PATH`")]
+    page = PAGES["unattended"]
+    table = page[page.index("| ...variable |") : page.index("`--metrics-file PATH`")]
     listed = {
         name
         for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE)
@@ -265,7 +276,7 @@ def test_the_figures_named_are_written(world: World) -> None:
     file = world.place / "vl.prom"
     assert world.run("--metrics-file", str(file)).code == 0
     families = text_string_to_metric_families(file.read_text(encoding="utf-8"))
-    named = set(re.findall(r"`(vl_ingest_[a-z_]+)`", README))
+    named = set(re.findall(r"`(vl_ingest_[a-z_]+)`", TEXT))
     assert named
     assert named <= {family.name for family in families}
 

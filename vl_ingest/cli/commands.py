@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Show the history of a job, oldest first."),
     "export": ("jobs", "Write one job to its own file."),
     "files": ("files", "List the files of a job, and who waived which and why."),
+    "help": ("manual", "Show the manual: its topics, or the page on one."),
     "jobs": ("jobs", "List the jobs of the ledger, oldest first."),
     "report": ("report", "Report what was sent, from the ledger alone."),
     "resume": ("run", "Continue a job with the settings it had."),
