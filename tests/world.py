@@ -107,6 +107,10 @@ class World:
             check_facts(self.ledger_path)
         return Ended(code, out.getvalue(), err.getvalue())
 
+    def plain(self, text: str) -> str:
+        """Return a text without the `--ledger` that completes the commands in it."""
+        return text.replace(f" --ledger {self.ledger_path}", "")
+
     def arguments(self, *more: str, name: str = "job") -> list[str]:
         """Return what `run` is called with."""
         settings = ["--settle", "0.3s", "--workers", "2", "--batch-size", "5", "--json", *more]

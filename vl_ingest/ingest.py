@@ -72,7 +72,7 @@ class Ingest:
         self, source: str | os.PathLike[str], name: str, settings: Settings | None = None, *, new: bool = False,
         new_transaction: bool = False,
     ) -> Summary:  # fmt: skip
-        """Take the folder `source` to a processed dataset `name`; the same call again goes on where it stopped.
+        """Take the folder `source` to a processed dataset `name`; the same call again continues where it stopped.
 
         `new` starts another job after a finished one; `new_transaction` sends everything again. Raises a
         `VlIngestError` that says what stopped it and, as `exit_code`, of which kind it is; nothing is lost.
@@ -233,7 +233,7 @@ class Ingest:
     def stop(self, reason: VlIngestError | None = None) -> None:
         """End the run that is going on, or else the next one, from any thread; it raises `Stopped`, or the reason given."""
         self._cancel_token.cancel(
-            reason or Stopped("Stopped by the program. The same call goes on where this one stopped.")
+            reason or Stopped("Stopped by the program. The same call continues where this one stopped.")
         )
 
     @property

@@ -270,7 +270,8 @@ def test_the_doctor_looks_at_the_certificate(
     """One that can't be trusted is 7; a trusted one has days left."""
     ended = world.cli("doctor", "--base-url", secure_url, "--json")
     assert ended.code == 7
-    assert "REQUESTS_CA_BUNDLE" in ended.lines[-2]["text"]
+    assert "REQUESTS_CA_BUNDLE" in ended.lines[-3]["text"]
+    assert ended.lines[-2]["text"].startswith("The credentials and the clock: fix")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     ended = world.cli("doctor", "--base-url", secure_url, "--json")

@@ -1,12 +1,15 @@
 """What was once said and was not so: each message, from the real command, says what happened and no more."""
 
+import os
 import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from conftest import MakeWorld
 from world import COMMAND, World, call
 
 
@@ -102,3 +105,113 @@ def test_verbose_is_described_as_it_works(command: str, said: str) -> None:
     """Only a run has receipts, and only what asks a server has requests."""
     lines = call(*COMMAND, command, "--help").stdout.splitlines()
     assert next(line for line in lines if "--verbose" in line).split("--verbose")[1].strip() == said
+
+
+def test_a_suggested_command_names_the_ledger_that_was_given(world: World) -> None:
+    """Copied as it stands, it finds the job; where the environment names the ledger, it need not."""
+    world.pictures(2)
+    world.picture("broken.png").write_bytes(b"no picture")
+    ended = world.run()
+    assert ended.code == 3
+    job_id, here = world.job().id, f" --ledger {world.ledger_path}`"
+    assert f"`vl-ingest retry {job_id}{here}" in ended.err
+    assert f"`vl-ingest waive {job_id} PATH...{here}" in ended.err
+    assert f"`vl-ingest resume {job_id}{here}" in world.cli("status").out
+    assert f"`vl-ingest jobs{here}" in world.cli("status", "another").err
+    done = call(*COMMAND, "status", job_id, environment={"VL_INGEST_LEDGER": str(world.ledger_path)})
+    assert f"`vl-ingest retry {job_id}`" in done.stdout
+
+
+def test_an_address_that_was_wrong_can_be_put_right(world: World) -> None:
+    """What a run says after it never reached its server leads to the end, with one job."""
+    world.pictures(2)
+    gone = ["--base-url", "http://127.0.0.1:9", "--first-contact", "0s"]
+    ended = world.cli("run", str(world.folder), "--name", "job", *gone)
+    job_id = world.job().id
+    assert ended.code == 5
+    assert f"If the address is wrong, run `vl-ingest resume {job_id} --base-url URL" in ended.err
+    assert f"`vl-ingest doctor --base-url http://127.0.0.1:9 --ledger {world.ledger_path}`" in ended.err
+    assert (
+        "tries http://127.0.0.1:9 again; with `--base-url URL`, another address." in world.cli("status").out
+    )
+    assert world.cli("resume", job_id, "--base-url", world.box.url, "--settle", "0.3s").code == 0
+    assert [line["standing"] for line in world.cli("jobs", "--json").lines] == ["done"]
+
+
+@pytest.mark.parametrize(("fault", "code"), [("create:lost-answer", 2), ("create:403", 0)])
+def test_a_name_is_taken_once_a_dataset_may_exist(world: World, fault: str, code: int) -> None:
+    """Another folder can't be sent under it without `--new`; after a refusal, nothing can be there."""
+    world.pictures(1)
+    world.box.add_fault(fault)
+    assert world.run("--give-up-after", "0s").code in (5, 7)
+    world.box.clear_faults()
+    other = world.place / "other"
+    world.folder.rename(other)
+    ended = world.cli("run", str(other), "--name", "job", "--base-url", world.box.url, "--settle", "0.3s")
+    assert ended.code == code, ended.err
+    assert ("already sends" in ended.err) == (code == 2)
+
+
+def test_credentials_that_were_left_out_on_purpose(make_world: MakeWorld) -> None:
+    """Setting variables does not help with `--no-auth`: each command says so."""
+    world = make_world(credentials=("key-of-the-tests", "secret-of-the-tests-that-is-long-enough"))
+    world.pictures(1)
+    server = ("--base-url", world.box.url, "--no-auth")
+    for command in (["run", str(world.folder), "--name", "job"], ["doctor"], ["auth", "check"]):
+        ended = world.cli(*command, *server)
+        assert ended.code == 7
+        assert "leave out --no-auth" in ended.out + ended.err
+        assert "auth check" not in ended.out + ended.err
+
+
+def test_a_list_that_has_become_empty_holds_the_plan_too(world: World) -> None:
+    """As it holds the run: nobody means to leave out everything."""
+    world.pictures(2)
+    listed = world.place / "list"
+    listed.write_text("p0000.png\np0001.png\n")
+    world.box.add_fault("upload:400")
+    assert world.run("--files-from", str(listed)).code != 0
+    world.box.clear_faults()
+    listed.write_text("")
+    planned = world.run("--files-from", str(listed), "--dry-run")
+    assert (planned.code, planned.summary["list_lost"], planned.summary["filtered_out"]) == (3, True, {})
+    assert world.run("--files-from", str(listed)).code == 3
+    assert world.run("--files-from", os.devnull, "--dry-run").summary["list_lost"] is False
+
+
+def test_what_is_skipped_is_said_to_be_waived(world: World) -> None:
+    """The file is shown as rejected first; the last lines count it as waived."""
+    world.pictures(2)
+    world.picture("broken.png").write_bytes(b"no picture")
+    ended = world.run("--on-rejected", "skip")
+    assert ended.code == 0
+    assert "1 file rejected, and waived by --on-rejected skip." in ended.err
+    assert "1 waived" in ended.err
+
+
+def test_what_was_left_out_is_said_by_the_run_that_left_it_out(world: World) -> None:
+    """A run that has nothing to do has not looked."""
+    world.pictures(2)
+    (world.folder / "notes.txt").write_text("x")
+    assert "Left out by type or filter" in world.run().err
+    assert "Left out by type or filter" not in world.run().err
+
+
+def test_events_of_several_kinds(world: World) -> None:
+    """With commas, as `files --state`, or with the option repeated."""
+    world.pictures(1)
+    assert world.run().code == 0
+    commas = world.cli("events", "job", "--kind", "job_created, job_ready", "--json")
+    twice = world.cli("events", "job", "--kind", "job_created", "--kind", "job_ready", "--json")
+    assert commas.lines == twice.lines
+    assert len(commas.lines) == 2
+
+
+def test_the_sandbox_refuses_a_picture_that_is_cut_off(world: World) -> None:
+    """Its head is sound, its end is missing: the server could not show it."""
+    whole = world.picture("cut.jpg")
+    Image.effect_noise((64, 64), 50).save(whole, "JPEG")
+    whole.write_bytes(whole.read_bytes()[:-400])
+    ended = world.run()
+    assert ended.code == 3
+    assert "Can't decode cut.jpg" in ended.err

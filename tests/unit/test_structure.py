@@ -122,7 +122,7 @@ def _paths_made(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def _of_the_source(path: ast.expr) -> bool:
-    """Say whether an expression holds a source or its address, or the path of one of its files (`row.path`)."""
+    """Return whether an expression holds a source or its address, or the path of one of its files (`row.path`)."""
     return any(
         (isinstance(node, ast.Name) and node.id == "source")
         or (isinstance(node, ast.Attribute) and node.attr in {"source", "_source", "address"})

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from vl_ingest.cli.commands import COMPLETION, PROGRAM, Commands
+from vl_ingest.cli.suggest import completed
 from vl_ingest.domain.errors import GaveUp, UsageError, VlIngestError
 from vl_ingest.version import __version__
 
@@ -61,7 +62,10 @@ def command_line(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: Sequence[str]) -> object:
-    """Carry out the command; what nobody has foreseen becomes a `Crashed`, with the details in a file."""
+    """Carry out the command; what nobody has foreseen becomes a `Crashed`, with the details in a file.
+
+    An error's text gets its commands completed here, where the options of the command are still known.
+    """
     context = None
     try:
         # Not `cli.main`: that takes a closed pipe for a failure.
@@ -70,7 +74,10 @@ def _invoke(arguments: Sequence[str]) -> object:
                 return cli.invoke(context)
         finally:
             sys.stdout.flush()
-    except (VlIngestError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+    except VlIngestError as exc:
+        _say(str(exc) if context is None else completed(context)(str(exc)))
+        return exc.exit_code
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
     except Exception as exc:
         _assert_surroundings(exc)

@@ -56,13 +56,13 @@ def show(context: click.Context, /, as_json: bool, **_values: Any) -> None:
 
 def _for_people(option: click.Parameter, value: Any) -> str:
     if value is None:
-        return "auto" if option.type is WORKERS else "-"
+        return "auto" if option.type is WORKERS else "not set"
     if option.type is SIZE:
         return words.size(value)
     if option.type is DURATION:
         return words.duration(value)
     if isinstance(value, list):
-        return ", ".join(value) or "-"
+        return ", ".join(value) or "not set"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

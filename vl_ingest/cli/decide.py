@@ -101,7 +101,10 @@ def waive(
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         count = decide.waive(book, job, chosen, reason)
-        text = f"{files_text(count)} waived. {_next(book, job)}"
+        told = (
+            f"{files_text(count)} waived." if count else "0 files waived: none is known to be unsendable now."
+        )
+        text = f"{told} {_next(book, job)}"
     _print(as_json, job.id, text, waived=count)
 
 

@@ -73,10 +73,7 @@ def demo(folder: str | None, keep: Path | None, watch: bool) -> None:
             with watched(ledger) if watch else nullcontext():
                 _story(box, source, ledger)
         if keep is not None:
-            _must(
-                ["report", "demo", "--output", str(keep / "report.csv"), "--ledger", str(keep / "ledger.db")],
-                0,
-            )
+            _must(["report", "demo", "--output", str(keep / "report.csv")], 0, ledger)
             click.echo(
                 f"* {keep} holds the pictures, ledger.db and report.csv: `vl-ingest status demo --ledger {keep / 'ledger.db'}`."
             )
@@ -99,32 +96,32 @@ def _place(keep: Path | None) -> Iterator[str]:
 
 
 def _story(box: "Sandbox", source: Path, ledger: Path) -> None:
-    run = ["run", str(source), "--name", "demo", "--base-url", box.url, "--ledger", str(ledger)]
+    run = ["run", str(source), "--name", "demo", "--base-url", box.url]
     run += ["--batch-size", "10", "--workers", "2", "--settle", "2s", "--no-auth"]
 
     click.echo("* 1. The upload starts, and its process is killed (SIGKILL) halfway.")
-    first = _start(run)
+    first = _start(run, ledger)
     arrived = _until(lambda: len(box.record.files()), first)
     first.kill()
     first.wait()
     click.echo(f"* Killed; {arrived} files had arrived.\n")
 
     click.echo("* 2. The same command again. This time the server goes down for a while.")
-    second = _start(run)
+    second = _start(run, ledger)
     _until(lambda: len(box.record.files()) - arrived, second)
     with box.offline():
         time.sleep(OUTAGE_S)
     code = second.wait(PATIENCE_S)
     if code == 13:  # the broken file was in flight at a bad moment, so that nobody can say what a 400 means
-        _must(["settle", "demo", "--not-delivered", "--ledger", str(ledger)], 0)
-        code = _start(run).wait(PATIENCE_S)
+        _must(["settle", "demo", "--not-delivered"], 0, ledger)
+        code = _start(run, ledger).wait(PATIENCE_S)
     if code == 3:
         click.echo(
             "* Exit code 3: everything but the broken file was delivered, and processing has not started.\n"
         )
         click.echo("* 3. You decide to leave it out, and resume.")
-        _must(["waive", "demo", "--all", "--ledger", str(ledger)], 0)
-        _must(["resume", "demo", "--settle", "2s", "--no-auth", "--ledger", str(ledger)], 0)
+        _must(["waive", "demo", "--all"], 0, ledger)
+        _must(["resume", "demo", "--settle", "2s", "--no-auth"], 0, ledger)
     elif code != 0:
         raise DemoFailed(f"The second run ended with exit code {code}.")
     _prove(box, ledger)
@@ -157,18 +154,18 @@ def _prove(box: "Sandbox", ledger: Path) -> None:
     click.echo("* Every file is there, and processing was started exactly once.")
 
 
-def _start(arguments: list[str]) -> "subprocess.Popen[bytes]":
+def _start(arguments: list[str], ledger: Path) -> "subprocess.Popen[bytes]":
     """Start the real command in a second process."""
     shown = " ".join(arguments[:4]).replace(tempfile.gettempdir(), "...")
     click.echo(f"$ vl-ingest {shown} ...")
     sys.stdout.flush()
     return subprocess.Popen(  # noqa: S603  # our own command
-        [sys.executable, "-m", "vl_ingest", *arguments], env=_environment(), stderr=subprocess.STDOUT
+        [sys.executable, "-m", "vl_ingest", *arguments], env=_environment(ledger), stderr=subprocess.STDOUT
     )
 
 
-def _must(arguments: list[str], code: int) -> None:
-    ended = _start(arguments).wait(PATIENCE_S)
+def _must(arguments: list[str], code: int, ledger: Path) -> None:
+    ended = _start(arguments, ledger).wait(PATIENCE_S)
     if ended != code:
         raise DemoFailed(f"`vl-ingest {arguments[0]}` ended with exit code {ended}, not {code}.")
 
@@ -183,7 +180,7 @@ def _until(progress: Callable[[], int], process: "subprocess.Popen[bytes]") -> i
     return count
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment without settings of the user's own, which the demo must not use."""
+def _environment(ledger: Path) -> dict[str, str]:
+    """Return the environment without settings of the user's own, but with the ledger of the demo."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
-    return {**plain, "VL_INGEST_CONFIG": os.devnull}
+    return {**plain, "VL_INGEST_CONFIG": os.devnull, "VL_INGEST_LEDGER": str(ledger)}

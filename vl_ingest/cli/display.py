@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,14 +43,22 @@ class Rate:
 class Display(Observer):
     """Shows one run. People's lines go to standard error; standard output holds JSON Lines or nothing.
 
-    Off a terminal there is a line every `line_every_s` seconds; 0: none.
+    Off a terminal there is a line every `line_every_s` seconds; 0: none. `complete` completes the commands that
+    a line suggests.
     """
 
     def __init__(
-        self, ledger: "Ledger", *, as_json: bool, line_every_s: float = 60.0, quiet: bool = False
+        self,
+        ledger: "Ledger",
+        *,
+        as_json: bool,
+        line_every_s: float = 60.0,
+        quiet: bool = False,
+        complete: Callable[[str], str] = str,
     ) -> None:
         self._ledger = ledger
         self._quiet = quiet
+        self._complete = complete
         self._as_json = as_json
         self._lock = threading.Lock()
         self._job: Job | None = None
@@ -139,12 +148,13 @@ class Display(Observer):
         """Show how a run ended that reached its goal."""
         self._stop_live()
         took = self._timing()
-        for line in summary_lines(summary):
-            self._line(line, matters=self._job is not None)  # a run that had nothing to do may be silent
+        worked = self._job is not None
+        for line in summary_lines(summary, scanned=worked and summary.not_in_dataset is None):
+            self._line(line, matters=worked)  # a run that had nothing to do may be silent
         if summary.not_in_dataset:
-            late = files_text(summary.not_in_dataset)
-            text = f"{late} in the folder appeared after processing was started: {NOT_IN_DATASET}"
-            self.notice("warning", text)
+            from vl_ingest.proof.folder import late_text
+
+            self.notice("warning", late_text(summary.not_in_dataset))
         self._json("summary", exit_code=0, message=None, **summary_facts(summary), **took)
 
     def ended(self, error: VlIngestError) -> None:
@@ -180,6 +190,7 @@ class Display(Observer):
         """Show a line; a quiet display only what `matters`."""
         if self._quiet and not matters:
             return
+        text = self._complete(text)
         with self._lock:
             try:
                 if self._console is not None:  # which breaks lines between words
@@ -200,14 +211,14 @@ class Display(Observer):
                     self._as_json = False  # nobody reads any more; the job goes on
 
 
-NOT_IN_DATASET = "not in the dataset. Use `--new` to send the folder to another dataset."
+def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
+    """Return the last lines of a run: what happened, what was left, what to run next.
 
-
-def summary_lines(summary: "Summary") -> list[str]:
-    """Return the last lines of a run: what happened, what was left, what to run next."""
+    What the filters left out is a word of the last scan: a run that has not `scanned` does not repeat it.
+    """
     job = summary.job
     lines = [_tally(summary)]
-    if job.left_out:
+    if job.left_out and scanned:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
         lines.append(

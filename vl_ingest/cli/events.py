@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @job_argument
-@option("--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind; may be repeated.")
+@option(
+    "--kind", "told", multiple=True, metavar="KIND,...", help="Only events of these kinds; may be repeated."
+)
 @option("--since", type=DURATION, help="Only events this recent: `2h`, `3d`.")
 @option("--follow", is_flag=True, help="Keep showing new events until the job is over.")
 @ledger_options
 def events(
-    job_reference: str, kinds: tuple[str, ...], since: float | None, follow: bool, ledger: str | None, as_json: bool
+    job_reference: str, told: tuple[str, ...], since: float | None, follow: bool, ledger: str | None, as_json: bool
 ) -> None:  # fmt: skip
     """Show the history of a job, oldest first.
 
@@ -28,6 +30,7 @@ def events(
     """
     from vl_ingest.report.history import check_kinds, history
 
+    kinds = [kind.strip() for kinds in told for kind in kinds.split(",")]
     earliest = None if since is None else clock.now() - timedelta(seconds=since)
     with open_to_read(ledger, live=follow) as book:
         job = book.jobs.find(job_reference)

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
+from vl_ingest.cli.suggest import completed, remember
 from vl_ingest.domain.errors import UsageError, VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
@@ -175,7 +176,12 @@ def ledger_options(command: F) -> F:
     command = general_options(command)
     for add in (
         option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
-        option("--ledger", metavar="PATH|URL", help="The ledger. [default: in the platform's state folder]"),
+        option(
+            "--ledger",
+            metavar="PATH|URL",
+            callback=remember,
+            help="The ledger. [default: in the platform's state folder]",
+        ),
     ):
         command = add(command)
     return command
@@ -185,7 +191,7 @@ def server_options(command: F) -> F:
     """Add what every command takes that speaks to the server: `base_url`, and `access` for `open_tokens`."""
     names, shown = (
         ["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"],
-        {"show_default": True, "help": "The server."},
+        {"show_default": True, "callback": remember, "help": "The server."},
     )
     address = option("--base-url", type=BASE_URL, envvar=names, default=CLOUD_URL, **shown)
     return address(ACCESS_OPTIONS(command))
@@ -265,7 +271,7 @@ def settings_from(values: dict[str, Any], base: Settings = DEFAULTS) -> Settings
 
 
 def given(*names: str) -> bool:
-    """Say whether any of these options stands on the command line itself."""
+    """Return whether any of these options stands on the command line itself."""
     source = click.get_current_context().get_parameter_source
     return any(source(name) is ParameterSource.COMMANDLINE for name in names)
 
@@ -295,7 +301,7 @@ def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
 
 def show(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Write one line to standard output: `facts` for programs, `text` for people."""
-    click.echo(json.dumps(facts) if as_json else text)
+    click.echo(json.dumps(facts) if as_json else completed(click.get_current_context())(text))
 
 
 yes_option = option("--yes", is_flag=True, help="Do not ask.")
@@ -316,7 +322,7 @@ def confirm(question: str, yes: bool, *, needed: bool = False) -> None:
 
 def warn(text: str) -> None:
     """Show a warning before there is a run to show it."""
-    click.echo(f"warning: {text}", err=True)
+    click.echo(f"warning: {completed(click.get_current_context())(text)}", err=True)
 
 
 def open_api(base_url: str, access: Mapping[str, Any]) -> "Api":

@@ -53,24 +53,21 @@ def dry_run(
     if plan.is_empty(settings):
         raise UsageError(
             f"Nothing to send in {path_to_text(folder.address)}. "
-            "Formats: .jpg .jpeg .png .webp .mp4 .mov; add others with `--include '*.EXT'`."
+            "Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` sends files of other types, and only those."
         )
     if plan.holds(settings):
-        raise FilesHeld(
-            "A run would send the others, and start processing only after these are fixed, waived, or "
-            "excluded with --exclude."
-        )
+        first = "A run would send the others, and start" if plan.files else "A run would start"
+        raise FilesHeld(f"{first} processing only after these are fixed, waived, or excluded with --exclude.")
     return 0
 
 
 @contextmanager
 def _known_ledger(place: str | None) -> "Iterator[Ledger | None]":
     """Open the ledger to read only, if there is one."""
-    from vl_ingest.ledger.database import default_path, to_url
+    from vl_ingest.ledger import is_missing
+    from vl_ingest.ledger.database import default_path
 
-    url = to_url(place or default_path())
-    known = url.get_backend_name() != "sqlite" or os.path.exists(url.database or "")
-    with open_to_read(place) if known else nullcontext() as ledger:
+    with nullcontext() if is_missing(place or default_path()) else open_to_read(place) as ledger:
         yield ledger
 
 
@@ -136,7 +133,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
     if plan.left_out:
         yield f"  left out      {words.counted(plan.left_out)}"
     if plan.late:
-        yield f"  too late      {files_text(plan.late)}: they appeared after processing was started; `--new` sends them"
+        yield f"  too late      {files_text(plan.late)}: new, or let in by other filters, after processing was started; `--new` sends them"
     if plan.doubts:
         reasons = {what.replace("_", " "): count for what, count in plan.doubts.items()}
         yield f"  in doubt      {words.counted(reasons)}"
@@ -144,6 +141,8 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  gone          {files_text(plan.gone)}: in the ledger, but not in the folder"
     if plan.vanished:
         yield "  vanished      the folder has no files to send any more: is its disk mounted?"
+    if plan.list_lost:
+        yield f"  list          --files-from names no file any more; if nothing more is to be sent: {os.devnull}"
     if plan.unread:
         yield f"  unreadable    folders: {', '.join(plan.unread[:NAMED])}"
 
@@ -158,7 +157,7 @@ def _facts(
         "source": path_to_text(source), "base_url": base_url, "found": plan.found, "found_bytes": plan.found_bytes,
         "files": plan.files, "bytes": plan.size_bytes, "batches": plan.batches, "settled": plan.settled,
         "filtered_out": dict(plan.choice.out), "let_in": dict(plan.choice.in_again),
-        "sent_but_left_out": plan.choice.sent_left_out, "vanished": plan.vanished,
+        "sent_but_left_out": plan.choice.sent_left_out, "vanished": plan.vanished, "list_lost": plan.list_lost,
         "gone": plan.gone, "late": plan.late, "doubts": dict(plan.doubts), "renamed": plan.renamed,
         "clashes": [{"path": path, "sent_as": sent_as} for path, sent_as in plan.clashes],
         "left_out": dict(plan.left_out), "unread": plan.unread, "bytes_per_s": round(speed), "rate_is": whose,

@@ -25,6 +25,7 @@ from vl_ingest.cli.options import (
     telling_options,
     verbosity,
 )
+from vl_ingest.cli.suggest import completed
 from vl_ingest.domain.errors import Interrupted, UsageError, VlIngestError
 from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.words import several
@@ -136,7 +137,8 @@ def _observers(
     from vl_ingest.cli.display import Display
 
     louder = verbosity()
-    display = Display(ledger, as_json=as_json, line_every_s=stats, quiet=louder < 0)
+    complete = completed(click.get_current_context())
+    display = Display(ledger, as_json=as_json, line_every_s=stats, quiet=louder < 0, complete=complete)
     observers: list[Observer] = [display]
 
     def warn(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vl_ingest.cli.options import ledger_options, option
+from vl_ingest.cli.options import ledger_options, option, warn
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.serve import NEEDS
 
@@ -35,7 +35,12 @@ def serve(port: int, host: str, ledger: str | None, as_json: bool) -> None:
 
     Example:  vl-ingest serve
     """
+    from vl_ingest.ledger import is_missing
     from vl_ingest.ledger.database import default_path
+
+    place = ledger or default_path()
+    if is_missing(place):
+        warn(f"There is no ledger at {place} yet. The page shows its jobs once a run has made it.")
 
     def listening(url: str) -> None:
         if as_json:
@@ -44,7 +49,7 @@ def serve(port: int, host: str, ledger: str | None, as_json: bool) -> None:
             click.echo(f"The live page is at {url}\nCtrl-C ends it.")
 
     try:
-        _live_page(ledger or default_path(), host=host, port=port).serve_forever(listening)
+        _live_page(place, host=host, port=port).serve_forever(listening)
     except OSError as exc:
         raise UsageError(
             f"Can't listen on {host}, port {port}: {exc.strerror}. `--port 0` takes a free one."
@@ -67,7 +72,7 @@ def watched(ledger: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _has_desktop() -> bool:
-    """Say whether a browser would open in a window; in a terminal it would be in the way."""
+    """Return whether a browser would open in a window; in a terminal it would be in the way."""
     return sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

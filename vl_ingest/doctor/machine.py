@@ -91,7 +91,7 @@ def _space(folder: Path) -> Check:
 
 
 def _log(path: Path) -> Check:
-    """Say whether the log can be written: as a file that is there, or as one in its folder."""
+    """Return whether the log can be written: as a file that is there, or as one in its folder."""
     if not os.path.isdir(path.parent):
         wrong = f"The folder of {path} does not exist. Create it; a run does not."
     elif os.path.exists(path) and not os.access(path, os.W_OK):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from vl_ingest import clock
 from vl_ingest.domain import words
-from vl_ingest.domain.checks import Check, failed, ok, warning
+from vl_ingest.domain.checks import Check, failed, not_checked, ok, warning
 from vl_ingest.domain.errors import (
     CredentialsRefused,
     Denied,
@@ -48,16 +48,19 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
         found = _dns(host, port)
         yield found
         if found.exit_code:
+            yield not_checked("The connection, the credentials and the clock")
             return
         found = _connection(base_url, host, port, secure=parts.scheme == "https")
         yield found
         if found.exit_code:
+            yield not_checked("The credentials and the clock")
             return
     try:
         api = open_api()
         api.tokens.current()
     except (UsageError, Refused) as exc:
         yield failed("credentials", exc)
+        yield not_checked("The clock")
         return
     yield check_credentials(api, dataset_id)
     yield _clock(api)
@@ -118,16 +121,18 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
     """
     name = "credentials"
     has_token = api.tokens.current() is not None
-    way = "with credentials" if has_token else "without credentials"
+    way = "accepts the credentials" if has_token else "asks for no credentials"
     try:
         status = api.dataset_status(dataset_id or NO_DATASET)
     except CredentialsRefused as exc:
-        what = "refuses the credentials" if has_token else "requires credentials"
-        fix = (
-            f"The server {what}: {exc.detail}. Check {variables.PAIR}, {variables.TOKEN}, the token or "
-            "credentials file, or the keyring (run `vl-ingest auth check` to see which is used)."
-        )
-        return failed(name, Refused(fix))
+        places = f"{variables.PAIR}, {variables.TOKEN}, a token or credentials file, or the keyring"
+        text = f"The server refuses the credentials: {exc.detail}. Check where they come from: {places}."
+        if not has_token:
+            text = (
+                f"The server requires credentials, and none were sent: {exc.detail}. Give them by {places}, and leave out "
+                "--no-auth if it is given."
+            )
+        return failed(name, Refused(text))
     except Denied as exc:
         return _denied(name, api, exc, way, dataset_id)
     except Refused as exc:
@@ -137,11 +142,11 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
     except RequestError as exc:
         text = f"The server gives an unexpected answer: {exc}. Check --base-url, or try again later."
         return failed(name, GaveUp(text))
-    return ok(name, f"The server answers {way}: dataset {dataset_id} is {status.word}.", status=status.word)
+    return ok(name, f"The server {way}: dataset {dataset_id} is {status.word}.", status=status.word)
 
 
 def _knows_the_api(api: Api) -> bool:
-    """Say whether an endpoint answers that only the API has: `NO_ROUTE` is also what frameworks say of any address."""
+    """Return whether an endpoint answers that only the API has: `NO_ROUTE` is also what frameworks say of any address."""
     extras = Extras(api.base_url, api.tokens)
     for ask in (extras.datasets, extras.health):
         try:
@@ -171,8 +176,8 @@ def _denied(name: str, api: Api, exc: Denied, way: str, dataset_id: str | None) 
             name, Refused(f"The account is not allowed to do this: {exc.detail}. Have that changed.")
         )
     if dataset_id is None:
-        return ok(name, f"The server answers {way} (asked about a dataset that can't exist).")
-    return warning(name, f"The server answers {way}, but does not know dataset {dataset_id}: {exc.detail}.")
+        return ok(name, f"The server {way} (asked about a dataset that can't exist).")
+    return warning(name, f"The server {way}, but does not know dataset {dataset_id}: {exc.detail}.")
 
 
 def _clock(api: Api) -> Check:

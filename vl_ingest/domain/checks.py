@@ -13,7 +13,7 @@ class Grade(StrEnum):
     OK = "ok"
     WARNING = "warning"  # a run works, but not as well or as long as it could
     FAILED = "failed"
-    UNANSWERED = "unanswered"  # there was nothing to compare with
+    UNANSWERED = "unanswered"  # there was nothing to compare with, or nobody could look
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ def warning(name: str, text: str, **facts: Any) -> Check:
 def failed(name: str, error: VlIngestError, **facts: Any) -> Check:
     """Return that a run would end with this error."""
     return Check(name, Grade.FAILED, str(error), error.exit_code, facts)
+
+
+def not_checked(what: str) -> Check:
+    """Return that `what` could not be looked at, because a check before it failed."""
+    return Check("not checked", Grade.UNANSWERED, f"{what}: fix what failed first.")
 
 
 def compared(name: str, held: bool | None, text: str, **facts: Any) -> Check:

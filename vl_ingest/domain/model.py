@@ -224,7 +224,7 @@ def delivery(state: str, sha256: str | None) -> Delivery | None:
 
 
 def possibly_twice(state: str, sha256: str | None, unknown_attempts: int) -> bool:
-    """Say whether a file is sent, and went out again after a lost answer: two of its requests may have delivered it."""
+    """Return whether a file is sent, and went out again after a lost answer: two of its requests may have delivered it."""
     return state == FileState.SENT and unknown_attempts + (sha256 is not None) > 1
 
 

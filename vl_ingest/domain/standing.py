@@ -3,11 +3,11 @@
 import shlex
 from dataclasses import dataclass
 
+from vl_ingest.domain.errors import GaveUp, Undecided
 from vl_ingest.domain.forms import CLOUD_URL
 from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, OnUnknown
 from vl_ingest.domain.naming import files_text, path_to_text
 
-UNDECIDED = 13  # the exit code of a run that needs a person's decision
 _WORDS = {
     JobState.UPLOADED: "uploaded",
     JobState.TRIGGERING: "starting processing",
@@ -57,7 +57,7 @@ def next_step(
 def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
     """Return the next step of a job that is not over."""
     resume = f"vl-ingest resume {job.id}"
-    if last_exit_code == UNDECIDED and not _sendable(counts) and not counts[FileState.UNKNOWN]:
+    if last_exit_code == Undecided.exit_code and not _sendable(counts) and not counts[FileState.UNKNOWN]:
         began = f"vl-ingest settle {job.id} --began"
         text = f"Look at the dataset, and run `{began}` if it is being processed, or `--not-begun`; then `{resume}`."
         return NextStep(text, (began, resume))
@@ -76,6 +76,10 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
             f"all of them); then run `{resume}`."
         )
         return NextStep(text, (retry, resume))
+    if job.state is JobState.CREATED and last_exit_code == GaveUp.exit_code:
+        return NextStep(
+            f"`{resume}` tries {job.base_url} again; with `--base-url URL`, another address.", (resume,)
+        )
     return NextStep(f"`{resume}` continues where the last run stopped.", (resume,))
 
 

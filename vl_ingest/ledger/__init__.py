@@ -34,7 +34,7 @@ from vl_ingest.ledger.retention import Retention
 from vl_ingest.ledger.runs import Runs
 from vl_ingest.ledger.seal import Seals
 
-__all__ = ["Ledger", "TransitionRefused", "reading"]
+__all__ = ["Ledger", "TransitionRefused", "is_missing", "reading"]
 
 
 class Ledger:
@@ -67,6 +67,11 @@ class Ledger:
     def close(self) -> None:
         """Close every connection."""
         self.db.close()
+
+
+def is_missing(place: str | os.PathLike[str]) -> bool:
+    """Return whether there is no ledger at `place`, neither a path nor in a URL."""
+    return not os.path.exists(to_url(place).database or "")
 
 
 @contextmanager

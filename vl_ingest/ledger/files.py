@@ -74,7 +74,7 @@ class Files:
             return {row.path: row for row in map(file_row, connection.execute(query))}
 
     def is_taken(self, job_id: str, name: str) -> bool:
-        """Say whether a file of the job has this name on the wire."""
+        """Return whether a file of the job has this name on the wire."""
         query = sa.select(sa.exists().where(files.c.job_id == job_id, files.c.sent_as == name))
         with self._db.read() as connection:
             return bool(connection.execute(query).scalar_one())
@@ -104,7 +104,7 @@ class Files:
         )
 
     def any_wanted(self, job_id: str) -> bool:
-        """Say whether the job has any file that was not waived."""
+        """Return whether the job has any file that was not waived."""
         query = sa.select(sa.exists().where(files.c.job_id == job_id, files.c.state != FileState.WAIVED))
         with self._db.read() as connection:
             return bool(connection.execute(query).scalar_one())

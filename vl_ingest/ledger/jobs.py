@@ -311,8 +311,7 @@ def _find_by_identity(
         return _job(unfinished[-1])
     if same and not new:
         return _job(same[-1])
-    nothing_there = (JobState.CANCELLED, JobState.CREATED)  # given up, or never got as far as the server
-    other = [row for row in rows if row.source != source and row.state not in nothing_there]
+    other = [row for row in rows if row.source != source and _has_dataset(connection, row)]
     if other and not new:
         raise UsageError(
             f"Job {other[-1].id} already sends {other[-1].source} to a dataset named {name!r} there. "
@@ -320,6 +319,19 @@ def _find_by_identity(
             "For another dataset of that name add `--new`."
         )
     return None
+
+
+def _has_dataset(connection: sa.Connection, row: sa.Row[Any]) -> bool:
+    """Return whether a job has a dataset on the server, or may have one, and is not given up."""
+    if (state := JobState(row.state)) is not JobState.CREATED:
+        return state is not JobState.CANCELLED
+    asked, failed = (
+        connection.execute(
+            sa.select(sa.func.count()).where(events.c.job_id == row.id, events.c.kind == kind)
+        ).scalar_one()
+        for kind in (EventKind.CREATE_INTENDED, EventKind.CREATE_FAILED)
+    )
+    return int(asked) > int(failed)
 
 
 def _job(row: sa.Row[Any]) -> Job:

@@ -24,7 +24,7 @@ class Names:
         self._database.close()
 
     def is_new(self, path: str) -> bool:
-        """Say whether this is asked for the first time; a list may name a file twice."""
+        """Return whether this is asked for the first time; a list may name a file twice."""
         return self._insert("paths", path)
 
     def choose(self, path: str) -> str:

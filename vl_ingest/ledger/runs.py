@@ -29,7 +29,7 @@ _HOLDER = (
 
 
 def is_alive(run: Run | None) -> bool:
-    """Say whether a run is at work: it has not ended, was heard of, and, on this host, its process exists."""
+    """Return whether a run is at work: it has not ended, was heard of, and, on this host, its process exists."""
     if run is None or run.ended_at is not None or clock.now() - run.heartbeat_at >= LEASE_TERM:
         return False
     if run.host != this_host() or os.name != "posix":  # elsewhere a signal is no mere question

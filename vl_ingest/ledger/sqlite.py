@@ -30,7 +30,7 @@ def one_spelling(url: sa.URL) -> sa.URL:
 
 
 def in_use(path: Path) -> bool:
-    """Say whether anybody has the file open to write, or was killed so: there is a write-ahead log beside it."""
+    """Return whether anybody has the file open to write, or was killed so: there is a write-ahead log beside it."""
     return path.with_name(path.name + "-wal").exists()
 
 

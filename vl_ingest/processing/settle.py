@@ -93,7 +93,7 @@ def adopted(context: Context, status: DatasetStatus) -> bool:
 
 
 def _delivered_in_time(context: Context) -> bool:
-    """Say whether all files are in one transaction, and nothing had begun when the last of them had arrived.
+    """Return whether all files are in one transaction, and nothing had begun when the last of them had arrived.
 
     A doubt on record stays: the next run has sent nothing, and knows no more.
     """
@@ -124,7 +124,7 @@ def record_not_begun(context: Context, kind: EventKind, detail: str) -> None:
 
 
 def has_begun(context: Context, status: DatasetStatus) -> bool:
-    """Say whether the server is past the trigger. Raises `Undecided` for a word that nobody has explained."""
+    """Return whether the server is past the trigger. Raises `Undecided` for a word that nobody has explained."""
     if status.status_class is not StatusClass.UNCLEAR:
         return status.status_class in BEGUN
     for event in context.ledger.events.history(context.job.id, EventKind.TRIGGER_SETTLED_BY_HAND):

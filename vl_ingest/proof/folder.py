@@ -13,7 +13,6 @@ from vl_ingest.source.listing import is_read_once
 from vl_ingest.source.scanner import Scanner
 
 COMPARED_TOGETHER = 1000
-NOT_IN_DATASET = "not in the dataset. Use `--new` to send the folder to another dataset."
 
 
 def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
@@ -28,12 +27,19 @@ def verify_folder(ledger: Ledger, job: Job, source: Source) -> Check | None:
     late = count_new(ledger, job.id, Scanner(source, settings, at))
     if not late:
         return None
-    text = f"{files_text(late)} in the folder appeared after processing was started: {NOT_IN_DATASET}"
-    return ok("new files", text, new=late)
+    return ok("new files", late_text(late), new=late)
+
+
+def late_text(count: int) -> str:
+    """Return what it means that the source has so many files that the job does not know."""
+    return (
+        f"{files_text(count)} in the folder {'is' if count == 1 else 'are'} not in the dataset: new, or let in by other "
+        "filters, after processing was started. Use `--new` to send the folder to another dataset."
+    )
 
 
 def can_be_walked(source: Source, settings: Settings) -> bool:
-    """Say whether the source is there, and the list of files, if it is told by one that can be read again."""
+    """Return whether the source is there, and the list of files, if it is told by one that can be read again."""
     lists = (*([] if settings.files_from is None else [settings.files_from]), *settings.exclude_from)
     return source.is_there() and all(os.path.isfile(path) and not is_read_once(path) for path in lists)
 

@@ -36,7 +36,8 @@ def to_text(report: Report) -> str:
         ),
     ]
     exceptions = [
-        f"  {row['path']}: {row['state']}, {'; '.join(reasons(row))}" for row in facts["exceptions"]
+        f"  {row['path']}: {', '.join(filter(None, [row['state'], '; '.join(reasons(row))]))}"
+        for row in facts["exceptions"]
     ]
     if exceptions:
         lines += ["", "Exceptions:", *_some(exceptions, EXCEPTIONS, last=False)]

@@ -39,7 +39,9 @@ class Timing:
         return {**{key: round(value, 3) for key, value in seconds.items()}, "bytes_per_s": rate}
 
     def __str__(self) -> str:
-        waited = f"{words.lasted(self.waited_s) if self.waited_s else 'none'} of it waiting for the server"
+        waited = (
+            f"{words.lasted(self.waited_s) if self.waited_s >= 0.05 else 'none'} of it waiting for the server"
+        )
         speed = self.bytes_per_s
         rate = "" if speed is None else f"; {words.size(speed)}/s on average while sending"
         return f"{words.lasted(self.worked_s)}, {waited}{rate}"

@@ -138,7 +138,7 @@ class _Outage:
         self._show()
 
     def lasted_too_long(self, state: tenacity.RetryCallState) -> bool:
-        """Say whether to give up: sooner where the server has never answered, as then the address may be wrong."""
+        """Return whether to give up: sooner where the server has never answered, as then the address may be wrong."""
         now = clock.monotonic()
         if not self._reached and _error(state).http_status is not None:
             self._reached, self._since = True, now
@@ -150,13 +150,13 @@ class _Outage:
             return gave_up(self._doing, error)
         from vl_ingest.server.wire import proxy_of
 
-        url = self._context.api.base_url
+        url, job_id = self._context.api.base_url, self._context.job.id
         proxy = proxy_of(url)
         through = "" if proxy is None else f" through the proxy {proxy}"
         return GaveUp(
             f"Could not reach {url}{through} for {words.duration(self._patience_s)}: {words.clause(error)}. It has never "
-            "answered: check --base-url, the proxy and the network (run `vl-ingest doctor` to look for the cause), then run the "
-            "same command again."
+            "answered: check the address, the proxy and the network (run `vl-ingest doctor` to look for the cause). If the "
+            f"address is wrong, run `vl-ingest resume {job_id} --base-url URL`; otherwise run the same command again."
         )
 
     @property
@@ -184,7 +184,7 @@ class _Outage:
 
 
 def _has_answered(context: Context) -> bool:
-    """Say whether the job's server has ever answered it, in this run or in one before."""
+    """Return whether the job's server has ever answered it, in this run or in one before."""
     if context.reload().state is not JobState.CREATED:
         return True
     history = context.ledger.events.history(context.job.id, EventKind.CREATE_UNKNOWN, EventKind.CREATE_FAILED)

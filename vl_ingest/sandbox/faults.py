@@ -84,7 +84,7 @@ class Fault:
         return int(self.kind) if self.kind.isdecimal() else None
 
     def hits_names(self, names: Iterable[str]) -> bool:
-        """Say whether one of the uploaded names is meant."""
+        """Return whether one of the uploaded names is meant."""
         return self.name is None or any(fnmatchcase(name, self.name) for name in names)
 
     def headers(self, now: datetime) -> dict[str, str]:
@@ -233,7 +233,7 @@ class FaultPlan:
             self._faults.clear()
 
     def holds(self, fault: Fault) -> bool:
-        """Say whether a fault is still among those added; it may have hit as often as it is to."""
+        """Return whether a fault is still among those added; it may have hit as often as it is to."""
         with self._lock:
             return any(entry.fault is fault for entry in self._faults)
 

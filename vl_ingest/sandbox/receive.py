@@ -199,7 +199,7 @@ def check_part(part: Part, *, images: bool) -> None:
 
 
 def check_medium(name: str, size_bytes: int, file: IO[bytes] | None = None) -> None:
-    """Refuse what is no medium; an image is opened if `file` is given."""
+    """Refuse what is no medium; an image is decoded if `file` is given."""
     kind = extension(name)
     if kind not in IMAGES | VIDEOS:
         raise Refusal(400, f"Unsupported file format: {name}")
@@ -209,7 +209,7 @@ def check_medium(name: str, size_bytes: int, file: IO[bytes] | None = None) -> N
         return
     try:
         with Image.open(file) as image:
-            image.verify()
+            image.load()  # all of it: a cut file may have a sound head
     except Exception as exc:  # Pillow's decoders raise whatever they like; all mean the same
         why = (
             "it is no image" if isinstance(exc, UnidentifiedImageError) else exc

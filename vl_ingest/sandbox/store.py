@@ -159,7 +159,7 @@ class Store:
         )  # fmt: skip
 
     def has(self, dataset_id: str, transaction_id: int | None = None) -> bool:
-        """Say whether a dataset, and a transaction of it, are known."""
+        """Return whether a dataset, and a transaction of it, are known."""
         dataset = self._datasets.get(dataset_id)
         return dataset is not None and (transaction_id is None or transaction_id in dataset.transactions)
 

@@ -37,11 +37,11 @@ class Work:
         return end if self.aborted is None else min(end, self.aborted)
 
     def over(self, now: float) -> bool:
-        """Say whether it is over."""
+        """Return whether it is over."""
         return now >= self.end
 
     def done(self, now: float) -> bool:
-        """Say whether it has ended well."""
+        """Return whether it has ended well."""
         return self.over(now) and self.failure is None and self.aborted is None
 
     def word(self, now: float) -> str:

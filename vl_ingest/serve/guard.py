@@ -49,7 +49,7 @@ class Guard:
         return None
 
     def knows(self, token: str | None) -> bool:
-        """Say whether the token is right, or none is needed; takes the same time for every wrong one."""
+        """Return whether the token is right, or none is needed; takes the same time for every wrong one."""
         if self.token is None:
             return True
         return token is not None and hmac.compare_digest(
@@ -72,7 +72,7 @@ class Guard:
 
 
 def is_address(name: str) -> bool:
-    """Say whether a host is written as an address."""
+    """Return whether a host is written as an address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -81,7 +81,7 @@ def is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach a host."""
+    """Return whether only this machine can reach a host."""
     if host.lower() == "localhost":
         return True
     return is_address(host) and ipaddress.ip_address(host).is_loopback

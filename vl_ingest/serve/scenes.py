@@ -181,7 +181,7 @@ class Scenes:
             "states": self.part("states", job=job, counts=counts, states=[s for s in FileState if counts[s]]),
             "server": self.part("server", job=job, run=run, number=numbers.get(run.id) if run else None, alive=alive),
         }  # fmt: skip
-        title = f"{progress['percent']:.0f} % {words.path(job.name)}" if alive else words.path(job.name)
+        title = f"{int(progress['percent'])} % {words.path(job.name)}" if alive else words.path(job.name)
         return Scene("job.html", title, parts, {"job": job, "hour": hour, "over": job.state in FINISHED})
 
 
@@ -190,8 +190,9 @@ def _progress(seen: Seen, rate: float) -> dict[str, Any]:
     counts = seen.counts
     share = share_done(counts)
     left = max(0, counts.total_bytes * (1 - share))
-    # Never 100 before all is done.
-    percent = 100 * share if share == 1.0 else min(99.9, 100 * share)
+    # Never 100 before all is done: files without a byte count, too.
+    done = share == 1.0 and not counts.unsent
+    percent = 100.0 if done else min(99.9, 100 * share)
     return {
         "percent": percent,
         "segments": segments(counts),

@@ -121,7 +121,7 @@ def retry_after_s(header: str | None) -> float | None:
 
 
 def _has_form(content: bytes) -> bool:
-    """Say whether an error is written as the API writes it; on premises that is `status` and `message`."""
+    """Return whether an error is written as the API writes it; on premises that is `status` and `message`."""
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError):
@@ -135,7 +135,7 @@ def _clean(text: str, token: Token | None) -> str:
 
 
 def is_html(response: requests.Response, content: bytes) -> bool:
-    """Say whether an answer is a page, by its type or its beginning."""
+    """Return whether an answer is a page, by its type or its beginning."""
     return "html" in response.headers.get("Content-Type", "").lower() or content.lstrip()[
         :14
     ].lower().startswith((b"<!doctype html", b"<html"))

@@ -69,8 +69,8 @@ class Tokens:
             token = self._token
             if token is None:
                 raise Refused(
-                    f"The server requires credentials ({refusal.detail}). Set {variables.PAIR}, then run the "
-                    "same command again."
+                    f"The server requires credentials, and none were sent ({refusal.detail}). Set {variables.PAIR}, and "
+                    "leave out --no-auth if it is given; then run the command again."
                 ) from refusal
             if refusal.token_number < token.number:
                 return

@@ -28,7 +28,7 @@ class Source(Opener, Protocol):
         """What the ledger calls it: one for all spellings, and enough to come back to it in another process."""
 
     def is_there(self) -> bool:
-        """Say whether it is still there, and the one that it was at first: its disk may be gone."""
+        """Return whether it is still there, and the one that it was at first: its disk may be gone."""
 
     def walk(self, filters: Filters) -> Iterator[Found | LeftOut]:
         """Yield all there is, in an order that depends on names alone; `filters` decide what joins."""

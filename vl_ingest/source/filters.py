@@ -94,7 +94,7 @@ class Filters:
         return None
 
     def is_wanted_type(self, name: str) -> bool:
-        """Say whether a name is one of a file that may join."""
+        """Return whether a name is one of a file that may join."""
         return extension(name) in self._types
 
 
@@ -120,7 +120,7 @@ class _Exclusions:
 
 
 def is_hidden(path: str) -> bool:
-    """Say whether a path is of a hidden file, or leads through a hidden folder."""
+    """Return whether a path is of a hidden file, or leads through a hidden folder."""
     return path.startswith(".") or "/." in path
 
 

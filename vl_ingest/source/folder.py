@@ -55,7 +55,7 @@ class Folder:
         return folder
 
     def is_there(self) -> bool:
-        """Say whether there is such a folder now, and none that has taken the place of the first."""
+        """Return whether there is such a folder now, and none that has taken the place of the first."""
         now = _identity(self.address)
         return now is not None and self._identity in (None, now)
 
@@ -87,7 +87,7 @@ class Folder:
             waiting.extend(reversed(below))
 
     def _is_in_here(self, link: str) -> bool:
-        """Say whether a link's folder is one of this folder's, and not hidden: then it counts as that, whatever filters say."""
+        """Return whether a link's folder is one of this folder's, and not hidden: then it counts as that, whatever filters say."""
         path = self.path_of(os.path.realpath(f"{self.address}/{link}"))
         return path is not None and not is_hidden(path)  # "." is this folder itself
 
@@ -173,7 +173,7 @@ def _entries(place: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str], filters: Filters) -> bool:
-    """Say whether the walk has to go into it; what can't be told is a folder unless its name is a file's."""
+    """Return whether the walk has to go into it; what can't be told is a folder unless its name is a file's."""
     try:
         return entry.is_dir()
     except OSError as exc:

@@ -9,7 +9,7 @@ from vl_ingest.domain.naming import path_to_text
 
 
 def is_read_once(path: str | None) -> bool:
-    """Say whether a list is gone once it is read: standard input, a pipe, or whatever else is no file of its own."""
+    """Return whether a list is gone once it is read: standard input, a pipe, or whatever else is no file of its own."""
     if path is None or path == os.devnull:
         return False
     return (

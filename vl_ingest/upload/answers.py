@@ -75,7 +75,7 @@ def meaning(error: Failed) -> tuple[AttemptOutcome, Lesson]:
 
 
 def shows_overload(error: Failed) -> bool:
-    """Say whether fewer requests at once may help: the server asks to slow down, or does not answer in time."""
+    """Return whether fewer requests at once may help: the server asks to slow down, or does not answer in time."""
     return isinstance(error, errors.RequestError) and error.http_status in (429, 503, None)
 
 
@@ -117,7 +117,7 @@ def decide(
 
 
 def _at_fault(history: History, *, several: bool, alone: bool, gate_open: bool) -> bool:
-    """Say whether it is the batch that fails, and not the server."""
+    """Return whether it is the batch that fails, and not the server."""
     if history.failures < FAILURES_AT_FAULT:
         return False
     if history.strikes >= STRIKES_AT_FAULT and gate_open:

@@ -96,7 +96,7 @@ class Backlog:
             return self._scanned and not self._active and not self._waiting and self._nothing_pending()
 
     def alone(self) -> bool:
-        """Say whether the one active delivery is all there is to send."""
+        """Return whether the one active delivery is all there is to send."""
         with self._lock:
             return self._active == 1 and not self._waiting and self._nothing_pending()
 

@@ -4,6 +4,7 @@ A known file that is not sent and that the filters leave out is waived by the fi
 joins again when they let it in. What is sent stays sent, and what a person has waived stays waived.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,11 @@ def scanner_of(source: Source, settings: Settings, ledger: Ledger | None, job: J
     if ledger is not None and job is not None and job.settings.get("newer_than_s") == settings.newer_than_s:
         at = ledger.jobs.told_at(job.id, "newer_than_s")
     return Scanner(source, settings, at or clock.now())
+
+
+def is_list_lost(scanner: Scanner, settings: Settings) -> bool:
+    """Return whether the list that is kept has become empty: that decides on no file, unless it is `/dev/null`."""
+    return scanner.names_nothing and settings.files_from != os.devnull
 
 
 def known_files(

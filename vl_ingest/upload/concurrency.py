@@ -114,7 +114,7 @@ class Concurrency:
         self._round = _Round(now)
 
     def _fails(self, measured: Level) -> bool:
-        """Say whether a try need not go on to its end."""
+        """Return whether a try need not go on to its end."""
         return measured.workers != self._best.workers and measured.rate < CLEARLY_WORSE * self._best.rate
 
     def _decide(self, measured: Level) -> None:

@@ -31,7 +31,7 @@ class Gate:
         self._why = ""
 
     def enter(self) -> bool:
-        """Wait until this worker may send, and say whether it passes as the probe; it must `leave` after.
+        """Wait until this worker may send, and return whether it passes as the probe; it must `leave` after.
 
         Raises `GaveUp` when there was no success for too long, and the reason of a halted run.
         """

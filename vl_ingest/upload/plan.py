@@ -61,7 +61,7 @@ class BatchLimits:
         self.too_large_bytes = min(body_bytes, self.too_large_bytes or body_bytes)
 
     def is_too_large(self, body_bytes: int, files: int) -> bool:
-        """Say whether to split a batch without sending it; a single file is sent and judged by the server."""
+        """Return whether to split a batch without sending it; a single file is sent and judged by the server."""
         return files > 1 and self.too_large_bytes is not None and body_bytes >= self.too_large_bytes
 
 

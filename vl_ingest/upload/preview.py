@@ -26,7 +26,16 @@ from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
 from vl_ingest.source import Source
 from vl_ingest.source.scanner import Scanner
-from vl_ingest.upload.choice import BEYOND, UNSENT, Choice, Known, count_beyond, known_files, scanner_of
+from vl_ingest.upload.choice import (
+    BEYOND,
+    UNSENT,
+    Choice,
+    Known,
+    count_beyond,
+    is_list_lost,
+    known_files,
+    scanner_of,
+)
 from vl_ingest.upload.concurrency import START
 from vl_ingest.upload.plan import BatchLimits, Room
 
@@ -55,6 +64,7 @@ class Preview:
         choice: what the filters decide on the files of earlier runs.
         gone: files that the ledger still means to send and that are not there.
         vanished: nothing is found, though files of earlier runs should be.
+        list_lost: the list of `--files-from` named files once, and names none now.
         late: files that came after processing was started.
         doubts: what -> how many files.
         renamed: files whose plain name another one has; the first few with the name they would get in `clashes`.
@@ -74,6 +84,7 @@ class Preview:
     choice: Choice = field(default_factory=Choice)
     gone: int = 0
     vanished: bool = False
+    list_lost: bool = False
     late: int = 0
     doubts: "Counter[str]" = field(default_factory=Counter)
     renamed: int = 0
@@ -88,15 +99,15 @@ class Preview:
         return self.job is not None and self.job.state in TRIGGERED
 
     def is_empty(self, settings: Settings) -> bool:
-        """Say whether a run would end because there is nothing to send."""
+        """Return whether a run would end because there is nothing to send."""
         return not (self.files or self.sent or self.triggered or self.holds(settings))
 
     def holds(self, settings: Settings) -> bool:
-        """Say whether a run would end without processing, as far as can be seen from here."""
+        """Return whether a run would end without processing, as far as can be seen from here."""
         doubts = sum(self.doubts.values())
         if settings.on_rejected is OnRejected.SKIP:  # the server decides on these, and the run goes on
             doubts -= self.doubts[WRONG_TYPE]
-        return bool(doubts or self.unread or self.gone or self.vanished)
+        return bool(doubts or self.unread or self.gone or self.vanished or self.list_lost)
 
 
 class Previewer:
@@ -134,6 +145,9 @@ class Previewer:
             last_id = 0
             if self._ledger is not None and job is not None and not plan.triggered:
                 last_id = self._ledger.files.last_id(job.id)
+                plan.list_lost = last_id > 0 and is_list_lost(scanner, self._settings)
+                if plan.list_lost:
+                    return
                 yield from self._known(self._ledger, job, scanner, last_id, progress)
             yield from self._found(scanner, names, progress)
             if self._ledger is not None and job is not None and last_id:

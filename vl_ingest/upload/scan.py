@@ -13,7 +13,7 @@ from vl_ingest.domain.model import Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.run.context import Context
 from vl_ingest.source.scanner import Scanner
-from vl_ingest.upload.choice import BEYOND, Choice, apply_filters, count_beyond, scanner_of
+from vl_ingest.upload.choice import BEYOND, Choice, apply_filters, count_beyond, is_list_lost, scanner_of
 
 FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
@@ -44,7 +44,7 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
         choice = Choice()
         if last_id:
             scanner.keep_list()
-            if scanner.names_nothing and context.settings.files_from != os.devnull:
+            if is_list_lost(scanner, context.settings):
                 context.note(EventKind.SCAN_INCOMPLETE, unread=[context.settings.files_from])
                 raise FilesHeld(
                     f"The list {path_to_text(context.settings.files_from or '')} names no file any more, so nothing was left "

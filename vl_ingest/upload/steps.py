@@ -154,7 +154,11 @@ def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
 def _finish(context: Context, scanning: Scanning) -> None:
     """Record that the upload is complete, or raise what holds it."""
     if context.settings.on_rejected is OnRejected.SKIP:
-        context.ledger.decisions.waive_rejected(context.run)
+        waived = context.ledger.decisions.waive_rejected(context.run)
+        if waived:
+            context.observer.notice(
+                "step", f"{files_text(waived)} rejected, and waived by --on-rejected skip."
+            )
     counts = context.ledger.files.counts(context.job.id)
     left = _left(context, counts) if counts.unsent else None
     if isinstance(left, FilesHeld) and scanning.held is not None:
@@ -220,7 +224,7 @@ def nothing_to_send(address: str, left_out: Mapping[str, int]) -> UsageError:
     return UsageError(
         f"Nothing to send in {path_to_text(address)}"
         + (f" (left out: {words.counted(left_out)})." if left_out else ".")
-        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; add others with `--include '*.EXT'`."
+        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` sends files of other types, and only those."
     )
 
 
