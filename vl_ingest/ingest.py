@@ -197,11 +197,13 @@ class Ingest:
 
     def verify(
         self, job: Job | str, *, rehash: bool = False, afresh: bool = False, source: str | os.PathLike[str] | None = None,
-        files: bool = True, offline: bool = False, head: str | None = None, report: str | os.PathLike[str] | None = None,
+        files: bool = True, offline: bool = False, dataset: bool = True, head: str | None = None, report: str | os.PathLike[str] | None = None,
         on_check: Callable[[Check], None] | None = None, on_difference: Callable[[str, str], None] | None = None,
         on_progress: Callable[[Rehash], None] | None = None,
     ) -> list[Check]:  # fmt: skip
-        """Check a job's record, its files on disk (unless not `files`), and its dataset (unless `offline`).
+        """Check a job's record, its files on disk (unless not `files`), its dataset (unless `offline`), and each file in it.
+
+        The server is asked for each file unless not `dataset`; what it says goes into the ledger.
 
         With `rehash` every sent file is read again, from where that was interrupted unless `afresh`; `source` is where
         the folder lies now, `head` a hash that must still be in the chain, `report` a report made earlier.
@@ -224,6 +226,7 @@ class Ingest:
                 differs=on_difference or (lambda _path, _reason: None), progress=on_progress or (lambda _state: None),
             ),
             api=None if offline else lambda: Api(base_url, self._tokens or find(base_url).tokens),
+            differs=(on_difference or (lambda _path, _reason: None)) if dataset else None,
         ):  # fmt: skip
             made.append(check)
             tell(check)

@@ -70,8 +70,10 @@ def done(world: World) -> World:
 def test_a_true_record_holds(done: World) -> None:
     """Nothing was touched: every check holds, with and without reading the files again."""
     everything = {**RECORD, "files": True}
-    assert answers(done, "--base-url", done.box.url) == {**everything, "server": True}
-    assert answers(done) == {**everything, "server": True}, "the job knows its server"
+    server = {"server": True, "dataset": True}
+    assert answers(done, "--base-url", done.box.url) == {**everything, **server}
+    assert answers(done) == {**everything, **server}, "the job knows its server"
+    assert answers(done, "--no-dataset") == {**everything, "server": True}
     assert answers(done, "--offline", "--rehash") == everything
     assert answers(done, "--offline", "--no-files") == RECORD
 
@@ -154,6 +156,7 @@ def test_a_tail_cut_off_together_with_the_head_needs_a_head_kept_elsewhere(done:
         ("UPDATE files SET unknown_attempts = 0", "requests"),
         ("UPDATE files SET reason = 'nobody liked it' WHERE path = 'torn.png'", "requests"),
         ("UPDATE files SET reason = 'changed after it was sent' WHERE path = 'p0003.png'", "requests"),
+        ("UPDATE files SET listed = 1", "requests"),
     ],
 )  # fmt: skip
 def test_a_row_that_was_touched_is_found(done: World, statement: str, name: str) -> None:

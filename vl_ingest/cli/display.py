@@ -221,9 +221,7 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
     if job.left_out and scanned:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
-        lines.append(
-            f"{files_text(summary.possibly_twice)} possibly delivered twice: sent again after a request without a receipt."
-        )
+        lines.append(_doubts(summary))
     if summary.taken_as_delivered:
         lines.append(
             f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: not acknowledged by the "
@@ -235,6 +233,10 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
         lines.append(
             f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."
         )
+        if summary.listed is None:
+            lines.append(f"Run `vl-ingest verify {job.id}` to ask the server whether it has each file.")
+        else:
+            lines.append(f"{summary.listed}.")
         lines.append(f"The record holds {job.event_count} events. Keep its head as proof: {job.event_head}")
     else:
         lines.append(
@@ -242,6 +244,14 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
             f"Run `vl-ingest resume {job.id}` to watch until it is ready."
         )
     return lines
+
+
+def _doubts(summary: "Summary") -> str:
+    if set(summary.doubts) <= {"possibly twice"}:
+        count = files_text(summary.possibly_twice)
+        return f"{count} possibly delivered twice: sent again after a request without a receipt."
+    told = ", ".join(f"{count:,} {word}" for word, count in summary.doubts.items())
+    return f"{files_text(summary.possibly_twice)} sent again after a request without a receipt; {told}."
 
 
 def summary_facts(summary: "Summary") -> dict[str, Any]:
@@ -274,6 +284,11 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "event_head": job.event_head,
         "acknowledged": summary.acknowledged,
         "taken_as_delivered": summary.taken_as_delivered,
+        "in_dataset": None if summary.listed is None else summary.listed.files,
+        "missing_from_dataset": None if summary.listed is None else summary.listed.missing,
+        "twice_in_dataset": None if summary.listed is None else summary.listed.twice,
+        "doubts": dict(summary.doubts),
+        "listed_at": clock.iso(summary.listed_at),
     }
 
 

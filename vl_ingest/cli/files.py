@@ -49,8 +49,10 @@ def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str |
                 "decided_by": row.decided_by,
                 "decided_why": row.decided_why,
                 "delivery": row.delivery,
+                "in_dataset": row.in_dataset,
+                "media_id": row.media_id,
             }
-            told = [row.reason, row.decision, "possibly twice" if row.possibly_twice else None]
+            told = [row.reason, row.decision, row.doubt]
             reasons = "; ".join(filter(None, told))
             more = f"  ({reasons})" if reasons else ""
             text = f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{more}"

@@ -152,7 +152,14 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
             f"  by decision   {facts['taken_as_delivered']:,} of the sent files are taken as delivered"
         )
     if facts["possibly_twice"]:
-        lines.append(f"  perhaps twice {facts['possibly_twice']:,}")
+        told = ", ".join(f"{count:,} {word}" for word, count in facts["doubts"].items())
+        lines.append(f"  perhaps twice {facts['possibly_twice']:,} ({told})")
+    if facts["listed_at"]:
+        asked = f"{facts['listed_at'][:19].replace('T', ' ')} UTC"
+        lines.append(
+            f"  in dataset    {facts['in_dataset']:,}, {facts['missing_from_dataset']:,} missing, "
+            f"{facts['twice_in_dataset']:,} more than once, by the server's own list (asked {asked})"
+        )
     if run is not None:
         number = book.runs.numbers(job.id)[run.id]
         lines.append(f"  last run      {number}, pid {run.pid} on {run.host}, {_run_stands(book, run)}")

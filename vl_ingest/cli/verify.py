@@ -38,6 +38,7 @@ ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 @option("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
 @option("--no-files", is_flag=True, help="Skip the files on disk.")
 @option("--offline", is_flag=True, help="Skip the server.")
+@option("--no-dataset", is_flag=True, help="Do not ask the server for each file.")
 @option(
     "--head", metavar="HASH", help="Check that this hash, printed by an earlier run, is still in the chain."
 )
@@ -46,10 +47,12 @@ ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
 @ledger_options
 def verify(
     job_reference: str, rehash: bool, afresh: bool, source: str | None, no_files: bool, offline: bool,
-    head: str | None, report: Path | None, base_url: str, access: dict[str, Any],
+    no_dataset: bool, head: str | None, report: Path | None, base_url: str, access: dict[str, Any],
     ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check a job's record, its files on disk, and its dataset.
+
+    Of a dataset that is ready, the server is asked to list every file; what it says goes into the ledger.
 
     Exit code 0: everything agrees; 3: something differs.
 
@@ -67,6 +70,7 @@ def verify(
             book, job, head=head, report=report, source=None if no_files else Folder(source or job.source),
             compare=lambda folder: _files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json),
             api=None if offline else lambda: open_api(where, access),
+            differs=None if no_dataset else _differs(as_json=as_json),
         ):  # fmt: skip
             made.append(check)
             facts = {
@@ -84,16 +88,23 @@ def verify(
 def _files(
     book: "Ledger", job: "Job", source: "Source", *, rehash: bool, afresh: bool, as_json: bool
 ) -> Check:
-    from vl_ingest.domain.naming import path_to_text
     from vl_ingest.proof.rehash import verify_files
 
-    def differs(path: str, reason: str) -> None:
-        facts = {"type": "difference", "path": path_to_text(path), "reason": reason}
-        show(facts, f"{'':<10}{words.path(path)} {reason}", as_json=as_json)
-
+    differs = _differs(as_json=as_json)
     with _progress(book, job, shown=rehash and not as_json) as progress:
         how = {"hashed": rehash, "afresh": afresh}
         return verify_files(book, job, source, differs=differs, progress=progress, **how)
+
+
+def _differs(*, as_json: bool) -> Callable[[str, str], None]:
+    """Return what shows a file that differs."""
+    from vl_ingest.domain.naming import path_to_text
+
+    def show_one(path: str, reason: str) -> None:
+        facts = {"type": "difference", "path": path_to_text(path), "reason": reason}
+        show(facts, f"{'':<10}{words.path(path)} {reason}", as_json=as_json)
+
+    return show_one
 
 
 @contextmanager

@@ -105,6 +105,13 @@ class EventKind(StrEnum):
     TRIGGER_ADOPTED = "trigger_adopted", _J.PROCESSING, "status", "Processing was already under way ({status})."
     TRIGGER_NOT_ADOPTED = ("trigger_not_adopted", None, "status",
         "Processing was under way ({status}), perhaps since before every file had arrived.")
+    ENDPOINT_NOT_AVAILABLE = "endpoint_not_available", None, "endpoint detail", "The server does not offer {endpoint} ({detail})."
+    EXPORT_INTENDED = "export_intended", None, "", "The request to export the dataset's list was about to be sent."
+    EXPORT_STARTED = "export_started", None, "export_id", "The server began to export the dataset's list."
+    EXPORT_UNKNOWN = "export_unknown", None, "detail", "The request to export the dataset's list got no receipt ({detail})."
+    EXPORT_ENDED = "export_ended", None, "export_id detail", "The server's export of the dataset's list came to nothing ({detail})."
+    DATASET_LISTED = ("dataset_listed", None, "by digest items files missing twice unexpected unclear rows",
+        "By the server's own list, {counted} are in the dataset; {missing} missing, {twice} twice, {unexpected} never sent.")
     # fmt: on
 
     @classmethod

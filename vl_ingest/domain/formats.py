@@ -15,6 +15,8 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".mp4": "video/mp4",
     ".mov": "video/quicktime",
 }
+# Those of the vendor's FAQ, too: what is sent with `--include` may be one of them.
+VIDEOS = (".mp4", ".mov", ".avi", ".dav", ".m4v", ".mkv", ".wmv", ".flv", ".webm")
 FIRST_BYTES = 32  # of a file, as many as `kind` looks at
 
 MEDIA = "MP4/MOV"

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from vl_ingest.domain.remote import doubt, in_dataset
+
 
 class JobState(StrEnum):
     """Where a job stands: one folder on its way into one dataset."""
@@ -191,6 +193,10 @@ class FileRow(NamedTuple):
         None  # who decided its state where that was no receipt: `ann@host`, `FILTER`, an option
     )
     decided_why: str | None = None
+    listed: int | None = (
+        None  # how often the server's list of the dataset has it; None: not asked, or it can't say
+    )
+    media_id: str | None = None
 
     @property
     def delivery(self) -> Delivery | None:
@@ -210,6 +216,16 @@ class FileRow(NamedTuple):
     def possibly_twice(self) -> bool:
         """Whether it is sent, and more than one of its requests may have delivered it."""
         return possibly_twice(self.state, self.sha256, self.unknown_attempts)
+
+    @property
+    def in_dataset(self) -> str | None:
+        """What the server's list says of it: `yes`, `no`, `twice`."""
+        return in_dataset(self.listed)
+
+    @property
+    def doubt(self) -> str | None:
+        """What is known of how often it is in the dataset, in words; None where there is nothing to say."""
+        return doubt(possibly_twice=self.possibly_twice, in_dataset=self.in_dataset)
 
     def with_facts(self, facts: Facts) -> "FileRow":
         """Return the file as it is on disk now."""

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from vl_ingest.domain.naming import files_text
+
 
 class TaskType(StrEnum):
     """The types of tasks that are ours to read; the server has more."""
@@ -115,6 +117,58 @@ class ListedMedium(NamedTuple):
     def video(self) -> str | None:
         """What the server calls the video that a frame is of; None for other media."""
         return self.path.rpartition("/")[0] or None if self.kind == MediumKind.FRAME else None
+
+
+@dataclass
+class Listed:
+    """What the server's own list of a dataset comes to, held against the files that were sent.
+
+    `items` are the media that it names; `files` those of ours that it has, `twice` more than once; `missing` those that it
+    has not; `unclear` those of which it can't say; `unexpected` what it names and this job did not send. `digest` is the
+    SHA-256 of the list as it was received.
+    """
+
+    by: str
+    digest: str
+    items: int = 0
+    files: int = 0
+    missing: int = 0
+    twice: int = 0
+    unexpected: int = 0
+    unclear: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every file is there, each once, and nothing else is, as far as the list can say."""
+        return not (self.missing or self.twice or self.unexpected)
+
+    def __str__(self) -> str:
+        """The same as a sentence, without its full stop."""
+        if self.whole:
+            each = "" if not self.files else ", once" if self.files == 1 else ", each once"
+            text = f"{files_text(self.files)} in the dataset by the server's own list{each}"
+        else:
+            wrong = {
+                "missing": self.missing, "there more than once": self.twice, "there but not sent by this job": self.unexpected,
+            }  # fmt: skip
+            told = ", ".join(f"{count:,} {what}" for what, count in wrong.items() if count)
+            text = f"{files_text(self.files)} in the dataset by the server's own list; {told}"
+        if self.unclear:
+            text += f"; of {self.unclear:,} videos the list does not say whether they are there"
+        return text
+
+
+def in_dataset(listed: int | None) -> str | None:
+    """Return what the server's list says of a file: `yes`, `no`, `twice` (or more often); None: not asked, or it can't say."""
+    return None if listed is None else "no" if not listed else "yes" if listed == 1 else "twice"
+
+
+def doubt(*, possibly_twice: bool, in_dataset: str | None) -> str | None:
+    """Return in words what is known of how often a file is there: `possibly twice`, `asked: once`, `asked: twice`."""
+    if possibly_twice:
+        asked = {"yes": "asked: once", "no": "asked: missing from the dataset", "twice": "asked: twice"}
+        return asked.get(in_dataset or "", "possibly twice")
+    return {"no": "missing from the dataset", "twice": "twice in the dataset"}.get(in_dataset or "")
 
 
 Values = Mapping[str, str]  # media id -> value

@@ -6,6 +6,7 @@
 - `runs`     runs and their leases
 - `files`    what the scan found and what became of it
 - `decisions` what is decided on files, by whom
+- `listing`  what the server lists in the dataset
 - `batches`  intents and receipts of what is sent together
 - `events`   the append-only history
 - `audit`    what a report reads
@@ -30,6 +31,7 @@ from vl_ingest.ledger.events import Events, record_upgrade
 from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
 from vl_ingest.ledger.jobs import Jobs
+from vl_ingest.ledger.listing import Listing
 from vl_ingest.ledger.retention import Retention
 from vl_ingest.ledger.runs import Runs
 from vl_ingest.ledger.seal import Seals
@@ -51,6 +53,7 @@ class Ledger:
         self.runs = Runs(self.db)
         self.files = Files(self.db)
         self.decisions = Decisions(self.db)
+        self.listing = Listing(self.db)
         self.batches = Batches(self.db)
         self.events = Events(self.db)
         self.audit = Audit(self.db)

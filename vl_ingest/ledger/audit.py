@@ -33,13 +33,13 @@ class Audit:
     def files(self, job_id: str, *, exceptional: bool = False) -> Iterator[sa.Row[Any]]:
         """Yield a job's files by path, each with the end and the acknowledged attempt of its batch.
 
-        With `exceptional` only the exceptions: unsent, waived, in doubt, or with a reason.
+        With `exceptional` only the exceptions: unsent, waived, in doubt, with a reason, or not in the dataset once.
         """
         query = (
             sa.select(
                 files.c.path, files.c.sent_as, files.c.size_bytes, files.c.sha256, files.c.mtime_ns, files.c.state,
                 files.c.batch_id, files.c.attempts, files.c.unknown_attempts, files.c.reason,
-                files.c.decided_by, files.c.decided_why, batches.c.ended_at, attempts.c.number, attempts.c.http_status,
+                files.c.decided_by, files.c.decided_why, files.c.listed, files.c.media_id, batches.c.ended_at, attempts.c.number, attempts.c.http_status,
             )
             .select_from(files.outerjoin(batches, batches.c.id == files.c.batch_id).outerjoin(attempts, _SENT))
             .where(files.c.job_id == job_id)
@@ -47,7 +47,10 @@ class Audit:
         )  # fmt: skip
         if exceptional:
             plain = (
-                (files.c.state == FileState.SENT) & (files.c.unknown_attempts == 0) & files.c.reason.is_(None)
+                (files.c.state == FileState.SENT)
+                & (files.c.unknown_attempts == 0)
+                & files.c.reason.is_(None)
+                & (files.c.listed.is_(None) | (files.c.listed == 1))
             )
             query = query.where(~plain)
         yield from self._rows(query)

@@ -7,6 +7,7 @@ The canonical form of a value is its JSON with sorted keys, without spaces, ever
   microsecond (`2026-01-31T23:59:59.000001Z`) and `previous` the hash of the event before, null for the first
 - a digest of rows is of their canonical forms `[path, sent_as, size_bytes, mtime_ns, sha256]`, a line each, in the
   order of their ids
+- a digest of what the server lists is of the canonical forms `[sent_as, listed, media_id]`, the same way
 - a sum of rows is the sum of the hashes of these lines, modulo 2**256: rows can be added to it, and taken out of it
 
 Whoever keeps the hash of the last event (the head) can prove later that nothing up to there was removed, changed,
@@ -67,6 +68,14 @@ def rows_digest(rows: Iterable[SealedRow]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         digest.update(_line(row))
+    return digest.hexdigest()
+
+
+def listed_digest(rows: Iterable[tuple[str, int, str | None]]) -> str:
+    """Return the digest of what the server lists, given in the order of the files' ids."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{_canonical(row)}\n".encode())
     return digest.hexdigest()
 
 

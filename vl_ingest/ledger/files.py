@@ -9,6 +9,7 @@ from sqlalchemy.dialects.sqlite import insert
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
+from vl_ingest.domain.remote import doubt, in_dataset
 from vl_ingest.ledger.database import Database, executemany
 from vl_ingest.ledger.decisions import decide
 from vl_ingest.ledger.events import append
@@ -19,6 +20,8 @@ from vl_ingest.ledger.tables import FILE_NOTABLE, files
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.
 IF_FREE = insert(files).on_conflict_do_nothing()
 CHANGED_AFTER = "changed after it was sent"
+
+_TWICE = (files.c.unknown_attempts > 0) & ((files.c.unknown_attempts > 1) | files.c.sha256.is_not(None))
 
 
 class Files:
@@ -127,8 +130,19 @@ class Files:
 
     def possibly_twice(self, job_id: str) -> int:
         """Return how many sent files may have been delivered by more than one request (see `model.possibly_twice`)."""
-        once_more = (files.c.unknown_attempts > 1) | files.c.sha256.is_not(None)
-        return self._count_sent(job_id, (files.c.unknown_attempts > 0) & once_more)
+        return self._count_sent(job_id, _TWICE)
+
+    def doubts(self, job_id: str) -> dict[str, int]:
+        """Return what is known of these since the server was asked, in words -> how many."""
+        counts: dict[str, int] = {}
+        query = (
+            sa.select(files.c.listed, sa.func.count()).where(_sent(job_id), _TWICE).group_by(files.c.listed)
+        )
+        with self._db.read() as connection:
+            for listed, count in connection.execute(query):
+                word = doubt(possibly_twice=True, in_dataset=in_dataset(listed)) or ""
+                counts[word] = counts.get(word, 0) + count
+        return counts
 
     def changed_after(self, job_id: str) -> int:
         """Return how many sent files have been seen to differ on disk since."""
@@ -157,7 +171,7 @@ def select_files() -> sa.Select[Any]:
     return sa.select(
         files.c.id, files.c.path, files.c.sent_as, files.c.size_bytes, files.c.mtime_ns, files.c.state,
         files.c.unknown_attempts, files.c.changes, files.c.sha256, files.c.reason, files.c.decided_by,
-        files.c.decided_why,
+        files.c.decided_why, files.c.listed, files.c.media_id,
     )  # fmt: skip
 
 

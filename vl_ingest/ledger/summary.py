@@ -1,8 +1,11 @@
 """Where a job stands, computed from the ledger alone."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from vl_ingest.domain.model import Counts, FileState, Job
+from vl_ingest.domain.remote import Listed
 from vl_ingest.ledger import Ledger
 
 
@@ -12,6 +15,8 @@ class Summary:
 
     Of the files that are sent, the server has acknowledged all but those that a person called delivered
     (`taken_as_delivered`). `possibly_twice` counts, among both, those that went out again after a lost answer.
+    `listed` is what the server's own list of the dataset came to, read at `listed_at`; None where it was not asked.
+    `doubts` says what is known of the `possibly_twice` since then, in words -> how many.
     `not_in_dataset` is how many files of the folder came too late for it; None where nobody has looked.
     """
 
@@ -22,6 +27,9 @@ class Summary:
     not_in_dataset: int | None = None
     taken_as_delivered: int = 0
     taken_as_delivered_bytes: int = 0
+    listed: Listed | None = None
+    listed_at: datetime | None = None
+    doubts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def dataset_id(self) -> str | None:
@@ -43,6 +51,13 @@ class Summary:
         """The bytes of these."""
         return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes
 
+    def doubt_in_words(self) -> str:
+        """Return how many files went out again after a lost answer: `2 possibly delivered twice`, or what asking showed."""
+        if not any(word.startswith("asked") for word in self.doubts):
+            return f"{self.possibly_twice:,} possibly delivered twice"
+        told = ", ".join(f"{count:,} {word}" for word, count in self.doubts.items())
+        return f"{self.possibly_twice:,} sent again after a lost answer ({told})"
+
     def in_words(self) -> str:
         """Return how many files there are of each kind: `40 acknowledged, 2 taken as delivered, 1 waived`."""
         kinds = {"acknowledged": self.acknowledged, "taken as delivered": self.taken_as_delivered}
@@ -52,6 +67,7 @@ class Summary:
 
 def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None) -> Summary:
     """Return where a job stands."""
+    listed, listed_at = ledger.listing.last(job_id) or (None, None)
     taken, taken_bytes = ledger.files.taken_as_delivered(job_id)
     return Summary(
         job=ledger.jobs.get(job_id),
@@ -61,4 +77,7 @@ def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None)
         not_in_dataset=not_in_dataset,
         taken_as_delivered=taken,
         taken_as_delivered_bytes=taken_bytes,
+        listed=listed,
+        listed_at=listed_at,
+        doubts=ledger.files.doubts(job_id),
     )

@@ -167,6 +167,10 @@ files = Table(
     # Who decided its state where that was no receipt: a person, a filter or an option; and why.
     Column("decided_by", Text),
     Column("decided_why", Text),
+    # What the server's own list of the dataset says; none: not asked, or the list can't say.
+    Column("listed", Integer),  # how often it is there
+    Column("media_id", Text),
+    Column("listed_at", UtcDateTime),  # when the list was read
     UniqueConstraint("job_id", "path"),
     UniqueConstraint("job_id", "sent_as"),
 )
@@ -182,6 +186,8 @@ Index(
     files.c.reason,
     sqlite_where=FILE_NOTABLE,
 )
+NOT_ONCE = text("listed <> 1")  # few of many, too
+Index("ix_files_listed", files.c.job_id, files.c.listed, sqlite_where=NOT_ONCE)
 
 events = Table(
     "events",

@@ -37,6 +37,19 @@ def export_media(file: str | BinaryIO) -> Iterator[ListedMedium]:
         raise NotAvailable(f"the export's {METADATA} is not JSON: {exc}") from exc
 
 
+def export_total(file: str | BinaryIO) -> int | None:
+    """Return how many media an export says that it lists; None where it does not say."""
+    import ijson
+
+    with zipfile.ZipFile(file) as archive, _metadata(archive) as content:
+        for prefix, event, value in ijson.parse(content):
+            if (prefix, event) == ("info.total_media_items", "number"):
+                return int(value)
+            if prefix == "media_items":  # what comes after it, nobody reads a million items for
+                return None
+    return None
+
+
 def csv_media(file: BinaryIO) -> Iterator[ListedMedium]:
     """Yield the media that the CSV of ids lists: columns `filename` and `media_id`, of no known kind."""
     try:

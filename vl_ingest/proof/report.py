@@ -16,7 +16,7 @@ from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import SETTLED
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.story import FORMAT, build
-from vl_ingest.report.table import COLUMNS, FIRST_COLUMNS, rows, unquoted, written
+from vl_ingest.report.table import ASKED, COLUMNS, FIRST_COLUMNS, SECOND_COLUMNS, rows, unquoted, written
 
 Row = dict[str, str]
 
@@ -37,7 +37,7 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
     try:
         with report.open(encoding="utf-8", newline="") as file, ledger.db.snapshot():
             begin = file.readline()
-            for columns in (COLUMNS, FIRST_COLUMNS):
+            for columns in (COLUMNS, SECOND_COLUMNS, FIRST_COLUMNS):
                 if begin.rstrip("\r\n") == ",".join(columns):
                     return _table(ledger, job_id, file, columns)
             text = begin + file.read()
@@ -57,7 +57,7 @@ def _table(ledger: Ledger, job_id: str, file: Iterator[str], columns: Sequence[s
     ours = (
         {key: cell for key, cell in written(row).items() if key in columns} for row in rows(ledger, job_id)
     )
-    plain = unquoted if columns == COLUMNS else str
+    plain = str if columns == FIRST_COLUMNS else unquoted
     cells = csv.DictReader(file, columns, strict=True)
     theirs_rows = (
         {key: plain(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in cells
@@ -118,6 +118,9 @@ class _Table:
             self.compared += 1
             self.newest = max(self.newest, theirs["sent_at"] or "")
             if theirs == ours:
+                return
+            if all(theirs[key] == ours[key] or (key in ASKED and not theirs[key]) for key in self.columns):
+                self.moved += 1  # the server has been asked since
                 return
             if theirs["state"] in SETTLED or ours["state"] == theirs["state"]:
                 column = next((key for key in self.columns if theirs[key] != ours[key]), "a column too many")

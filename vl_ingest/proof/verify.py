@@ -37,6 +37,7 @@ class _Story:
     transaction_id: str | None = None
     begun: int = 0  # times that processing began
     intended: int = 0
+    listed: Event | None = None  # the last `dataset_listed`
     rows: Replay = field(default_factory=Replay)
 
     def tell(self, event: Event) -> None:
@@ -65,6 +66,8 @@ class _Story:
                 self.finished = None
             case EventKind.TRIGGER_INTENDED:
                 self.intended += 1
+            case EventKind.DATASET_LISTED:
+                self.listed = event
 
 
 def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Iterator[Check]:
@@ -77,7 +80,8 @@ def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Itera
         yield _totals(ledger, job, story)
         yield _processing(job, story)
         yield _agreed("job", story.rows.job_differs(ledger, job), "The job, its options and its runs")
-        yield _agreed("requests", story.rows.requests_differ(ledger, job.id), "Batches, attempts and reasons")
+        differing = [*story.rows.requests_differ(ledger, job.id), *_listed(ledger, job, story)]
+        yield _agreed("requests", differing, "Batches, attempts, reasons and the server's list")
 
 
 def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterator[Check]:
@@ -185,6 +189,13 @@ def _processing(job: Job, story: _Story) -> Check:
     elif story.begun:
         text = f"Processing began once, after {words.several(story.intended, 'intent')}."
     return compared("processing", not wrong, text, begun=story.begun, intended=story.intended)
+
+
+def _listed(ledger: Ledger, job: Job, story: _Story) -> list[str]:
+    """Return in words what is not so in what the files' rows keep of the server's list."""
+    sealed = rows_digest(()) if story.listed is None else story.listed.facts["rows"]
+    same = ledger.listing.digest(job.id) == sealed
+    return [] if same else ["what the server lists of the files is not what was recorded"]
 
 
 def _agreed(name: str, wrong: list[str], what: str) -> Check:

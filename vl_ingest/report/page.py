@@ -11,10 +11,13 @@ import jinja2
 
 from vl_ingest.domain import words
 from vl_ingest.domain.model import SETTLED, Delivery, FileState
+from vl_ingest.domain.remote import doubt
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.summary import Summary
 from vl_ingest.report.chart import Picture, Times, draw
-from vl_ingest.report.story import Report, deciders
+from vl_ingest.report.story import Report, deciders, listed_text
 from vl_ingest.report.table import rows
+from vl_ingest.report.text import reasons
 from vl_ingest.report.timeline import ENDED
 
 MOST_FILES = 100_000  # in the page; the complete list is the CSV
@@ -30,6 +33,7 @@ def to_html(ledger: Ledger, report: Report) -> str:
         "until": _until,
         "number": lambda count: f"{count:,}",
         "duration": words.lasted,
+        "doubt": lambda row: doubt(possibly_twice=row["possibly_twice"], in_dataset=row["in_dataset"]),
     }
     room = resources(__package__)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
@@ -46,6 +50,7 @@ def to_html(ledger: Ledger, report: Report) -> str:
         span=words.lasted(facts["throughput"]["bin_s"]),
         narrow_chart=chart(facts, narrow=True),
         exit_state=exit_state(report),
+        listed_text=listed_text(report.summary),
         tiles=tiles(report),
         numbers={run["id"]: run["number"] for run in facts["runs"]},
         states=sorted({row[2] for row in listed}),
@@ -53,11 +58,11 @@ def to_html(ledger: Ledger, report: Report) -> str:
         shown_moments=facts["timeline"][-MOST_MOMENTS:],
         odd=[row for row in facts["exceptions"] if _is_odd(row)],
         by_word=[row for row in facts["exceptions"] if row["delivery"] == Delivery.TAKEN_AS_DELIVERED],
-        twice=[row for row in facts["exceptions"] if _is_acknowledged(row) and not row["reason"]],
+        twice=[row for row in facts["exceptions"] if _is_acknowledged(row) and not _is_odd(row)],
         most=MOST_EXCEPTIONS,
         # Inside a script element nothing but "</script" and "<!--" ends the text: no "<" at all, then.
         files_json=json.dumps(listed, separators=(",", ":")).replace("<", "\\u003c"),
-        listed=len(listed),
+        shown_files=len(listed),
     )
 
 
@@ -87,14 +92,34 @@ def tiles(report: Report) -> list[dict[str, Any]]:
         _tile("files", counts.total, words.size(counts.total_bytes)),
         _tile("acknowledged", summary.acknowledged, words.size(summary.acknowledged_bytes), "ok"),
         _tile("taken as delivered", taken, by_word and f"by decision of {by_word}", "wait"),
-        _tile(
-            "possibly twice", summary.possibly_twice, "sent again after a request without a receipt", "wait"
-        ),
+        _in_dataset(summary),
         _tile("waived", waived, by and f"by {by}", "wait"),
         _tile("not sent", counts.unsent, words.counted(unsent), "bad"),
         _tile("changed after", summary.changed_after, "on disk, after being sent", "wait"),
         _tile("attempts failed", failed, f"in {words.several(len(job['runs']), 'run')}"),
     ]
+
+
+def _in_dataset(summary: Summary) -> dict[str, Any]:
+    """Return the tile of what the server lists; until it has been asked, that of what only it could tell."""
+    found = summary.listed
+    if found is None:
+        note = "sent again after a request without a receipt"
+        return _tile("possibly twice", summary.possibly_twice, note, "wait")
+    wrong = {
+        "missing": found.missing,
+        "twice": found.twice,
+        "not sent": found.unexpected,
+        "not told": found.unclear,
+    }
+    note = words.counted({what: count for what, count in wrong.items() if count})
+    good = "each once, by the server's own list"
+    return {
+        "name": "in the dataset",
+        "count": found.files,
+        "note": note or good,
+        "kind": "ok" if found.whole else "bad",
+    }
 
 
 def _tile(name: str, count: int, note: str, kind: str = "") -> dict[str, Any]:
@@ -128,7 +153,7 @@ def _times(pairs: Iterable[tuple[str, str]]) -> Times:
 def _short(row: dict[str, Any]) -> list[Any]:
     return [
         row["path"], row["size_bytes"], (row["delivery"] or row["state"]).replace("_", " "), row["sha256"] or "", (row["sent_at"] or "")[:19],
-        row["batch"] or "", ("possibly twice; " if row["possibly_twice"] else "") + (row["reason"] or ""),
+        row["batch"] or "", "; ".join(reasons(row)),
     ]  # fmt: skip
 
 
@@ -137,7 +162,10 @@ def _is_acknowledged(row: dict[str, Any]) -> bool:
 
 
 def _is_odd(row: dict[str, Any]) -> bool:
-    return row["delivery"] is None or (_is_acknowledged(row) and bool(row["reason"]))
+    if not _is_acknowledged(row):
+        return row["delivery"] is None
+    unlike = row["in_dataset"] == "no" or (row["in_dataset"] == "twice" and not row["possibly_twice"])
+    return bool(row["reason"]) or unlike
 
 
 def _when(moment: str | None) -> str:

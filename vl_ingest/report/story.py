@@ -1,7 +1,7 @@
 """What happened to a job, as one value that JSON can hold; `schema.json` beside this file describes it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -75,6 +75,7 @@ def build(ledger: Ledger, job_id: str) -> Report:
             "throughput": throughput(ledger, job_id),
             "batches": [_batch(row) for row in ledger.audit.batches(job_id)],
             "exceptions": exceptions,
+            "listed": _listed(summary),
             "chain": {"events": job.event_count, "head": job.event_head},
             "timing": {"elapsed_s": _elapsed_s(job, took, max(last.values(), default=None)), **took.facts()},
         })  # fmt: skip
@@ -97,7 +98,8 @@ def _done(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
         by = deciders(row for row in exceptions if row["delivery"] == Delivery.TAKEN_AS_DELIVERED)
         parts.append(f"{files_text(summary.taken_as_delivered)} taken as delivered by decision of {by}")
     if summary.possibly_twice:
-        parts.append(f"{summary.possibly_twice:,} of these possibly delivered twice")
+        count = f"{summary.possibly_twice:,}"
+        parts.append(f"{count} of these{summary.doubt_in_words().removeprefix(count)}")
     if waived := summary.counts[FileState.WAIVED]:
         by = deciders(row for row in exceptions if row["state"] == FileState.WAIVED)
         parts.append(f"{files_text(waived)} waived by {by}")
@@ -118,6 +120,19 @@ def _elapsed_s(job: Job, took: Timing, last: datetime | None) -> float:
     """
     over = job.finished_at or last or job.created_at
     return round(max(took.worked_s, (over - job.created_at).total_seconds()), 3)
+
+
+def listed_text(summary: Summary) -> str:
+    """Return in words what the server's own list of the dataset says of the files, and when it was asked."""
+    if summary.listed is None or summary.listed_at is None:
+        return f"not asked; `vl-ingest verify {summary.job.id}` asks the server for each file"
+    return f"{summary.listed} (asked {summary.listed_at:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _listed(summary: Summary) -> dict[str, Any] | None:
+    if summary.listed is None:
+        return None
+    return {**asdict(summary.listed), "at": clock.iso(summary.listed_at)}
 
 
 def throughput(ledger: Ledger, job_id: str) -> dict[str, Any]:

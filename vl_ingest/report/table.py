@@ -8,6 +8,7 @@ from vl_ingest import clock
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Delivery, FileState, delivery, possibly_twice
 from vl_ingest.domain.naming import path_to_text
+from vl_ingest.domain.remote import in_dataset
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.timeline import decider
 
@@ -15,7 +16,9 @@ FIRST_COLUMNS = (
     "path", "sent_as", "size_bytes", "sha256", "mtime", "state", "sent_at", "batch", "attempt", "http_status",
     "attempts", "possibly_twice", "reason",
 )  # fmt: skip
-COLUMNS = (*FIRST_COLUMNS, "delivery", "decided_by", "decided_at", "decided_why")
+SECOND_COLUMNS = (*FIRST_COLUMNS, "delivery", "decided_by", "decided_at", "decided_why")
+ASKED = ("in_dataset", "media_id")  # what the server lists, as far as it has been asked
+COLUMNS = (*SECOND_COLUMNS, *ASKED)
 FORMULA = tuple(
     "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 )  # a spreadsheet takes a cell that begins with one of these for a formula
@@ -56,6 +59,8 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "decided_by": by,
             "decided_at": at,
             "decided_why": why,
+            "in_dataset": in_dataset(row.listed),
+            "media_id": row.media_id,
         }
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vl_ingest.domain.remote import doubt
 from vl_ingest.domain.words import lasted, several
-from vl_ingest.report.story import Report
+from vl_ingest.report.story import Report, listed_text
 
 MOMENTS, EXCEPTIONS = 8, 6
 
@@ -25,7 +26,8 @@ def to_text(report: Report) -> str:
         f"  status       {remote['status'] or '-'}",
         f"  took         {lasted(timing['elapsed_s'])}; at work {report.timing}",
         f"  files        {totals['files']:,}: {report.summary.in_words()}",
-        f"  in doubt     {totals['possibly_twice']:,} possibly delivered twice; {totals['changed_after']:,} changed after being sent",
+        f"  in dataset   {listed_text(report.summary)}",
+        f"  in doubt     {report.summary.doubt_in_words()}; {totals['changed_after']:,} changed after being sent",
         f"  batches      {len(facts['batches']):,}, {several(failed, 'attempt')} failed, {several(len(facts['runs']), 'run')}",
         f"  record       {chain['events']} events, head {chain['head']}",
         "",
@@ -54,4 +56,5 @@ def _some(lines: list[str], most: int, *, last: bool) -> list[str]:
 
 def reasons(row: Mapping[str, Any]) -> list[str]:
     """Return why a file is an exception, in words."""
-    return [row["reason"]] * bool(row["reason"]) + ["possibly twice"] * row["possibly_twice"]
+    told = doubt(possibly_twice=row["possibly_twice"], in_dataset=row["in_dataset"])
+    return list(filter(None, (row["reason"], told)))

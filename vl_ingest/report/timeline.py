@@ -20,7 +20,11 @@ OF_OUTAGE = frozenset(  # what is told as one with an outage that is on record
 )
 ANSWERED = frozenset({EventKind.BATCH_SENT, EventKind.ATTEMPT_REFUSED})
 ENDS = frozenset({EventKind.RUN_STARTED, EventKind.RUN_ENDED, EventKind.OUTAGE_OVER})
-PRELUDES = frozenset({EventKind.CREATE_INTENDED, EventKind.OPEN_INTENDED})  # told only if nothing follows
+PRELUDES = frozenset(  # told only if nothing follows
+    {
+        EventKind.CREATE_INTENDED, EventKind.OPEN_INTENDED, EventKind.EXPORT_INTENDED, EventKind.EXPORT_STARTED,
+    }
+)  # fmt: skip
 TOGETHER = "together"  # a fact that no ledger holds: how many of its kind an event in memory stands for
 OUTAGE = 3  # attempts in a row that failed, with no answer between,
 OUTAGE_S = 5.0  # for so long

@@ -8,7 +8,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Collection, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 import requests
 import urllib3
@@ -57,6 +57,12 @@ class Transport:
         self.tokens = tokens
         self._timeout = (connect_timeout_s, read_timeout_s)
         self._kept = threading.local()
+
+    @classmethod
+    def beside(cls, other: "Transport") -> Self:
+        """Return what sends to the same server, with the same credentials and the same patience."""
+        connect_s, read_s = other._timeout  # noqa: SLF001  # one of its own kind
+        return cls(other.base_url, other.tokens, connect_timeout_s=connect_s, read_timeout_s=read_s)
 
     def _session(self) -> Session:
         """Return this thread's session, whose connection is kept from request to request, but not for long."""
