@@ -55,7 +55,7 @@ def run(
     """
     name = parse_name(name)
     if ledger.jobs.find_by_identity(source.address, name, api.base_url, new=new) is None:
-        _check_may_begin(api, source, settings)
+        _check_may_begin(api, source, settings, cancel_token or CancelToken())
     job = ledger.jobs.get_or_create(source.address, name, api.base_url, settings.to_record(), new=new)
     return work(
         ledger,
@@ -187,13 +187,16 @@ def _advance(context: Context) -> bool:
     return wanting
 
 
-def _check_may_begin(api: Api, source: Source, settings: Settings) -> None:
-    """Raise what would stop a new job before anything was asked of the server, so that none is left behind."""
+def _check_may_begin(api: Api, source: Source, settings: Settings, cancel_token: CancelToken) -> None:
+    """Raise what would stop a new job before anything was asked of the server, so that none is left behind.
+
+    The folder may be large and hold nothing to send: `cancel_token` ends the look, too.
+    """
     api.tokens.current()
     if any(map(is_read_once, (settings.files_from, *settings.exclude_from))):
         return
     with closing(scanner_of(source, settings, None, None)) as scanner:
-        if next(scanner.found(), None) is None and not scanner.unread:
+        if next(scanner.found(cancel_token.raise_if_cancelled), None) is None and not scanner.unread:
             raise nothing_to_send(source.address, scanner.left_out)
 
 

@@ -14,7 +14,7 @@ import pytest
 from vl_ingest import Ingest, Settings
 from vl_ingest.cli.options import setting_options, settings_from
 from vl_ingest.domain.settings import flag_of
-from vl_ingest.errors import Differs, JobHeld, UsageError, VlIngestError
+from vl_ingest.errors import Differs, JobHeld, Stopped, UsageError, VlIngestError
 from vl_ingest.ledger.lock import hold
 from vl_ingest.model import FileState, OnUnknown
 from world import World
@@ -342,3 +342,14 @@ def test_verify_is_that_of_the_command(held: World) -> None:
         assert seen == [line["name"] for line in ended.lines if line["type"] == "check"]
         assert differing == ["p0000.png"]
         _refused_alike(held, [(lambda: ingest.verify("job", head="abc"), ["verify", "job", "--head", "abc"])])
+
+
+def test_the_look_before_a_new_job_can_be_stopped(world: World) -> None:
+    """A folder without a file to send is looked through to its end, which may take long: not after a stop."""
+    (world.folder / "notes.txt").write_text("x")
+    with Ingest(world.ledger_path, base_url=world.box.url) as ingest:
+        ingest.stop()
+        with pytest.raises(Stopped):
+            ingest.run(world.folder, "job")
+        with pytest.raises(UsageError, match="Nothing to send"):
+            ingest.run(world.folder, "job")

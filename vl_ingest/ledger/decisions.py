@@ -122,6 +122,8 @@ class Decisions:
         sent again by rule keeps it. One that a person calls delivered has no receipt: no hash, but who decided.
         """
         with self._db.write() as connection:
+            if run is not None:
+                assert_lease(connection, job_id, run.id)
             where = files.c.id == file.id
             told: dict[str, Any] = {"path": file.path, "by": by, "state": after}
             if after is FileState.CHANGED and facts is not None:

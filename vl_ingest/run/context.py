@@ -69,10 +69,8 @@ class Context:
         """Say what the run waits for in this block."""
         self.observer.notice("waiting", text)
         self.lease.wait_for(text)
-        try:
-            yield
-        finally:
-            self.lease.wait_for(None)
+        yield
+        self.lease.wait_for(None)  # after an error, whoever ends the run takes it back
 
     def pause(self, seconds: float) -> None:
         """Wait, keeping the lease and to the time the run may take; raises what `check_may_continue` raises."""

@@ -1,7 +1,7 @@
 """What of a source a run sends: the walk or the list of files, counted."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
@@ -56,9 +56,13 @@ class Scanner:
         """Whether the list that is kept is empty."""
         return self._kept is not None and next(iter(self._kept), None) is None
 
-    def found(self) -> Iterator[Found]:
-        """Yield the files that join, in the order of the walk or of the list."""
+    def found(self, check: Callable[[], None] = lambda: None) -> Iterator[Found]:
+        """Yield the files that join, in the order of the walk or of the list.
+
+        `check` is called for everything that is come to, joining or not; what it raises ends the walk.
+        """
         for item in self._items():
+            check()
             if isinstance(item, Found):
                 yield item
             elif item.unread:
