@@ -53,7 +53,9 @@ class Points:
         def noted(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
             words = statement.split()
             if words[0] == "INSERT" and words[2] == "events":
-                done = str(parameters[3])  # the event's kind
+                kind = statement[statement.index("(") + 1 : statement.index(")")].split(", ").index("kind")
+                rows = parameters if isinstance(parameters, list) else [parameters]
+                done = " and ".join(sorted({str(row[kind]) for row in rows}))
             elif words[0] in ("INSERT", "UPDATE"):
                 done = f"{words[0].lower()} {words[2] if words[0] == 'INSERT' else words[1]}"
             else:

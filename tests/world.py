@@ -78,6 +78,8 @@ def check_facts(ledger_path: Path) -> None:
 class World:
     """One test's world. `folder` is what is uploaded, `box` the server."""
 
+    processes: str | None = None  # what runs are told, if anything
+
     def __init__(self, place: Path, box: Sandbox) -> None:
         self.place = place
         self.box = box
@@ -114,6 +116,8 @@ class World:
     def arguments(self, *more: str, name: str = "job") -> list[str]:
         """Return what `run` is called with."""
         settings = ["--settle", "0.3s", "--workers", "2", "--batch-size", "5", "--json", *more]
+        if self.processes is not None:
+            settings += ["--processes", self.processes]
         return ["run", str(self.folder), "--name", name, "--base-url", self.box.url, *settings]
 
     def run(self, *more: str, name: str = "job") -> Ended:

@@ -1,4 +1,4 @@
-"""A real browser, for the tests of pages."""
+"""Fixtures: every kind of courier for the proofs of the promises, and a real browser for the tests of pages."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+
+from world import World
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -29,3 +31,10 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture(params=["0", "2"], ids=["threads", "processes"])
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have the runs of a test send by threads, and then by processes."""
+    monkeypatch.setattr(World, "processes", request.param)
+    return str(request.param)

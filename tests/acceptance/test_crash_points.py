@@ -18,6 +18,8 @@ from vl_ingest.domain.errors import Undecided
 from vl_ingest.sandbox import Sandbox
 from world import CLEAN, World
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 FORKER = Path(__file__).parents[1] / "forker.py"
 SHARDS = 8  # so that several processes share the work
 

@@ -9,6 +9,8 @@ import pytest
 from vl_ingest.domain.model import FileState
 from world import COMMAND, World, call
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 MakeWorld = Callable[..., World]
 
 MIB = 1024 * 1024

@@ -26,12 +26,15 @@ MANY = int(os.environ.get("RANDOM_FAULTS", "8"))  # examples; more by hand
 class Job(RuleBasedStateMachine):
     """One folder, one server, and whatever may happen to both."""
 
+    processes = "0"
+
     def __init__(self) -> None:
         super().__init__()
         self.place = tempfile.TemporaryDirectory()
         self.box = Sandbox(root=Path(self.place.name, "server"))
         self.box.start_listening()
         self.world = World(Path(self.place.name), self.box)
+        self.world.processes = self.processes
         self.forker = subprocess.Popen(
             [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
         )
@@ -145,13 +148,21 @@ class Job(RuleBasedStateMachine):
             return bool(ledger.jobs.all())
 
 
-TestRandomFaults = Job.TestCase
-TestRandomFaults.settings = settings(
+class JobWithProcesses(Job):
+    """The same, with processes that send."""
+
+    processes = "2"
+
+
+HOW = settings(
     max_examples=MANY, stateful_step_count=8, deadline=None, derandomize=MANY == 8, print_blob=True
 )
-TestRandomFaults = pytest.mark.timeout(3600)(TestRandomFaults)
+Job.TestCase.settings = JobWithProcesses.TestCase.settings = HOW
+TestRandomFaults = pytest.mark.timeout(3600)(Job.TestCase)
+TestRandomFaultsWithProcesses = pytest.mark.timeout(3600)(JobWithProcesses.TestCase)
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_short_soak_breaks_no_promise(seed: int) -> None:
     """Real processes under kills, signals, outages and faults, for a quarter of a minute."""

@@ -151,7 +151,7 @@ def test_a_worker_that_comes_too_late_sends_nothing(world: World, monkeypatch: p
         threading.Thread(target=stop_it).start()
         with pytest.raises(Stopped):
             ingest.run(world.folder, "job", SETTINGS)
-        worker = next(thread for thread in threading.enumerate() if thread.name.startswith("worker-"))
+        worker = next(thread for thread in threading.enumerate() if thread.name == "sender")
         decide.waive(ingest.ledger, world.job(), ["a.png"])
         with Ingest(world.ledger_path, base_url=world.box.url) as another:
             assert another.run(world.folder, "job", SETTINGS).job.state == "ready"

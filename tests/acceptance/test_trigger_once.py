@@ -11,6 +11,8 @@ from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
 from world import PATIENCE_S, World
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 # name -> (fault on the first trigger, whether the server carried that one out)
 LOSSES = {
     "request lost": ("trigger:reset-before:times=1", False),

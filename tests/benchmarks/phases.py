@@ -16,6 +16,7 @@ from pathlib import Path
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Facts, FileState, Found, JobState
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.exchange import Claim, Receipt
 from vl_ingest.ledger.summary import summarise
 
 CHUNK, BATCH = 1000, 50
@@ -51,9 +52,9 @@ def main(files: int, result: Path) -> None:
             while ahead := ledger.files.pending(job.id, after, 40 * BATCH):
                 after = ahead[-1].id
                 for start in range(0, len(ahead), BATCH):
-                    batch = ledger.batches.claim(this, "1", ahead[start : start + BATCH], [])
-                    assert batch is not None
-                    ledger.batches.record_sent(this, batch, ["0" * 64] * len(batch.files), 202)
+                    (batch,) = ledger.batches.exchange(this, "1", [], [Claim(ahead[start : start + BATCH])])
+                    receipt = Receipt(batch, ["0" * 64] * len(batch.files), 202)
+                    ledger.batches.exchange(this, "1", [receipt], [])
 
         timed("scan into the ledger", scan)
         timed("claim and record", claim_and_record)

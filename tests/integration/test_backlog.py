@@ -34,16 +34,15 @@ def make_backlog(make_context: Callable[..., Context]) -> MakeBacklog:
 
 def take(backlog: Backlog, *, probe: bool = False) -> Delivery:
     """Take a delivery that must be there."""
-    delivery = backlog.take("1", probe=probe)
-    assert delivery is not None
+    (delivery,) = backlog.take("1", probe=probe)
     return delivery
 
 
 def drain(backlog: Backlog) -> list[int]:
     """Take and finish all there is; return how many files each delivery had."""
     counts = []
-    while (delivery := backlog.take("1", probe=False)) is not None:
-        counts.append(len(delivery.batch.files))
+    while taken := backlog.take("1"):
+        counts.append(len(taken[0].batch.files))
         backlog.put([])
     return counts
 
@@ -57,7 +56,7 @@ def test_all_files_are_handed_out_once_in_their_order(make_backlog: MakeBacklog)
         assert not backlog.finished, "it is still being sent"
         backlog.put([])
     assert paths == [f"{number:03}.png" for number in range(7)]
-    assert backlog.take("1", probe=False) is None
+    assert backlog.take("1") == []
     assert backlog.finished
 
 
@@ -79,7 +78,7 @@ def test_a_worker_begins_no_more_while_two_of_its_batches_wait_for_another_attem
         delivery = take(backlog)
         delivery.due = clock.monotonic() + LATER_S
         backlog.put([delivery])
-    assert backlog.take("1", probe=False) is None
+    assert backlog.take("1") == []
     assert not backlog.finished
     take(backlog, probe=True)
     assert take(backlog).batch.files[0].path == "004.png", "one of the four is being sent again"
@@ -122,10 +121,19 @@ def test_alone_is_what_has_nothing_beside_it(make_backlog: MakeBacklog) -> None:
     assert backlog.alone()
 
 
-def test_files_that_are_not_there_any_more_are_set_aside(make_backlog: MakeBacklog, tmp_path: Path) -> None:
-    """The others of their batch go on without them."""
-    backlog = make_backlog(3, batch_size=3)
-    (tmp_path / "pictures" / "001.png").unlink()
-    assert [file.path for file in take(backlog).batch.files] == ["000.png", "002.png"]
+def test_several_are_taken_together(make_backlog: MakeBacklog) -> None:
+    """As many as there is room for, each file once."""
+    backlog = make_backlog(7, batch_size=2)
+    taken = backlog.take("1", 3) + backlog.take("1", 3)
+    assert [len(delivery.batch.files) for delivery in taken] == [2, 2, 2, 1]
+    assert len({file.path for delivery in taken for file in delivery.batch.files}) == 7
+
+
+def test_what_had_no_bytes_is_looked_at_again(make_backlog: MakeBacklog, tmp_path: Path) -> None:
+    """One that has some now joins as it is now; one that has none is set aside."""
+    backlog = make_backlog(3, size_bytes=0, batch_size=3)
+    (tmp_path / "pictures" / "001.png").write_bytes(b"at last")
+    (row,) = take(backlog).batch.files
+    assert (row.path, row.facts.size_bytes) == ("001.png", 7)
     backlog.put([])
     assert backlog.finished

@@ -22,6 +22,7 @@ from vl_ingest.domain.model import (
     Run,
 )
 from vl_ingest.ledger import Ledger, TransitionRefused
+from vl_ingest.ledger.exchange import Claim, Receipt
 from vl_ingest.ledger.guard import move
 from vl_ingest.ledger.tables import attempts, files, jobs
 from vl_ingest.manage import decide
@@ -49,14 +50,13 @@ def run(ledger: Ledger) -> Run:
 
 
 def _claim(ledger: Ledger, run: Run, count: int = 5) -> Batch:
-    batch = ledger.batches.claim(run, "1", ledger.files.pending(run.job_id, 0, count), [])
-    assert batch is not None
+    (batch,) = ledger.batches.exchange(run, "1", [], [Claim(ledger.files.pending(run.job_id, 0, count))])
     return batch
 
 
 def _send_all(ledger: Ledger, run: Run) -> None:
     batch = _claim(ledger, run)
-    ledger.batches.record_sent(run, batch, ["0" * 64] * len(batch.files), 202)
+    ledger.batches.exchange(run, "1", [Receipt(batch, ["0" * 64] * len(batch.files), 202)], [])
 
 
 def _states(ledger: Ledger, run: Run) -> set[str]:
@@ -104,7 +104,7 @@ def test_a_lost_lease_stops_every_effect(ledger: Ledger, run: Run, lost: str) ->
     for effect in (
         lambda: ledger.runs.beat(run),
         lambda: ledger.jobs.intend(run, EventKind.CREATE_INTENDED),
-        lambda: ledger.batches.claim(run, "1", ledger.files.pending(run.job_id, 0, 1), []),
+        lambda: ledger.batches.exchange(run, "1", [], [Claim(ledger.files.pending(run.job_id, 0, 1))]),
         lambda: ledger.batches.begin_attempt(run, batch),
         lambda: ledger.jobs.mark_scanned(run, {}),
         lambda: ledger.jobs.intend_trigger(run, "DRAFT", "1"),
@@ -184,9 +184,9 @@ def test_a_transition_that_is_not_in_the_table_is_a_mistake(ledger: Ledger, mach
 def test_a_transition_from_another_state_changes_nothing(ledger: Ledger, run: Run) -> None:
     """The guarded update raises, and the whole transaction is taken back."""
     batch = _claim(ledger, run, 3)
-    ledger.batches.record_sent(run, batch, ["0" * 64] * 3, 202)
+    ledger.batches.exchange(run, "1", [Receipt(batch, ["0" * 64] * 3, 202)], [])
     for again in (
-        lambda: ledger.batches.record_sent(run, batch, ["1" * 64] * 3, 202),
+        lambda: ledger.batches.exchange(run, "1", [Receipt(batch, ["1" * 64] * 3, 202)], []),
         lambda: ledger.batches.conclude(run, batch, BatchState.FAILED, FileState.PENDING, None),
         lambda: ledger.batches.split(run, batch, [batch.files[:1], batch.files[1:]], "why"),
     ):
@@ -213,7 +213,7 @@ def test_two_claims_never_share_a_file(ledger: Ledger, run: Run) -> None:
 
     def claim() -> None:
         try:
-            ledger.batches.claim(run, "1", wanted, [])
+            ledger.batches.exchange(run, "1", [], [Claim(wanted)])
         except TransitionRefused as exc:
             refused.append(exc)
 
@@ -261,7 +261,7 @@ def test_doubt_outlives_the_batch_in_which_it_arose(ledger: Ledger, run: Run, cu
         ledger.batches.split(run, batch, [batch.files[:2], batch.files[2:]], "503")
     else:
         ledger.batches.supersede(
-            run, batch, batch.files[0], FileTrouble(batch.files[0].path, FileState.MISSING, "gone"), None
+            run, batch, [(batch.files[0], FileTrouble(batch.files[0].path, FileState.MISSING, "gone"), None)]
         )
     later = ledger.runs.take(run.job_id, "host", 2, "test")
     unknown = ledger.batches.abandon_in_flight(later, died=True)
@@ -285,8 +285,8 @@ def test_doubt_about_one_file_is_none_about_its_neighbours(ledger: Ledger, run: 
 def test_what_can_not_be_sent_is_set_aside_with_the_claim(ledger: Ledger, run: Run) -> None:
     """Problems and the intent are one transaction."""
     rows = ledger.files.pending(run.job_id, 0, 2)
-    ledger.batches.claim(
-        run, "1", rows[1:], [(rows[0], FileTrouble(rows[0].path, FileState.MISSING, "gone"))]
+    ledger.batches.exchange(
+        run, "1", [], [Claim(rows[1:])], [(rows[0], FileTrouble(rows[0].path, FileState.MISSING, "gone"))]
     )
     assert _states(ledger, run) == {"missing", "in_flight", "pending"}
 
@@ -294,7 +294,7 @@ def test_what_can_not_be_sent_is_set_aside_with_the_claim(ledger: Ledger, run: R
 def test_a_known_file_is_recognised_and_only_pending_ones_are_refreshed(ledger: Ledger, run: Run) -> None:
     """The same path is the same file; a sent one that differs is flagged, not changed."""
     batch = _claim(ledger, run, 2)
-    ledger.batches.record_sent(run, batch, ["0" * 64] * 2, 202)
+    ledger.batches.exchange(run, "1", [Receipt(batch, ["0" * 64] * 2, 202)], [])
     assert ledger.files.add(run, [Found(f"{n}.png", Facts(99, 99)) for n in range(5)]) == 0
     facts = {file.path: file.facts.size_bytes for file in ledger.files.rows(run.job_id)}
     assert facts == {"0.png": 10, "1.png": 10, "2.png": 99, "3.png": 99, "4.png": 99}

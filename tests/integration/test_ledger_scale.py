@@ -14,6 +14,7 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import AttemptOutcome, BatchState, Facts, FileState, Found, JobState, Run
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger import database as db
+from vl_ingest.ledger.exchange import Claim, Receipt
 
 
 class Plans:
@@ -74,23 +75,25 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(35, 45)])
     files.count_unknown_paths(job, ["1.png", "new.png"])
     pending = files.pending(job, 0, 30)
-    batch = batches.claim(
-        run, "1", pending[:10], [(pending[10], FileTrouble(pending[10].path, FileState.MISSING, "gone"))]
+    (batch,) = batches.exchange(
+        run,
+        "1",
+        [],
+        [Claim(pending[:10])],
+        [(pending[10], FileTrouble(pending[10].path, FileState.MISSING, "gone"))],
     )
-    assert batch is not None
     batches.record_failure(run, batch, AttemptOutcome.UNKNOWN, 500, "trouble")
     batch = batches.begin_attempt(run, batch)
     first, second = batches.split(run, batch, [batch.files[:5], batch.files[5:]], "trouble")
     first = batches.begin_attempt(run, first)
-    batches.record_sent(run, first, ["0" * 64] * 5, 202)
+    batches.exchange(run, "1", [Receipt(first, ["0" * 64] * 5, 202)], [])
     changed = second.files[0]
     rest = batches.supersede(
-        run, second, changed, FileTrouble(changed.path, FileState.CHANGED, "changed"), Facts(1, 1)
+        run, second, [(changed, FileTrouble(changed.path, FileState.CHANGED, "changed"), Facts(1, 1))]
     )
     assert rest is not None
     batches.conclude(run, rest, BatchState.FAILED, FileState.REJECTED, "no")
-    claimed = batches.claim(run, "1", files.pending(job, 0, 5), [])
-    assert claimed is not None
+    assert batches.exchange(run, "1", [], [Claim(files.pending(job, 0, 5))])
     batches.abandon_in_flight(run, died=True)
     ledger.decisions.waive(job, ["10.png"], "test")
     files.any_wanted(job)

@@ -49,7 +49,8 @@ class Dataset:
         self.id = api.create_dataset("x")
         transaction = api.open_transaction(self.id)
         files = [self.picture(f"first{number}.png", number) for number in range(count)]
-        api.upload(self.id, transaction, MultipartBody(Folder(str(self.place)), files))
+        path = api.upload_path(self.id, transaction)
+        api.upload(path, MultipartBody(Folder(str(self.place)), files))
         api.trigger(self.id, transaction)
         return self.id
 

@@ -1,19 +1,21 @@
 """What the workers do with what comes back: a real ledger, a courier that follows a script, and no server."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from vl_ingest.couriers.parcel import Outcome, Parcel
 from vl_ingest.domain import errors
 from vl_ingest.domain.errors import RequestError
-from vl_ingest.domain.model import Batch, FileState, OnUnknown
+from vl_ingest.domain.model import FileState, OnUnknown
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run import retry
 from vl_ingest.run.context import Context
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
-from vl_ingest.upload.courier import Courier, Failure, Receipt
+from vl_ingest.upload.crew import Crew
 from vl_ingest.upload.plan import BatchLimits
 from vl_ingest.upload.send import Sender
 
@@ -42,22 +44,23 @@ class Telling(Observer):
         self.given_up.append(path)
 
 
-class ScriptedCourier(Courier):
-    """Comes back with what its script says, and sends nothing. `carried` are the paths of each batch."""
+class ScriptedCrew(Crew):
+    """Comes back with what its script says, and sends nothing. `carried` are the paths of each parcel."""
 
     def __init__(self, context: Context, script: Script) -> None:
-        super().__init__(context)
+        super().__init__(context, 0)
         self.carried: list[list[str]] = []
         self._script = script
 
-    def carry(self, batch: Batch) -> Receipt | Failure | None:
-        """Make one attempt."""
-        paths = [file.path for file in batch.files]
+    def submit(self, parcel: Parcel) -> "Future[Outcome]":
+        """Be done with it."""
+        paths = [file[0] for file in parcel.files]
         error = self._script(paths, len(self.carried))
         self.carried.append(paths)
-        if error is not None:
-            return Failure(error, self.body_bytes(batch), {})
-        return Receipt(202, ["0" * 64] * len(paths))
+        hashes = [] if error is not None else ["0" * 64] * len(paths)
+        done: Future[Outcome] = Future()
+        done.set_result(Outcome(error, hashes, parcel.body_bytes, parcel.body_bytes, 0.0, 0.0, 1))
+        return done
 
 
 @pytest.fixture(autouse=True)
@@ -66,29 +69,40 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BACKOFF", retry.Backoff(first_s=0.0, most_s=0.0))
 
 
-def make_sender(context: Context, script: Script | None = None) -> tuple[Sender, Backlog]:
-    """Return one worker, with a backlog of all that was scanned; without a script its courier is a real one."""
-    courier = Courier(context) if script is None else ScriptedCourier(context, script)
+def make_sender(context: Context, script: Script) -> tuple[Sender, Backlog]:
+    """Return a sender, one request at once, with a backlog of all that was scanned."""
     limits, concurrency = BatchLimits(context.settings, None), Concurrency(1)
     backlog = Backlog(context, limits, concurrency)
     backlog.scan_progress(finished=True)
-    return Sender(context, courier, backlog, limits, concurrency), backlog
+    return Sender(context, ScriptedCrew(context, script), backlog, limits, concurrency), backlog
 
 
 def work(context: Context, script: Script) -> list[list[str]]:
-    """Let a worker send everything, and return the paths of what was carried; raise what ended it."""
+    """Let it send everything, and return the paths of what was carried; raise what ended it."""
     sender, _ = make_sender(context, script)
-    sender.work(1)
+    sender.work()
     context.cancel_token.raise_if_cancelled()
-    assert isinstance(sender.courier, ScriptedCourier)
+    assert isinstance(sender.courier, ScriptedCrew)
     return sender.courier.carried
 
 
 def take(backlog: Backlog) -> Delivery:
     """Take a delivery that must be there."""
-    delivery = backlog.take("1", probe=False)
-    assert delivery is not None
+    (delivery,) = backlog.take("1")
     return delivery
+
+
+def deliver(sender: Sender, delivery: Delivery) -> list[Delivery]:
+    """Make one attempt, and return what is left to do."""
+    if (parts := sender._begin(delivery, 0.0)) is not None:
+        return parts
+    ((delivery, future),) = sender._arrivals()
+    arrived = [(delivery, future.result())]
+    if arrived[0][1].error is not None:
+        return sender._consequences.follow(*arrived[0])
+    sender._exchange(arrived, 0, probe=False)
+    sender._celebrate(arrived)
+    return []
 
 
 def states(context: Context) -> dict[str, str]:
@@ -127,14 +141,14 @@ def test_what_fails_while_others_are_taken_is_split(make_context: MakeContext) -
     sender, backlog = make_sender(context, lambda paths, _number: BROKEN if "002.png" in paths else None)
     culprit, *others = [take(backlog) for _ in range(4)]
     for other in others[:2]:
-        assert sender._deliver(culprit) == [culprit]
-        assert sender._deliver(other) == []
-    parts = sender._deliver(culprit)
+        assert deliver(sender, culprit) == [culprit]
+        assert deliver(sender, other) == []
+    parts = deliver(sender, culprit)
     assert [[file.path for file in part.batch.files] for part in parts] == [
         ["000.png", "001.png"], ["002.png", "003.png"],
     ]  # fmt: skip
-    assert sender._deliver(parts[0]) == []
-    assert sender._deliver(parts[1]) == [parts[1]], "a part has failures of its own to count"
+    assert deliver(sender, parts[0]) == []
+    assert deliver(sender, parts[1]) == [parts[1]], "a part has failures of its own to count"
 
 
 def test_a_failure_that_closes_the_gate_is_nobodys_fault(make_context: MakeContext) -> None:
@@ -150,9 +164,9 @@ def test_a_failure_that_closes_the_gate_is_nobodys_fault(make_context: MakeConte
         (others[2], 1),
         (others[2], 1),
     ):
-        assert len(sender._deliver(delivery)) == left
+        assert len(deliver(sender, delivery)) == left
     assert not sender.gate.closed
-    assert sender._deliver(batch) == [batch]
+    assert deliver(sender, batch) == [batch]
     assert sender.gate.closed
 
 
@@ -184,7 +198,7 @@ def test_a_batch_that_is_known_to_be_too_large_is_split_unsent(make_context: Mak
     sender, backlog = make_sender(context, lambda _paths, number: LARGE if number == 0 else None)
     first, second = take(backlog), take(backlog)
     for delivery in (first, second):
-        assert [len(part.batch.files) for part in sender._deliver(delivery)] == [2, 2]
+        assert [len(part.batch.files) for part in deliver(sender, delivery)] == [2, 2]
     assert [kind for kind in kinds(context) if kind.startswith("attempt_")] == [
         "attempt_refused", "attempt_not_delivered",
     ]  # fmt: skip
@@ -206,14 +220,26 @@ def test_a_first_batch_refused_to_the_last_file_stops_the_run(make_context: Make
     assert "rejected" not in states(context).values()
 
 
-def test_a_courier_that_was_stopped_before_it_began_leaves_no_doubt(make_context: MakeContext) -> None:
-    """The attempt is on record as not delivered, and the reason to stop ends the worker."""
+def test_what_is_not_begun_when_the_run_stops_leaves_no_doubt(make_context: MakeContext) -> None:
+    """Its intent is on record, and so is that nothing was sent."""
     context = make_context(3, batch_size=3)
+    sender, backlog = make_sender(context, lambda _paths, _number: None)
+    backlog.put([take(backlog)])
     context.cancel_token.cancel(errors.Interrupted(15))
-    sender, backlog = make_sender(context)
-    delivery = take(backlog)
-    assert sender._deliver(delivery) == [delivery]
+    sender.work()
     assert "attempt_not_delivered" in kinds(context)
+    assert context.ledger.batches.abandon_in_flight(context.run, died=False) == 0
+
+
+def test_a_batch_that_kills_its_couriers_is_split_and_its_culprit_rejected(make_context: MakeContext) -> None:
+    """The third death in a row shows that it is the batch; others go on, and the gate stays open."""
+    context = make_context(4, batch_size=4)
+    died = errors.CourierLost("killed")
+    carried = work(context, lambda paths, _number: died if "002.png" in paths else None)
+    assert [len(paths) for paths in carried].count(4) == 3
+    assert states(context) == {
+        "000.png": "sent", "001.png": "sent", "002.png": "rejected", "003.png": "sent",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ MEANINGS = [
     (errors.Refused("certificate"), N, Lesson.NOTHING, False),
     (errors.NotDelivered("refused"), N, Lesson.SERVER_UNREACHABLE, True),
     (errors.Throttled("slow down", None), N, Lesson.PAUSE_WANTED, True),
+    (errors.CourierLost("killed"), U, Lesson.COURIER_DIES, False),
     (LOST, U, Lesson.SERVER_FAILS, True),
     (BROKEN, U, Lesson.SERVER_FAILS, False),
     (errors.OutcomeUnknown("busy", 503), U, Lesson.SERVER_FAILS, True),

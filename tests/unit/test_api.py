@@ -1,21 +1,12 @@
 """What answers mean, read without a server where it is a decision on values."""
 
 import pytest
-import requests
 from freezegun import freeze_time
 
 from vl_ingest.domain import errors
 from vl_ingest.server import answers
+from vl_ingest.server.answers import Answer, classify
 from vl_ingest.server.tokens import Token
-
-
-def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Response:
-    response = requests.Response()
-    response.status_code = status
-    response._content = content
-    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    response.encoding = "utf-8"
-    return response
 
 
 @pytest.mark.parametrize(
@@ -40,7 +31,7 @@ def _answer(status: int, content: bytes = b"{}", **headers: str) -> requests.Res
 )
 def test_each_status_has_its_class(status: int, receipt: int, expected: type[Exception] | None) -> None:
     """Only the documented status is a receipt; every other has the class of the table."""
-    error = answers.classify(_answer(status), b"{}", receipt, whole=True, token=None)
+    error = classify(Answer(status, content=b"{}"), receipt, None)
     assert type(error) is (type(None) if expected is None else expected)
 
 
@@ -48,7 +39,7 @@ def test_credentials_that_the_server_repeats_are_taken_out() -> None:
     """However its JSON writes them; an answer that is cut to its first words shows no half of one either."""
     token = Token("opaque+Token/with=signs", 1, after_refusal=False)
     body = b'{"detail": "' + b"x" * 285 + b' opaque\\u002BToken\\/with\\u003dsigns is refused"}'
-    error = answers.classify(_answer(403, body), body, 202, whole=True, token=token)
+    error = classify(Answer(403, content=body), 202, token)
     assert error is not None
     assert "opaque" not in str(error)
 
@@ -56,7 +47,7 @@ def test_credentials_that_the_server_repeats_are_taken_out() -> None:
 @pytest.mark.parametrize("page", [b"<html><body>Sign in</body></html>", b"  <!DOCTYPE html><p>Wait"])
 def test_a_page_of_html_is_no_receipt(page: bytes) -> None:
     """The right status on a proxy's page proves nothing, and its words are shown without tags."""
-    error = answers.classify(_answer(202, page), page, 202, whole=True, token=None)
+    error = classify(Answer(202, content=page), 202, None)
     assert isinstance(error, errors.OutcomeUnknown)
     assert "<" not in error.detail
 
@@ -64,20 +55,16 @@ def test_a_page_of_html_is_no_receipt(page: bytes) -> None:
 def test_a_page_of_html_blames_no_file() -> None:
     """A proxy's 400 leaves the outcome unknown; its 413 is how a limit of the size is learnt."""
     page = b"<html><title>400 Bad Request</title></html>"
-    unknown = answers.classify(_answer(400, page), page, 202, whole=True, token=None)
+    unknown = classify(Answer(400, content=page), 202, None)
     assert isinstance(unknown, errors.OutcomeUnknown)
     assert unknown.http_status == 400
-    assert isinstance(
-        answers.classify(_answer(413, page), page, 202, whole=True, token=None), errors.TooLarge
-    )
+    assert isinstance(classify(Answer(413, content=page), 202, None), errors.TooLarge)
 
 
 def test_a_cut_receipt_is_no_receipt() -> None:
     """An answer that did not arrive whole leaves the outcome unknown; a cut refusal is a refusal."""
-    assert isinstance(
-        answers.classify(_answer(202), b"", 202, whole=False, token=None), errors.OutcomeUnknown
-    )
-    assert isinstance(answers.classify(_answer(413), b"", 202, whole=False, token=None), errors.TooLarge)
+    assert isinstance(classify(Answer(202, whole=False), 202, None), errors.OutcomeUnknown)
+    assert isinstance(classify(Answer(413, whole=False), 202, None), errors.TooLarge)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +84,15 @@ def test_a_cut_receipt_is_no_receipt() -> None:
 )
 def test_the_servers_words_become_one_line(content: bytes, expected: str) -> None:
     """`detail` in all its forms, or the first words of whatever else came."""
-    assert answers.words(_answer(400, content), content) == expected
+    assert answers.words(Answer(400, content=content)) == expected
 
 
 @pytest.mark.parametrize("charset", ["utf8mb4", "hex", "", "none"])
 def test_a_charset_that_nobody_knows_spoils_no_answer(charset: str) -> None:
     """What an answer calls its encoding changes neither a receipt nor the words of a refusal."""
-    answer = _answer(202, Content_Type=f"application/json; charset={charset}")
-    answer.encoding = charset
-    assert answers.classify(answer, b"{}", 202, whole=True, token=None) is None
-    assert answers.words(answer, '{"detail": "Größe"}'.encode()) == "Größe"
+    answer = Answer(202, "", f"application/json; charset={charset}", content='{"detail": "Größe"}'.encode())
+    assert classify(answer, 202, None) is None
+    assert answers.words(answer) == "Größe"
 
 
 @pytest.mark.parametrize(

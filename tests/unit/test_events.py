@@ -21,6 +21,7 @@ from vl_ingest.domain.model import (
 )
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.events import record_upgrade
+from vl_ingest.ledger.exchange import Claim
 from vl_ingest.proof.replay import HELD, Replay
 from vl_ingest.report.timeline import timeline
 from world import check_facts
@@ -122,14 +123,13 @@ def test_what_files_and_attempts_have_come_to_is_written_under_its_kind(tmp_path
         aside = [
             (file, FileTrouble(file.path, state, "why")) for file, state in zip(first, states, strict=False)
         ]
-        batch = ledger.batches.claim(run, "1", first[3:], aside)
-        assert batch is not None
+        (batch,) = ledger.batches.exchange(run, "1", [], [Claim(first[3:])], aside)
         for outcome in (AttemptOutcome.NOT_DELIVERED, AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED):
             ledger.batches.record_failure(run, batch, outcome, None, "trouble")
             batch = ledger.batches.begin_attempt(run, batch)
         rejected, unknown, changed = batch.files
         trouble = FileTrouble(changed.path, FileState.CHANGED, "changed")
-        left = ledger.batches.supersede(run, batch, changed, trouble, Facts(11, 1))
+        left = ledger.batches.supersede(run, batch, [(changed, trouble, Facts(11, 1))])
         assert left is not None
         one, other = ledger.batches.split(run, left, [[rejected], [unknown]], "400")
         ledger.batches.conclude(run, one, BatchState.FAILED, FileState.REJECTED, "400")

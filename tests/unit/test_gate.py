@@ -55,11 +55,11 @@ def close_for_probes(gate: Gate) -> None:
     gate.throttled(0.0)
 
 
-def arrive(gate: Gate, workers: ThreadPoolExecutor, count: int) -> set[Future[bool]]:
+def arrive(gate: Gate, workers: ThreadPoolExecutor, count: int) -> set[Future[bool | None]]:
     """Send so many workers to the gate, all at the same time."""
     together = threading.Barrier(count)
 
-    def enter() -> bool:
+    def enter() -> bool | None:
         together.wait(PATIENCE_S)
         return gate.enter()
 

@@ -26,6 +26,8 @@ from werkzeug.formparser import parse_form_data
 from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.domain.model import Facts, FileRow, FileState
 from vl_ingest.domain.naming import wire_name
+from vl_ingest.domain.promised import CHANGED, MISSING, UNREADABLE
+from vl_ingest.server.form import body_bytes
 from vl_ingest.server.multipart import MultipartBody
 from vl_ingest.source.folder import Folder
 
@@ -503,3 +505,15 @@ def test_a_cancelled_body_stays_incomplete(tmp_path: Path) -> None:
             with pytest.raises(OutcomeUnknown):
                 body.read(SMALL)
         assert body.bytes_out == SMALL < len(body)
+
+
+def test_a_broken_promise_is_named_by_the_state_the_file_belongs_in() -> None:
+    """The words that couriers use are those of the ledger."""
+    assert (CHANGED, MISSING, UNREADABLE) == (FileState.CHANGED, FileState.MISSING, FileState.UNREADABLE)
+
+
+def test_the_length_of_a_body_is_known_without_the_body(tmp_path: Path) -> None:
+    """So that a batch which is known to be too large need not be begun."""
+    files = [put(tmp_path, "a.jpg", PROMISED), put(tmp_path, "b.png", PROMISED)]
+    length = body_bytes([file.sent_as for file in files], sum(file.facts.size_bytes for file in files))
+    assert length == len(MultipartBody(Folder(str(tmp_path)), files))

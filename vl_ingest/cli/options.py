@@ -25,6 +25,7 @@ from vl_ingest.domain.forms import (
     parse_batch_size,
     parse_duration,
     parse_name,
+    parse_processes,
     parse_reason,
     parse_size,
     parse_workers,
@@ -83,6 +84,7 @@ NAME = Parsed("text", parse_name)
 REASON = Parsed("text", parse_reason)
 BATCH_SIZE = Parsed("1-1000", parse_batch_size)
 WORKERS = Parsed("auto|N", parse_workers, unset="auto")
+PROCESSES = Parsed("auto|N", parse_processes, unset="auto")
 LIST = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
@@ -232,6 +234,7 @@ SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
     setting("batch_size", "--batch-size", type=BATCH_SIZE, help="Most files per request."),
     setting("batch_bytes", "--batch-bytes", type=SIZE, help="Most bytes per request; a larger file goes alone."),
     setting("workers", "--workers", type=WORKERS, help="Parallel requests; 'auto' finds the best number."),
+    setting("processes", "--processes", type=PROCESSES, help="Processes that send; 'auto' starts them where they pay, 0: none."),
     setting("include", "--include", multiple=True, metavar="GLOB", help="Send only matching files; may be repeated."),
     setting("exclude", "--exclude", multiple=True, metavar="GLOB", help="Leave out matching files and folders; may be repeated."),
     setting("exclude_from", "--exclude-from", type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what matches the patterns in this file, one per line; may be repeated."),

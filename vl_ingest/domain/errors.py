@@ -20,7 +20,8 @@ VlIngestError                    1   unexpected
     ├── NotDelivered                 nothing of it reached the server: transient
     │   └── Throttled                429: wait, all together
     ├── OutcomeUnknown               it may have been carried out: transient
-    │   └── Undocumented             a success, but not in the documented form
+    │   ├── Undocumented             a success, but not in the documented form
+    │   └── CourierLost              the process that sent it has died
     └── Answered                     the server said no
         ├── BadRequest          400
         ├── CredentialsRefused  401
@@ -173,6 +174,10 @@ class OutcomeUnknown(RequestError):
 
 class Undocumented(OutcomeUnknown):
     """A success whose answer arrived whole, but is not the documented one."""
+
+
+class CourierLost(OutcomeUnknown):
+    """The process that carried the request has died; some of it may have been sent."""
 
 
 class Answered(RequestError):

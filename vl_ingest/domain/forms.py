@@ -14,6 +14,7 @@ Given = TypeVar("Given")
 Value = TypeVar("Value")
 MOST_WORKERS = 64
 MOST_FILES = 1000  # in one request
+MOST_PROCESSES = 64
 LONGEST_S = 100 * 365 * 86400.0  # more is a slip, and beyond what calendars and waits can take
 CLOUD_URL = "https://app.visual-layer.com"
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE | re.ASCII)
@@ -98,13 +99,22 @@ def duration_text(seconds: float) -> str:
 
 def parse_workers(text: str | int | None) -> int | None:
     """Return the number that `4` means, or None for `auto`. Raises `UsageError` for anything else."""
+    return _number_or_auto(text, "workers", 1, MOST_WORKERS)
+
+
+def parse_processes(text: str | int | None) -> int | None:
+    """Return the number that `2` means, or None for `auto`. Raises `UsageError` for anything else."""
+    return _number_or_auto(text, "processes", 0, MOST_PROCESSES)
+
+
+def _number_or_auto(text: str | int | None, of_what: str, least: int, most: int) -> int | None:
     word = text.strip().lower() if isinstance(text, str) else text
     if word is None or word == "auto":
         return None
     number = _whole(word)
-    if number is None or not 1 <= number <= MOST_WORKERS:
+    if number is None or not least <= number <= most:
         raise UsageError(
-            f"Invalid number of workers: {text!r}. Use `auto`, or a number from 1 to {MOST_WORKERS}."
+            f"Invalid number of {of_what}: {text!r}. Use `auto`, or a number from {least} to {most}."
         )
     return number
 

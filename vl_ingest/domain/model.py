@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from vl_ingest.domain.remote import doubt, in_dataset
@@ -252,10 +253,10 @@ class Batch:
     files: tuple[FileRow, ...]
     attempt: int
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Bytes of all files together, without the multipart framing."""
-        return sum(file.facts.size_bytes for file in self.files)
+        return sum([file.facts.size_bytes for file in self.files])
 
 
 @dataclass(frozen=True)

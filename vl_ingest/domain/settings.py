@@ -16,6 +16,7 @@ from vl_ingest.domain.forms import (
     parse_list,
     parse_paths,
     parse_patterns,
+    parse_processes,
     parse_size,
     parse_switch,
     parse_workers,
@@ -78,6 +79,7 @@ class Settings:
     batch_size: _Setting[str | int, int] = _Setting(50, parse_batch_size)  # files a request, 1 to 1000; the vendor's own figure
     batch_bytes: _Size = _Setting(64 * 1024**2, parse_size)  # bytes of files a request, at most; a larger file goes alone
     workers: _Setting[str | int | None, int | None] = _Setting(None, parse_workers)  # requests at once, 1 to 64; None: as many as pay
+    processes: _Setting[str | int | None, int | None] = _Setting(None, parse_processes)  # that send for this one, 0 to 64; None: as many as pay
     include: _Patterns = _Setting((), parse_patterns)  # patterns as in .gitignore: only files that match one; (): all
     exclude: _Patterns = _Setting((), parse_patterns)  # the same: no file and no folder that matches one
     exclude_from: _Setting[_Path | Iterable[_Path], tuple[str, ...]] = _Setting((), parse_paths)  # paths of files with such patterns, one a line, read at each run

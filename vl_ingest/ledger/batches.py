@@ -8,26 +8,23 @@ from typing import Any
 import sqlalchemy as sa
 
 from vl_ingest import clock
-from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.errors import FileTrouble, JobHeld
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileRow, FileState, Run
-from vl_ingest.domain.naming import path_to_text
-from vl_ingest.ledger.chain import SealedRow, rows_digest
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
+from vl_ingest.ledger.exchange import Claim, Receipt, intend, record
 from vl_ingest.ledger.files import file_row, select_files
-from vl_ingest.ledger.guard import TransitionRefused, move, move_each
+from vl_ingest.ledger.guard import TransitionRefused, move
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.tables import attempts, batches, files
 
-# Statements of the hot path are made once; making one costs more than SQLite takes to carry it out.
 _NEW_BATCH = batches.insert().returning(batches.c.id)
 _OPEN_ATTEMPT = sa.update(attempts).where(
     attempts.c.batch_id == sa.bindparam("b_batch"),
     attempts.c.number == sa.bindparam("b_number"),
     attempts.c.outcome.is_(None),
 )
-_ONE_MORE: sa.ColumnElement[int] = sa.literal_column("attempts + 1")
 
 MAX_CHANGES = 3  # a file that changes more often while it is sent is held
 
@@ -40,31 +37,34 @@ class Batches:
 
     # Intents
 
-    def claim(
+    def exchange(
         self,
         run: Run,
         transaction_id: str,
-        chosen: Sequence[FileRow],
-        unsendable: Sequence[tuple[FileRow, FileTrouble]],
-    ) -> Batch | None:
-        """Commit the intent to send `chosen`, with its first attempt, and set those aside that can't be sent.
+        receipts: Sequence[Receipt],
+        claims: Sequence[Claim],
+        unsendable: Sequence[tuple[FileRow, FileTrouble]] = (),
+    ) -> list[Batch]:
+        """Record the server's receipts and commit the intents to send `claims`, each with its first attempt.
 
-        `chosen` carry the facts that were just read from disk.
+        One transaction; those of `unsendable` are set aside in it. Returns the batches of the claims. Where the lease is
+        lost, the receipts are still recorded, and nothing is intended: that raises `JobHeld`.
         """
+        made: list[Batch] = []
+        lost: JobHeld | None = None
         with self._db.write() as connection:
-            assert_lease(connection, run.job_id, run.id)
-            for file, trouble in unsendable:
-                _set_aside(connection, run, file, FileState.PENDING, trouble)
-            if not chosen:
-                return None
-            batch = _make(connection, run, transaction_id, chosen, parent=None)
-            move_each(
-                connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("size_bytes", "mtime_ns", "batch_id"),
-                [(file.facts.size_bytes, file.facts.mtime_ns, batch.id, file.id) for file in chosen],
-                attempts=_ONE_MORE,
-            )  # fmt: skip
-            _insert_attempt(connection, batch.id, 1)
-            return replace(batch, attempt=1)
+            record(connection, run, receipts)
+            try:
+                if claims or unsendable:
+                    assert_lease(connection, run.job_id, run.id)
+                for file, trouble in unsendable:
+                    _set_aside(connection, run, file, FileState.PENDING, trouble)
+                made = intend(connection, run, transaction_id, claims)
+            except JobHeld as exc:  # before anything was intended
+                lost = exc
+        if lost is not None:
+            raise lost
+        return made
 
     def begin_attempt(self, run: Run, batch: Batch) -> Batch:
         """Commit the intent to send a batch once more."""
@@ -80,25 +80,6 @@ class Batches:
         return replace(batch, attempt=number)
 
     # Receipts
-
-    def record_sent(self, run: Run, batch: Batch, sha256s: Sequence[str], http_status: int) -> None:
-        """Record the server's receipt: files, batch, attempt and one event, all or nothing."""
-        with self._db.write() as connection:
-            _end_attempt(connection, batch, AttemptOutcome.SENT, http_status, None)
-            _end(connection, batch, BatchState.SENT)
-            move_each(
-                connection, files, FileState.IN_FLIGHT, FileState.SENT, ("sha256",),
-                [(sha256, file.id) for file, sha256 in zip(batch.files, sha256s, strict=True)],
-            )  # fmt: skip
-            append(
-                connection, run.job_id, run.id, EventKind.BATCH_SENT,
-                batch=batch.id, attempt=batch.attempt, http_status=http_status,
-                files=len(batch.files), size_bytes=batch.size_bytes,
-                digest=rows_digest(
-                    SealedRow(path_to_text(file.path), file.sent_as, *file.facts, sha256)
-                    for file, sha256 in zip(batch.files, sha256s, strict=True)
-                ),
-            )  # fmt: skip
 
     def record_failure(
         self,
@@ -145,31 +126,22 @@ class Batches:
         return parts
 
     def supersede(
-        self, run: Run, batch: Batch, culprit: FileRow, trouble: FileTrouble, facts: Facts | None
+        self, run: Run, batch: Batch, culprits: Sequence[tuple[FileRow, FileTrouble, Facts | None]]
     ) -> Batch | None:
-        """Replace a batch by one without `culprit`, which has the trouble; None if that was its only file.
+        """Replace a batch by one without the `culprits`, each with its trouble; None if there are no other files.
 
-        A culprit that has changed is requeued with its new `facts`, up to `MAX_CHANGES` times.
+        A culprit that has changed is requeued with its new facts, up to `MAX_CHANGES` times.
         """
-        rest = [file for file in batch.files if file.id != culprit.id]
+        blamed = {culprit.id for culprit, _, _ in culprits}
+        rest = [file for file in batch.files if file.id not in blamed]
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
             _end(connection, batch, BatchState.SUPERSEDED)
             successor = self._successor(connection, run, batch, rest) if rest else None
-            _set_aside(connection, run, culprit, FileState.IN_FLIGHT, trouble)
-            if trouble.state == FileState.CHANGED and facts is not None:
-                changes = culprit.changes + 1
-                again = changes <= MAX_CHANGES
-                connection.execute(
-                    sa.update(files)
-                    .where(files.c.id == culprit.id)
-                    .values(changes=changes, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
-                )
-                if again:
-                    move(
-                        connection, files, files.c.id == culprit.id, FileState.CHANGED, FileState.PENDING,
-                        reason=None,
-                    )  # fmt: skip
+            for culprit, trouble, facts in culprits:
+                _set_aside(connection, run, culprit, FileState.IN_FLIGHT, trouble)
+                if trouble.state == FileState.CHANGED and facts is not None:
+                    _requeue(connection, culprit, facts)
         return successor
 
     def conclude(
@@ -302,6 +274,18 @@ def _set_aside(
     after, reason = FileState(trouble.state), trouble.reason
     move(connection, files, files.c.id == file.id, before, after, reason=reason)
     append(connection, run.job_id, run.id, EventKind.of(after), path=file.path, reason=reason)
+
+
+def _requeue(connection: sa.Connection, file: FileRow, facts: Facts) -> None:
+    """Let a file that has changed be sent as it is now, unless it keeps changing."""
+    changes = file.changes + 1
+    connection.execute(
+        sa.update(files)
+        .where(files.c.id == file.id)
+        .values(changes=changes, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
+    )
+    if changes <= MAX_CHANGES:
+        move(connection, files, files.c.id == file.id, FileState.CHANGED, FileState.PENDING, reason=None)
 
 
 def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> int:

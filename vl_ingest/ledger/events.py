@@ -1,6 +1,6 @@
 """The append-only history of a job: every decision and effect, in the order it was recorded, sealed as a chain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,14 +24,31 @@ _MOVE_HEAD = sa.update(jobs).where(jobs.c.id == sa.bindparam("b_job"))
 
 def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: EventKind, **facts: Any) -> None:
     """Add one event to the transaction that makes it true. Paths among the facts become text."""
-    for key in facts.keys() & {"path", "source"}:
-        facts[key] = path_to_text(facts[key])
+    append_all(connection, job_id, run_id, kind, [facts])
+
+
+def append_all(
+    connection: sa.Connection,
+    job_id: str,
+    run_id: int | None,
+    kind: EventKind,
+    told: Sequence[dict[str, Any]],
+) -> None:
+    """Add several events of one kind, in order: those with the facts in `told`."""
     count, head = connection.execute(_HEAD, {"b_job": job_id}).one()
-    who = {"job_id": job_id, "number": count + 1, "run_id": run_id, "host": host(), "user": user()}
-    event: dict[str, Any] = {**who, "at": clock.now(), "kind": kind.value, "facts": facts}
-    sealed = event_hash(previous=head, **event)
-    connection.execute(events.insert(), {**event, "hash": sealed})
-    connection.execute(_MOVE_HEAD, {"b_job": job_id, "event_count": count + 1, "event_head": sealed})
+    rows: list[dict[str, Any]] = []
+    for facts in told:
+        for key in facts.keys() & {"path", "source"}:
+            facts[key] = path_to_text(facts[key])
+        count += 1
+        event = {
+            "job_id": job_id, "number": count, "run_id": run_id, "host": host(), "user": user(),
+            "at": clock.now(), "kind": kind.value, "facts": facts,
+        }  # fmt: skip
+        head = event_hash(previous=head, **event)
+        rows.append({**event, "hash": head})
+    connection.execute(events.insert(), rows)
+    connection.execute(_MOVE_HEAD, {"b_job": job_id, "event_count": count, "event_head": head})
 
 
 def record_upgrade(connection: sa.Connection, before: str, after: str) -> None:

@@ -8,9 +8,9 @@ from sqlalchemy.dialects.sqlite import insert
 
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Counts, Facts, FileRow, FileState, Found, Run
-from vl_ingest.domain.naming import candidate_names, path_to_text, plain_name
+from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_text, plain_name
 from vl_ingest.domain.remote import doubt, in_dataset
-from vl_ingest.ledger.database import Database, executemany
+from vl_ingest.ledger.database import Database, executemany, fetch
 from vl_ingest.ledger.decisions import decide
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.runs import assert_lease
@@ -84,7 +84,21 @@ class Files:
 
     def pending(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` pending files behind `after_id`, in the order they were found."""
-        return self.page(job_id, FileState.PENDING, after_id, limit)
+        names, values = ("b_job", "b_after", "b_limit"), (job_id, after_id, limit)
+        with self._db.read() as connection:
+            return [
+                FileRow(
+                    file_id,
+                    path_from_text(path),
+                    sent_as,
+                    Facts(size_bytes, mtime_ns),
+                    FileState.PENDING,
+                    *rest,
+                )
+                for file_id, path, sent_as, size_bytes, mtime_ns, _, *rest in fetch(
+                    connection, _PENDING, names, values
+                )
+            ]
 
     def page(self, job_id: str, state: FileState, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` files in one state behind `after_id`, in the order they were found."""
@@ -238,3 +252,15 @@ def _names(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict
                 names[path] = name
                 taken.add(name)
     return names
+
+
+_PENDING = (
+    select_files()
+    .where(
+        files.c.job_id == sa.bindparam("b_job"),
+        files.c.state == sa.literal_column(f"'{FileState.PENDING}'"),
+        files.c.id > sa.bindparam("b_after"),
+    )
+    .order_by(files.c.id)
+    .suffix_with(sa.text("LIMIT :b_limit"))  # `limit` would add an offset to the values
+)

@@ -75,6 +75,47 @@ def _each(
     )
 
 
+def move_span(
+    connection: sa.Connection,
+    table: sa.Table,
+    before: StrEnum,
+    after: StrEnum,
+    columns: tuple[str, ...],
+    values: tuple[str | int | bytes, ...],
+    ids: Sequence[int],
+    **expressions: sa.ColumnElement[Any],
+) -> bool:
+    """Move the rows with these ids, given in order, by one statement; False, and nothing done, if they have gaps.
+
+    `values` are those of `columns` and of the parameters in `expressions`, in the order of the statement.
+
+    Raises `TransitionRefused` as `move` does.
+    """
+    allowed(before, after)
+    if ids[-1] - ids[0] + 1 != len(ids):
+        return False
+    statement = _span(table, before, after, **expressions)
+    names, row = (*columns, "first_id", "last_id"), (*values, ids[0], ids[-1])
+    _assert_moved(table, before, after, executemany(connection, statement, names, [row]), len(ids))
+    return True
+
+
+@cache
+def _span(
+    table: sa.Table, before: StrEnum, after: StrEnum, **expressions: sa.ColumnElement[Any]
+) -> sa.Update:
+    state: dict[str, sa.ColumnElement[str]] = {s: sa.literal_column(f"'{s}'") for s in (before, after)}
+    return (
+        sa.update(table)
+        .where(
+            table.c.id >= sa.bindparam("first_id"),
+            table.c.id <= sa.bindparam("last_id"),
+            table.c.state == state[before],
+        )
+        .values(state=state[after], **expressions)
+    )
+
+
 def _assert_moved(table: sa.Table, before: StrEnum, after: StrEnum, changed: int, rows: int) -> None:
     if changed != rows:
         raise TransitionRefused(

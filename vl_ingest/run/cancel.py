@@ -43,13 +43,16 @@ class CancelToken:
     @contextmanager
     def on_its_way(self) -> Iterator[None]:
         """Count the request that the block makes among `requests`."""
-        with self._lock:
-            self.requests += 1
+        self.add_requests(1)
         try:
             yield
         finally:
-            with self._lock:
-                self.requests -= 1
+            self.add_requests(-1)
+
+    def add_requests(self, count: int) -> None:
+        """Note that so many more requests are on their way, or less."""
+        with self._lock:
+            self.requests += count
 
     def pause(self, seconds: float) -> None:
         """Wait, and raise the reason to stop as soon as there is one."""

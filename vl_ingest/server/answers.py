@@ -7,9 +7,7 @@ import json
 import re
 from collections.abc import Collection
 from email.utils import parsedate_to_datetime
-from typing import Any
-
-import requests
+from typing import Any, NamedTuple
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import (
@@ -17,13 +15,16 @@ from vl_ingest.domain.errors import (
     Conflict,
     CredentialsRefused,
     Denied,
+    NotDelivered,
     OutcomeUnknown,
     Redirected,
+    Refused,
     RequestError,
     Throttled,
     TooLarge,
     Undocumented,
 )
+from vl_ingest.server.limits import RECEIPT_OF_UPLOAD
 from vl_ingest.server.redact import HIDDEN, redact
 from vl_ingest.server.tokens import Token
 
@@ -32,45 +33,51 @@ LONGEST_PAUSE_S = 86400.0  # whatever Retry-After asks for
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
-def classify(
-    response: requests.Response,
-    content: bytes,
-    receipt: int | Collection[int],
-    *,
-    whole: bool,
-    token: Token | None,
-) -> RequestError | None:
+class Answer(NamedTuple):
+    """What arrived: `content` is the beginning of the body, and `whole` says whether all of it did."""
+
+    status: int
+    reason: str = ""
+    content_type: str = ""
+    location: str | None = None
+    retry_after: str | None = None
+    date: str | None = None
+    content: bytes = b""
+    whole: bool = True
+
+
+class Lost(NamedTuple):
+    """A request without an answer. `distrust` is why the server's certificate was refused, if that is the cause."""
+
+    detail: str
+    started: bool  # something of the request may have been written
+    distrust: str | None = None
+
+
+def classify(answer: Answer, receipt: int | Collection[int], token: Token | None) -> RequestError | None:
     """Return what an answer means; None: it is the receipt, or one of those that are."""
-    error = _error(response, content, receipt, whole=whole, token=token)
+    error = _error(answer, receipt, token)
     if error is not None:
-        error.in_form = not isinstance(error, Undocumented | Redirected) and _has_form(content)
+        error.in_form = not isinstance(error, Undocumented | Redirected) and _has_form(answer.content)
     return error
 
 
-def _error(
-    response: requests.Response,
-    content: bytes,
-    receipt: int | Collection[int],
-    *,
-    whole: bool,
-    token: Token | None,
-) -> RequestError | None:
+def _error(answer: Answer, receipt: int | Collection[int], token: Token | None) -> RequestError | None:
     """Return the error that an answer is.
 
     Only the documented status counts, from the API itself: a page of HTML is some proxy's, and decides
     nothing about a file. (A 413 does: it is mostly proxies that limit the size.)
     """
-    status = response.status_code
-    detail = words(response, content, token)
-    html = is_html(response, content)
+    status, html = answer.status, is_html(answer)
     receipts = (receipt,) if isinstance(receipt, int) else receipt
-    if status in receipts and whole and not html:
+    if status in receipts and answer.whole and not html:
         return None
+    detail = words(answer, token)
     if 300 <= status < 400:
-        to = _clean(response.headers.get("Location", "nowhere"), token)
+        to = _clean(answer.location or "nowhere", token)
         return Redirected(f"the server redirects to {to}; if that is right, name it with --base-url", status)
     if status == 429:
-        return Throttled(detail, retry_after_s(response.headers.get("Retry-After")))
+        return Throttled(detail, retry_after_s(answer.retry_after))
     if status == 401:
         return CredentialsRefused(detail, 0 if token is None else token.number)
     kinds: dict[int, type[RequestError]] = {
@@ -79,16 +86,42 @@ def _error(
     if status in kinds and not (html and status == 400):
         return kinds[status](detail, status)
     kind: type[OutcomeUnknown] = OutcomeUnknown
-    if not whole:
+    if not answer.whole:
         detail = "the answer was cut"
     elif status < 300:
         kind, detail = Undocumented, f"unexpected answer: {detail}" if html else "not the documented answer"
     return kind(detail, status)
 
 
-def words(response: requests.Response, content: bytes, token: Token | None = None) -> str:
+def of_upload(
+    error: RequestError | Refused | None, bytes_out: int, body_bytes: int, *, cut: bool
+) -> RequestError | Refused | None:
+    """Return what the end of a request means for the files in its body.
+
+    `bytes_out` of its `body_bytes` were handed to the network; `cut`: not all of them could be.
+    """
+    if isinstance(error, OutcomeUnknown) and error.http_status is None and bytes_out == 0:
+        return NotDelivered(error.detail)
+    if error is None and (cut or bytes_out < body_bytes):
+        return OutcomeUnknown("the receipt came before the files were sent", RECEIPT_OF_UPLOAD)
+    return error
+
+
+def of_loss(lost: Lost) -> RequestError | Refused:
+    """Return what a request without an answer means."""
+    if lost.distrust is not None:
+        return Refused(
+            f"The server's certificate can't be trusted: {lost.distrust}. If it is your own, set "
+            "REQUESTS_CA_BUNDLE to its authority and run the same command again."
+        )
+    return OutcomeUnknown(lost.detail) if lost.started else NotDelivered(lost.detail)
+
+
+def words(answer: Answer, token: Token | None = None) -> str:
     """Return the server's `detail` as one line, or the first words of whatever else it sent; without credentials."""
-    text = content.decode("utf-8", "replace")  # as JSON is; the charset that a proxy names may be no charset
+    text = answer.content.decode(
+        "utf-8", "replace"
+    )  # as JSON is; the charset that a proxy names may be no charset
     try:
         fields = json.loads(text)
         detail = fields["detail"] if "detail" in fields else fields["message"]  # the second: on premises
@@ -102,7 +135,7 @@ def words(response: requests.Response, content: bytes, token: Token | None = Non
             for d in detail
         )
     line = _clean(" ".join(_plain(detail).split()), token)
-    return (line[:299] + "…" if len(line) > 300 else line) or response.reason or "no words"
+    return (line[:299] + "…" if len(line) > 300 else line) or answer.reason or "no words"
 
 
 def retry_after_s(header: str | None) -> float | None:
@@ -134,11 +167,11 @@ def _clean(text: str, token: Token | None) -> str:
     return redact(text if token is None else text.replace(token.value, HIDDEN))
 
 
-def is_html(response: requests.Response, content: bytes) -> bool:
+def is_html(answer: Answer) -> bool:
     """Return whether an answer is a page, by its type or its beginning."""
-    return "html" in response.headers.get("Content-Type", "").lower() or content.lstrip()[
-        :14
-    ].lower().startswith((b"<!doctype html", b"<html"))
+    return "html" in answer.content_type.lower() or answer.content.lstrip()[:14].lower().startswith(
+        (b"<!doctype html", b"<html")
+    )
 
 
 def json_object(content: bytes) -> dict[str, Any]:

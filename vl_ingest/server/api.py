@@ -10,6 +10,7 @@ from vl_ingest.domain.errors import Undocumented
 from vl_ingest.domain.model import DatasetStatus
 from vl_ingest.server.answers import count, identifier, json_object, number, said
 from vl_ingest.server.body import Body
+from vl_ingest.server.tokens import Token
 from vl_ingest.server.transport import Transport
 
 
@@ -29,13 +30,16 @@ class Api(Transport):
         answer = self._fresh("GET", f"ingestion/{segment(dataset_id)}/data_files", 200)
         return identifier(json_object(answer), "trans_id")
 
-    def upload(self, dataset_id: str, transaction_id: str, body: Body) -> int:
+    def upload_path(self, dataset_id: str, transaction_id: str) -> str:
+        """Return the path that the batches of a transaction are sent to."""
+        return f"ingestion/{segment(dataset_id)}/data_files/{segment(transaction_id)}"
+
+    def upload(self, path: str, body: Body, token: Token | None = None) -> int:
         """Send one batch and return the status of the receipt; what the answer's body says is ignored.
 
         Raises `FileTrouble` too, from the body.
         """
-        path = f"ingestion/{segment(dataset_id)}/data_files/{segment(transaction_id)}"
-        return self._send_files(self._session(), path, body)
+        return self._send_files(self._session(), path, body, token)
 
     def trigger(self, dataset_id: str, transaction_id: str) -> int:
         """Start processing and return the status of the receipt. Never to be repeated on a guess."""

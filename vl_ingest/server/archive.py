@@ -10,7 +10,8 @@ from collections.abc import Generator, Sequence
 from vl_ingest.domain.model import FileRow
 from vl_ingest.domain.opening import Opener
 from vl_ingest.server.body import FilesBody
-from vl_ingest.server.multipart import part_head, plain_field
+from vl_ingest.server.form import part_head
+from vl_ingest.server.multipart import plain_field
 from vl_ingest.server.pace import Pace
 
 ARCHIVE_NAME = "media.tar"

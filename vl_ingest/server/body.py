@@ -7,14 +7,17 @@ Content-Length: no server can take it for whole.
 """
 
 import hashlib
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol, Self
 
+from vl_ingest import clock
 from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
-from vl_ingest.domain.model import FileRow, FileState
+from vl_ingest.domain.model import FileRow
 from vl_ingest.domain.opening import Opener
+from vl_ingest.domain.promised import shortened
+from vl_ingest.server.form import content_type, new_boundary
+from vl_ingest.server.limits import ENDED, OVERDUE
 from vl_ingest.server.pace import Pace
 
 BLOCK_BYTES = 1024 * 1024  # one read, one hash update and one send move up to this much
@@ -35,6 +38,8 @@ class Body(Protocol):
 class FilesBody(ABC):
     """A `multipart/form-data` body of known length that holds none of its files in memory.
 
+    After `until`, on the monotonic clock, no more of it is handed out.
+
     Attributes:
         content_type: value of the Content-Type header, with the boundary.
         bytes_out: bytes handed out so far, framing included.
@@ -43,15 +48,18 @@ class FilesBody(ABC):
 
     """
 
-    def __init__(self, source: Opener, files: Sequence[FileRow], pace: Pace | None = None) -> None:
-        self.boundary = "vl-ingest-" + secrets.token_hex(16)
-        self.content_type = f"multipart/form-data; boundary={self.boundary}"
+    def __init__(
+        self, source: Opener, files: Sequence[FileRow], pace: Pace | None = None, until: float | None = None
+    ) -> None:
+        self.boundary = new_boundary()
+        self.content_type = content_type(self.boundary)
         self.bytes_out = 0
         self.file_bytes_out = 0
         self.sha256s: list[str] = []
         self.files = tuple(files)
         self._source = source
         self._pace = pace
+        self._until = until
         self._cancelled = False
         self._buffer = memoryview(bytearray(0))
         self._target = self._buffer  # where the next piece goes
@@ -82,7 +90,9 @@ class FilesBody(ABC):
     def readinto(self, target: memoryview) -> int:
         """Fill `target` as far as the body goes; return the number of bytes."""
         if self._cancelled:
-            raise OutcomeUnknown("the run ended before the files were sent")
+            raise OutcomeUnknown(ENDED)
+        if self._until is not None and clock.monotonic() > self._until:
+            raise OutcomeUnknown(OVERDUE)
         filled = 0
         while filled < len(target):
             self._target = target[filled:]
@@ -125,7 +135,7 @@ class FilesBody(ABC):
                 piece = self._target[:left]
                 count = opened.readinto(piece)
                 if not count:
-                    raise FileTrouble(file.path, FileState.CHANGED, "became shorter while it was read")
+                    raise FileTrouble(*shortened(file.path))
                 digest.update(piece[:count])
                 self.file_bytes_out += count
                 left -= count

@@ -23,8 +23,9 @@ from vl_ingest.domain.remote import ExportStatus, FieldStatus, ListedDataset, Ta
 from vl_ingest.server.answers import count, identifier, json_object, json_value, number, said
 from vl_ingest.server.api import segment
 from vl_ingest.server.body import Body, BytesBody
+from vl_ingest.server.limits import ANSWER_BYTES
 from vl_ingest.server.multipart import one_part
-from vl_ingest.server.transport import ANSWER_BYTES, Received, Transport
+from vl_ingest.server.transport import Received, Transport
 from vl_ingest.server.wire import Session
 
 LARGEST_PAGE = 50

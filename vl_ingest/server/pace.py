@@ -1,24 +1,36 @@
-"""How fast the bytes may go: one allowance for all workers together, perhaps another one at another hour."""
+"""The allowance of bytes: for all threads of a process together, in the order in which they ask.
+
+Apart from the timetable that says how fast: couriers in processes of their own import as little as they can.
+"""
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
 
 from vl_ingest import clock
-from vl_ingest.domain.timetable import Timetable
 
 PIECE_S, SAVED_S = 0.1, 0.25  # sent in one go; what may be saved up while nothing is sent
-LOOK_S = 0.1  # how soon a waiting worker sees that it is to stop, or that another hour has begun
+LOOK_S = 0.1  # how soon a waiting worker sees that it is to stop, or that another rate holds
+
+
+class Rates(Protocol):
+    """What says how fast bytes may go."""
+
+    def rate(self, at: datetime) -> float | None:
+        """Return the bytes a second that may go at a local time; None: as many as can."""
+        ...
 
 
 class Pace:
-    """Lets bytes go as fast as the timetable allows, for any number of threads together: first come, first served."""
+    """Lets bytes go as fast as `rates` allow, for any number of threads together: first come, first served."""
 
-    def __init__(self, timetable: Timetable) -> None:
-        self._timetable = timetable
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()  # a ticket for each thread that waits, so that none is starved
-        self._rate = timetable.rate(clock.local())
+        self._rate = rates.rate(clock.local())
         self._looked_at = self._filled_at = clock.monotonic()
         self._saved = 0.0  # bytes that may go at once
 
@@ -45,15 +57,16 @@ class Pace:
     def _wait_s(self, count: int, now: float) -> float:
         """Take `count` bytes from what is saved; return how long to wait where that is not enough."""
         if now - self._looked_at >= LOOK_S:
-            self._rate, self._looked_at = self._timetable.rate(clock.local()), now
+            self._rate, self._looked_at = self._rates.rate(clock.local()), now
         rate = self._rate
         if rate is None:
             self._saved, self._filled_at = 0.0, now
             return 0.0
         self._saved = min(rate * SAVED_S, self._saved + rate * (now - self._filled_at))
         self._filled_at = now
-        # A piece of a faster hour waits no longer than can be saved.
-        needed = min(float(count), rate * SAVED_S)
+        needed = min(
+            float(count), rate * SAVED_S
+        )  # a piece of a faster hour waits no longer than can be saved
         if self._saved < needed:
             return (needed - self._saved) / rate
         self._saved = max(0.0, self._saved - count)

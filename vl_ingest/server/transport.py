@@ -16,21 +16,16 @@ import urllib3
 from vl_ingest import clock
 from vl_ingest.domain.errors import (
     CredentialsRefused,
-    NotDelivered,
-    OutcomeUnknown,
     Refused,
     RequestError,
     Undocumented,
 )
-from vl_ingest.server.answers import classify, is_html
+from vl_ingest.server.answers import Answer, Lost, classify, is_html, of_loss, of_upload
 from vl_ingest.server.body import Body
+from vl_ingest.server.limits import ANSWER_BYTES, KEPT_S, RECEIPT_OF_UPLOAD
 from vl_ingest.server.tokens import Token, Tokens
 from vl_ingest.server.wire import Bearer, Session
 
-ANSWER_BYTES = 1024 * 1024  # more of an answer is not read
-KEPT_S = (
-    4.0  # servers close a silent connection after 5 s at the earliest, perhaps as the next request is sent
-)
 BLOCK_BYTES = 64 * 1024
 
 LOG = logging.getLogger("vl_ingest.request")
@@ -55,7 +50,7 @@ class Transport:
     ) -> None:
         self.base_url = base_url
         self.tokens = tokens
-        self._timeout = (connect_timeout_s, read_timeout_s)
+        self.timeouts = (connect_timeout_s, read_timeout_s)
         self._kept = threading.local()
 
     @classmethod
@@ -86,20 +81,34 @@ class Transport:
         with Session() as session:
             return self._send(session, method, path, receipt, params=params, body=body)
 
-    def _send_files(self, session: Session, path: str, body: Body) -> int:
+    def url(self, path: str) -> str:
+        """Return the address of what lies below `/api/v1`."""
+        return f"{self.base_url}/api/v1/{path}"
+
+    def means(
+        self, answer: Answer, receipt: int | Collection[int], token: Token | None
+    ) -> RequestError | None:
+        """Return what an answer means, None if it is the receipt; and note what it tells of token and clock."""
+        self.tokens.observe_date(answer.date)
+        error = classify(answer, receipt, token)
+        if not isinstance(error, CredentialsRefused):
+            self.tokens.accepted(token)
+        return error
+
+    def _send_files(self, session: Session, path: str, body: Body, token: Token | None = None) -> int:
         """Send files and return the status of the receipt, 202; what the answer's body says is ignored.
 
         Raises `FileTrouble` too, from the body.
         """
+        error: RequestError | Refused | None = None
         try:
-            self._send(session, "POST", path, 202, body=body)
-        except OutcomeUnknown as exc:
-            if body.bytes_out == 0 and exc.http_status is None:
-                raise NotDelivered(exc.detail) from exc
-            raise
-        if session.wire.cut or body.bytes_out < len(body):
-            raise OutcomeUnknown("the receipt came before the files were sent", 202)
-        return 202
+            self._send(session, "POST", path, RECEIPT_OF_UPLOAD, body=body, token=token)
+        except (RequestError, Refused) as exc:
+            error = exc
+        meant = of_upload(error, body.bytes_out, len(body), cut=session.wire.cut)
+        if meant is not None:
+            raise meant from error
+        return RECEIPT_OF_UPLOAD
 
     def _send(
         self,
@@ -111,11 +120,15 @@ class Transport:
         params: dict[str, str] | None = None,
         body: Body | None = None,
         answer_bytes: int = ANSWER_BYTES,
+        token: Token | None = None,
     ) -> bytes:
-        """Send a request below `/api/v1` and return what its receipt holds, at most `answer_bytes` and a piece."""
-        token = self.tokens.current()
-        session.wire.timeout_s, session.wire.cut = self._timeout[1], False
-        url, began = f"{self.base_url}/api/v1/{path}", clock.monotonic()
+        """Send a request below `/api/v1` and return what its receipt holds, at most `answer_bytes` and a piece.
+
+        With `token`, or with the one that is current.
+        """
+        token = token or self.tokens.current()
+        session.wire.timeout_s, session.wire.cut = self.timeouts[1], False
+        url, began = self.url(path), clock.monotonic()
         try:
             with session.request(
                 method,
@@ -124,23 +137,20 @@ class Transport:
                 data=body,  # type: ignore[arg-type]  # requests takes anything with `read` and a length
                 headers={"Content-Type": body.content_type} if body is not None else {},
                 auth=Bearer(token),
-                timeout=self._timeout,
+                timeout=self.timeouts,
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content, whole = _content(response, self._timeout[1], answer_bytes)
+                content, whole = _content(response, self.timeouts[1], answer_bytes)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-            lost = _lost(exc, session.wire.started)
-            _log(method, url, lost, began, body, 0)
+            lost = of_loss(_lost(exc, session.wire.started))
+            log(method, url, lost, began, _bytes_out(body), 0)
             raise lost from exc
         session.wire.used_at = clock.monotonic()
-        self.tokens.observe_date(response.headers.get("Date"))
-        error = classify(response, content, receipt, whole=whole, token=token)
+        error = self.means(_answer(response, content, whole=whole), receipt, token)
         if error is not None:
             session.close()  # more may come, as behind a 1xx, and be taken for the answer to the next request
-        if not isinstance(error, CredentialsRefused):
-            self.tokens.accepted(token)
-        _log(method, url, response.status_code, began, body, len(content))
+        log(method, url, response.status_code, began, _bytes_out(body), len(content))
         if error is not None:
             raise error
         return content
@@ -160,38 +170,39 @@ class Transport:
     def _pieces(self, url: str, token: Token | None) -> Iterator[bytes]:
         began, shown, size = clock.monotonic(), url.partition("?")[0], 0  # what is cut off may be a signature
         with Session() as session:
-            session.wire.timeout_s = self._timeout[1]
+            session.wire.timeout_s = self.timeouts[1]
             try:
                 with session.request(
-                    "GET", url, auth=Bearer(token), timeout=self._timeout, allow_redirects=False, stream=True
+                    "GET", url, auth=Bearer(token), timeout=self.timeouts, allow_redirects=False, stream=True
                 ) as response:
                     if response.status_code != 200:
-                        content, whole = _content(response, self._timeout[1], ANSWER_BYTES)
-                        _log("GET", shown, response.status_code, began, None, len(content))
-                        error = classify(response, content, (), whole=whole, token=token)
+                        content, whole = _content(response, self.timeouts[1], ANSWER_BYTES)
+                        log("GET", shown, response.status_code, began, 0, len(content))
+                        error = classify(_answer(response, content, whole=whole), (), token)
                         assert error is not None  # noqa: S101  # nothing is a receipt here
                         raise error
                     while piece := response.raw.read(BLOCK_BYTES, decode_content=True):
-                        if not size and is_html(response, piece):
+                        if not size and is_html(_answer(response, piece, whole=False)):
                             raise Undocumented("unexpected answer: a page of HTML", 200)
                         size += len(piece)
                         yield piece
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-                lost = _lost(exc, session.wire.started)
-                _log("GET", shown, lost, began, None, size)
+                lost = of_loss(_lost(exc, session.wire.started))
+                log("GET", shown, lost, began, 0, size)
                 raise lost from exc
         self.tokens.accepted(token)
-        _log("GET", shown, 200, began, None, size)
+        log("GET", shown, 200, began, 0, size)
 
 
-def _log(
-    method: str, url: str, answer: int | Exception, began: float, body: Body | None, bytes_in: int
-) -> None:
+def _bytes_out(body: Body | None) -> int:
+    return 0 if body is None else body.bytes_out
+
+
+def log(method: str, url: str, answer: int | Exception, began: float, bytes_out: int, bytes_in: int) -> None:
     """Log a request and its answer, where anybody wants to know; neither headers nor bodies."""
     if not LOG.isEnabledFor(logging.DEBUG):
         return
     took_ms = round((clock.monotonic() - began) * 1000)
-    bytes_out = 0 if body is None else body.bytes_out
     facts = {
         "method": method, "url": url, "status": answer if isinstance(answer, int) else None, "ms": took_ms,
         "bytes_out": bytes_out, "bytes_in": bytes_in,
@@ -200,21 +211,24 @@ def _log(
     LOG.debug("%s", text, extra={"event": "request", "facts": facts})
 
 
-def _lost(exc: Exception, started: bool) -> RequestError | Refused:
-    """Return what a request without an answer means."""
+def _answer(response: requests.Response, content: bytes, *, whole: bool) -> Answer:
+    headers = response.headers
+    return Answer(
+        response.status_code, response.reason or "", headers.get("Content-Type", ""), headers.get("Location"),
+        headers.get("Retry-After"), headers.get("Date"), content, whole,
+    )  # fmt: skip
+
+
+def _lost(exc: Exception, started: bool) -> Lost:
+    """Return what is known of a request without an answer."""
     chain: list[BaseException] = [exc]
     while (
         inner := chain[-1].__cause__ or chain[-1].__context__ or _reason(chain[-1])
     ) and inner not in chain:
         chain.append(inner)
-    for cause in chain:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Refused(
-                f"The server's certificate can't be trusted: {cause.verify_message}. If it is your own, set "
-                "REQUESTS_CA_BUNDLE to its authority and run the same command again."
-            )
+    refusals = (c.verify_message for c in chain if isinstance(c, ssl.SSLCertVerificationError))
     detail = next((str(c) for c in reversed(chain) if str(c)), type(exc).__name__)
-    return OutcomeUnknown(detail) if started else NotDelivered(detail)
+    return Lost(detail, started, next(refusals, None))
 
 
 def _reason(exc: BaseException) -> BaseException | None:

@@ -5,6 +5,7 @@ reached the server decides between "try again" and "unknown". So the connections
 """
 
 import os
+from functools import lru_cache
 from typing import Any
 
 import requests
@@ -37,6 +38,14 @@ def proxy_of(url: str) -> str | None:
     proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
     proxy = requests.utils.select_proxy(url, proxies)
     return None if proxy is None else urllib3.util.parse_url(proxy)._replace(auth=None).url
+
+
+@lru_cache(maxsize=16)
+def prepared(url: str) -> str:
+    """Return a URL as it is asked for: what has to be quoted is, and the host's name is ASCII."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url)
 
 
 def authorities() -> str:

@@ -13,18 +13,18 @@ from vl_ingest.domain.errors import FileTrouble, UsageError
 from vl_ingest.domain.model import Facts, FileState, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.opening import OpenedFile
+from vl_ingest.domain.promised import (
+    ANYBODY_READS,
+    OPEN_FLAGS,
+    deviation,
+    forbidden,
+    inaccessible,
+    irregular,
+)
 from vl_ingest.source import LeftOut
 from vl_ingest.source.filters import Filters, is_hidden
 
 SORTED_TOGETHER = 10_000  # entries of one folder, so that memory stays flat
-
-_ANYBODY_READS = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-_OPEN_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place must not hang the run
-)
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ class Folder:
             seen = os.stat(place)
         except OSError as exc:
             raise self._trouble(path, exc) from exc
-        _check_regular(path, seen)
+        if broken := irregular(path, seen):
+            raise FileTrouble(*broken)
         facts = Facts(seen.st_size, seen.st_mtime_ns)
-        if seen.st_mode & _ANYBODY_READS != _ANYBODY_READS and not os.access(place, os.R_OK):
-            raise FileTrouble(path, FileState.UNREADABLE, "may not be read by this user", facts)
+        if seen.st_mode & ANYBODY_READS != ANYBODY_READS and not os.access(place, os.R_OK):
+            raise FileTrouble(*forbidden(path), facts)
         if seen.st_size == 0:
             raise FileTrouble(path, FileState.EMPTY, "has no bytes", facts)
         return facts
@@ -109,14 +110,12 @@ class Folder:
     def open(self, path: str) -> OpenedFile:
         """Open a file to read it once."""
         try:
-            return _OpenedFile(path, os.open(f"{self.address}/{path}", _OPEN_FLAGS))
+            return _OpenedFile(path, os.open(f"{self.address}/{path}", OPEN_FLAGS))
         except OSError as exc:
             raise self._trouble(path, exc) from exc
 
     def _trouble(self, path: str, error: OSError) -> FileTrouble:
-        if isinstance(error, FileNotFoundError) and os.path.islink(f"{self.address}/{path}"):
-            return FileTrouble(path, FileState.MISSING, "is a link to something that is not there")
-        return _trouble(path, error)
+        return FileTrouble(*inaccessible(path, error, is_link=os.path.islink(f"{self.address}/{path}")))
 
     def path_of(self, name: str) -> str | None:
         """Return the relative path of a file that is named in any way; None for one that is not in here."""
@@ -140,18 +139,16 @@ class _OpenedFile:
             with io.FileIO(self._descriptor, closefd=False) as reader:  # Windows
                 return reader.readinto(target) or 0
         except OSError as exc:
-            raise _trouble(self._path, exc) from exc
+            raise FileTrouble(*inaccessible(self._path, exc)) from exc
 
     def check(self, promised: Facts) -> None:
         try:
             now = os.fstat(self._descriptor)
         except OSError as exc:
-            raise _trouble(self._path, exc) from exc
-        _check_regular(self._path, now)
-        if self._changed_ns is None:
-            self._changed_ns = now.st_ctime_ns
-        if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (*promised, self._changed_ns):
-            raise FileTrouble(self._path, FileState.CHANGED, "changed while it was sent")
+            raise FileTrouble(*inaccessible(self._path, exc)) from exc
+        if broken := deviation(self._path, *promised, now, self._changed_ns):
+            raise FileTrouble(*broken)
+        self._changed_ns = now.st_ctime_ns
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -191,15 +188,3 @@ def _seen(entry: os.DirEntry[str], path: str, filters: Filters) -> Found | LeftO
     facts = Facts(seen.st_size, seen.st_mtime_ns)
     reason = filters.facts(facts)
     return Found(path, facts) if reason is None else LeftOut(path, reason)
-
-
-def _check_regular(path: str, seen: os.stat_result) -> None:
-    if not stat.S_ISREG(seen.st_mode):
-        kind = "a folder" if stat.S_ISDIR(seen.st_mode) else "not a regular file"
-        raise FileTrouble(path, FileState.UNREADABLE, f"is {kind} now")
-
-
-def _trouble(path: str, error: OSError) -> FileTrouble:
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return FileTrouble(path, FileState.MISSING, "is no longer there")
-    return FileTrouble(path, FileState.UNREADABLE, error.strerror or str(error))

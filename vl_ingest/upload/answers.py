@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from vl_ingest.domain import errors
@@ -13,6 +13,7 @@ from vl_ingest.domain.model import AttemptOutcome, Batch, OnUnknown
 FAILURES_AT_FAULT = 3  # in a row, while others succeed: the batch itself is at fault
 FAILURES_ALONE = 8  # in a row, of the last file left, with nothing else to compare with
 STRIKES_AT_FAULT = 2
+DEATHS_AT_FAULT = 3  # of couriers that had the batch, in a row
 
 Failed = errors.RequestError | errors.Refused
 
@@ -26,6 +27,7 @@ class Lesson(Enum):
     SERVER_UNREACHABLE = auto()
     PAUSE_WANTED = auto()
     TOKEN_REFUSED = auto()
+    COURIER_DIES = auto()  # nothing about the server
     BODY_TOO_LARGE = auto()  # and the server works
 
 
@@ -46,6 +48,11 @@ class History:
     failures: int = 0  # in a row
     strikes: int = 0
     delivered_before: int = 0  # batches delivered in this run when it last failed
+    deaths: int = 0  # of couriers that had it, in a row
+
+    def died(self) -> "History":
+        """Return the history after its courier has died."""
+        return replace(self, deaths=self.deaths + 1)
 
     def failed(self, delivered: int) -> "History":
         """Return the history after another failure, when so many batches have been delivered in this run."""
@@ -61,6 +68,7 @@ _MEANINGS: Mapping[type[Exception], tuple[AttemptOutcome, Lesson]] = {
     errors.Refused: (AttemptOutcome.NOT_DELIVERED, Lesson.NOTHING),  # no token, or a bad certificate
     errors.Throttled: (AttemptOutcome.NOT_DELIVERED, Lesson.PAUSE_WANTED),
     errors.NotDelivered: (AttemptOutcome.NOT_DELIVERED, Lesson.SERVER_UNREACHABLE),
+    errors.CourierLost: (AttemptOutcome.UNKNOWN, Lesson.COURIER_DIES),
     errors.OutcomeUnknown: (AttemptOutcome.UNKNOWN, Lesson.SERVER_FAILS),
     errors.Redirected: (AttemptOutcome.UNKNOWN, Lesson.SERVER_WORKS),
     errors.CredentialsRefused: (AttemptOutcome.REFUSED, Lesson.TOKEN_REFUSED),
@@ -76,7 +84,9 @@ def meaning(error: Failed) -> tuple[AttemptOutcome, Lesson]:
 
 def shows_overload(error: Failed) -> bool:
     """Return whether fewer requests at once may help: the server asks to slow down, or does not answer in time."""
-    return isinstance(error, errors.RequestError) and error.http_status in (429, 503, None)
+    if isinstance(error, errors.CourierLost) or not isinstance(error, errors.RequestError):
+        return False
+    return error.http_status in (429, 503, None)
 
 
 def decide(
@@ -96,6 +106,10 @@ def decide(
             action = Action.RESEND
         case errors.OutcomeUnknown() if on_unknown is OnUnknown.HOLD:
             action = Action.HOLD
+        case errors.CourierLost() if history.deaths < DEATHS_AT_FAULT:
+            action = Action.RESEND
+        case errors.CourierLost():
+            action, reason = blame, f"{history.deaths} times the process that sent it has died: {reason}"
         case errors.OutcomeUnknown() if not at_fault:
             action = Action.RESEND
         case errors.OutcomeUnknown():

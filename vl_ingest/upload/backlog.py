@@ -1,13 +1,15 @@
 """What is left to send in this run: fresh claims from the ledger, and batches between two attempts."""
 
-import itertools
+import math
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import Batch, FileRow, FileState
+from vl_ingest.ledger.exchange import Claim, Receipt
 from vl_ingest.run.context import Context
 from vl_ingest.upload.answers import History
 from vl_ingest.upload.concurrency import Concurrency
@@ -35,6 +37,7 @@ class Delivery:
     history: History = field(default_factory=History)
     intended: bool = False  # the attempt that `batch` names is committed, but not sent yet
     due: float = 0.0  # on the monotonic clock, as the next
+    is_probe: bool = False  # it passed the gate as one
     began_at: float = 0.0  # the turn of the worker that has it
 
     def part(self, batch: Batch) -> "Delivery":
@@ -50,7 +53,7 @@ class Backlog:
         self._limits = limits
         self._concurrency = concurrency
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self.changed: Callable[[], object] = lambda: None  # called when there may be more to take
         self._waiting: list[Delivery] = []
         self._active = 0
         self._ahead: deque[FileRow] = deque()  # pending files that come next, as read a moment ago
@@ -58,36 +61,62 @@ class Backlog:
         self._is_tail = False  # those ahead are the last ones
         self._scanned = False
 
-    def take(self, transaction_id: str, *, probe: bool) -> Delivery | None:
-        """Return something to send now, or None; claims are for `transaction_id`.
+    def take(
+        self, transaction_id: str, room: int = 1, receipts: Sequence[Receipt] = (), *, probe: bool = False
+    ) -> list[Delivery]:
+        """Record receipts of deliveries that were taken, and return up to `room` more to send now.
 
-        A probe does not wait for a delivery's time to come.
+        One transaction; claims are for `transaction_id`. A probe does not wait for a delivery's time to come.
         """
         with self._lock:
-            delivery = self._due(probe=probe)
-            if delivery is None and len(self._waiting) < HELD_BACK * self._concurrency.limit:
-                delivery = self._claim(transaction_id)
-            if delivery is not None:
-                self._active += 1
-            return delivery
+            taken: list[Delivery] = []
+            while len(taken) < room and (due := self._due(probe=probe)) is not None:
+                taken.append(due)
+            claims: list[Claim] = []
+            unsendable: list[tuple[FileRow, FileTrouble]] = []
+            if len(self._waiting) < HELD_BACK * self._concurrency.limit:
+                claims = self._choose(room - len(taken), unsendable)
+            context = self._context
+            if receipts or claims or unsendable:
+                batches = context.ledger.batches.exchange(
+                    context.run, transaction_id, receipts, claims, unsendable
+                )
+                taken += [Delivery(batch, ClaimGroup(len(batch.files)), intended=True) for batch in batches]
+            self._active += len(taken) - len(receipts)
+        for row, why in unsendable:
+            context.observer.file_error(row.path, FileState(why.state), why.reason)
+        return taken
+
+    def take_intended(self) -> list[Delivery]:
+        """Return those that wait though their attempt is on record as intended."""
+        with self._lock:
+            intended = [delivery for delivery in self._waiting if delivery.intended]
+            self._waiting = [delivery for delivery in self._waiting if not delivery.intended]
+            self._active += len(intended)
+            return intended
+
+    @property
+    def has_intended(self) -> bool:
+        """Whether there are such."""
+        return any(delivery.intended for delivery in self._waiting)
+
+    @property
+    def due_in_s(self) -> float:
+        """How long it takes until a delivery that waits is due; infinite without any."""
+        with self._lock:
+            return min((delivery.due for delivery in self._waiting), default=math.inf) - clock.monotonic()
 
     def put(self, followers: list[Delivery]) -> None:
         """Give back what became of a delivery that was taken: nothing, itself, or its parts."""
         with self._lock:
             self._active -= 1
             self._waiting.extend(followers)
-            self._changed.notify_all()
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until something has changed, or a while."""
-        with self._lock:
-            self._changed.wait(timeout_s)
 
     def scan_progress(self, *, finished: bool) -> None:
         """Note that the scanner has committed files, or is through."""
         with self._lock:
             self._scanned = self._scanned or finished
-            self._changed.notify_all()
+        self.changed()
 
     @property
     def finished(self) -> bool:
@@ -112,15 +141,19 @@ class Backlog:
     def _nothing_pending(self) -> bool:
         return not self._ahead and not self._context.ledger.files.pending(self._context.job.id, 0, 1)
 
-    def _claim(self, transaction_id: str) -> Delivery | None:
-        """Look at the next pending files, from where the last claim ended and then from the start again."""
-        for cursor in dict.fromkeys((self._cursor, 0)):
-            self._cursor = cursor
-            while self._ahead or self._look_ahead():
-                batch = self._choose(transaction_id)
-                if batch is not None:
-                    return Delivery(batch, ClaimGroup(len(batch.files)), intended=True)
-        return None
+    def _choose(self, count: int, unsendable: list[tuple[FileRow, FileTrouble]]) -> list[Claim]:
+        """Choose up to `count` claims of pending files, from where the last ended and then from the start again."""
+        claims: list[Claim] = []
+        while len(claims) < count:
+            if not self._ahead and not self._look_ahead():
+                if claims or unsendable or self._cursor == 0:  # from the start these would be read again
+                    break
+                self._cursor = 0
+                continue
+            claim = self._fill(unsendable)
+            if claim.files:
+                claims.append(claim)
+        return claims
 
     def _look_ahead(self) -> bool:
         """Read the next pending files; say whether there are any."""
@@ -131,26 +164,27 @@ class Backlog:
             self._ahead.extend(rows)
         return bool(rows)
 
-    def _choose(self, transaction_id: str) -> Batch | None:
-        """Commit the intent for the next files that fit together."""
-        context = self._context
+    def _fill(self, unsendable: list[tuple[FileRow, FileTrouble]]) -> Claim:
+        """Take the next files that fit together.
+
+        What they are on disk is seen by whoever sends them; only one that had no bytes is looked at before.
+        """
         left_bytes = sum(row.facts.size_bytes for row in self._ahead) if self._is_tail else None
         room = self._limits.room(self._concurrency.limit, left_bytes)
         chosen: list[FileRow] = []
-        unsendable: list[tuple[FileRow, FileTrouble]] = []
-        for row in itertools.islice(self._ahead, room.files):
-            try:
-                seen = context.source.look(row.path)
-            except FileTrouble as trouble:
-                check_source(context)
-                unsendable.append((row, trouble))
-                continue
-            if not room.take(seen.size_bytes):
+        renewed = False
+        while self._ahead and room.files > 0:
+            row = self._ahead[0]
+            if not row.facts.size_bytes:
+                try:
+                    row, renewed = row.with_facts(self._context.source.look(row.path)), True
+                except FileTrouble as trouble:
+                    check_source(self._context)
+                    unsendable.append((row, trouble))
+                    self._ahead.popleft()
+                    continue
+            if not room.take(row.facts.size_bytes):
                 break
-            chosen.append(row.with_facts(seen))
-        batch = context.ledger.batches.claim(context.run, transaction_id, chosen, unsendable)
-        for _ in range(len(chosen) + len(unsendable)):
+            chosen.append(row)
             self._ahead.popleft()
-        for row, why in unsendable:
-            context.observer.file_error(row.path, FileState(why.state), why.reason)
-        return batch
+        return Claim(chosen, renewed)

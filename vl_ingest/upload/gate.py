@@ -4,6 +4,7 @@ It closes for everyone on a 429, when the server can't be reached, or after a ru
 between. From then on one worker at a time may pass as a probe; a sensible answer opens it again.
 """
 
+import math
 import threading
 
 from vl_ingest import clock
@@ -30,12 +31,15 @@ class Gate:
         self._last_success = clock.monotonic()
         self._why = ""
 
-    def enter(self) -> bool:
-        """Wait until this worker may send, and return whether it passes as the probe; it must `leave` after.
+    def enter(self, patience_s: float = math.inf) -> bool | None:
+        """Wait until something may be sent, and return whether it passes as the probe; that must `leave` after.
+
+        None: nothing may be sent, for longer than `patience_s`.
 
         Raises `GaveUp` when there was no success for too long, and the reason of a halted run.
         """
         with self._changed:
+            until = clock.monotonic() + patience_s
             while True:
                 self._cancel_token.raise_if_cancelled()
                 now = clock.monotonic()
@@ -50,6 +54,8 @@ class Gate:
                 if not self._probing and now >= self._next_probe:
                     self._probing = True
                     return True
+                if now >= until:
+                    return None
                 self._changed.wait(1.0 if self._probing else min(1.0, self._next_probe - now))
 
     def leave(self, *, probe: bool) -> None:
@@ -83,6 +89,14 @@ class Gate:
             wait_s = backoff_s(self._failures) if retry_after_s is None else retry_after_s
             self._close("the server asks for a pause", wait_s)
             self._changed.notify_all()
+
+    @property
+    def closed_for_s(self) -> float:
+        """How long it takes until a probe may pass, as far as is known now."""
+        with self._changed:
+            if self._closed_since is None:
+                return 0.0
+            return PROBE_EVERY_S if self._probing else max(0.0, self._next_probe - clock.monotonic())
 
     @property
     def closed(self) -> bool:

@@ -1,52 +1,50 @@
-"""The workers: claim one delivery after the other, let the courier carry it, and record what came of it."""
+"""The sender: the one thread that claims and records. Couriers carry for it.
 
+Each turn takes whatever has come back since the last one. All receipts of a turn, and the claims of what is sent next,
+are one transaction, whose end comes before the next byte leaves.
+"""
+
+import queue
 import threading
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Sequence
+from concurrent.futures import Future
 
 from vl_ingest import clock
-from vl_ingest.domain import words
-from vl_ingest.domain.errors import (
-    Conflict,
-    CredentialsRefused,
-    FileTrouble,
-    NotDelivered,
-    Refused,
-    RequestError,
-    Throttled,
-    Undecided,
-)
-from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileState, OnUnknown, StatusClass
+from vl_ingest.couriers.parcel import Outcome, Parcel
+from vl_ingest.domain.errors import LedgerError, Refused
+from vl_ingest.ledger.exchange import Receipt
 from vl_ingest.run.context import Context
-from vl_ingest.run.retry import backoff_s, refused
-from vl_ingest.upload import answers
-from vl_ingest.upload.answers import Action, Failed, Lesson
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
-from vl_ingest.upload.courier import Courier, Failure, Receipt
+from vl_ingest.upload.consequences import Consequences
+from vl_ingest.upload.crew import Crew
 from vl_ingest.upload.gate import Gate
-from vl_ingest.upload.plan import BatchLimits, halves
-from vl_ingest.upload.scan import check_source
+from vl_ingest.upload.plan import BatchLimits
 
 IDLE_S = 0.2
+LEAST_WAIT_S = 0.005
+LEAVE_S = 0.5
+QUICK_S = 0.5  # a request that takes no longer: couriers are given more than they can send at once
+STOPPED = "the run was asked to stop"
+
+_News = tuple[Delivery, "Future[Outcome]"]
 
 
 class Sender:
-    """All workers of a run: they claim and record.
+    """Claims, hands over, and records, until nothing is left.
 
     Attributes:
-        courier: carries their batches.
-        concurrency: how many of them may send.
-        gate: what they all wait at while the server can't be worked with.
-        attempts_failed: attempts of this run that failed; a refusal is an answer.
-        delivered: batches that this run has delivered.
+        courier: carries the batches.
+        concurrency: how many requests may go at once.
+        gate: what all wait at while the server can't be worked with.
+        left_bytes: what is known to be left; None: nobody knows, as the scan goes on.
 
     """
 
     def __init__(
         self,
         context: Context,
-        courier: Courier,
+        courier: Crew,
         backlog: Backlog,
         limits: BatchLimits,
         concurrency: Concurrency,
@@ -54,253 +52,240 @@ class Sender:
         self.courier = courier
         self.concurrency = concurrency
         self.gate = Gate(context.cancel_token, context.settings.give_up_after_s)
-        self.attempts_failed = 0
-        self.delivered = 0
+        self.left_bytes: int | None = None
+        self._consequences = Consequences(context, backlog, limits, concurrency, self.gate)
         self._context = context
         self._transaction_id = context.transaction_id
+        self._address = context.api.upload_path(context.dataset_id, self._transaction_id)
         self._backlog = backlog
         self._limits = limits
-        self._already_sent = context.ledger.files.counts(context.job.id)[FileState.SENT] > 0
-        self._untold: list[tuple[str, str]] = []  # rejections that may yet be withdrawn: path, reason
-        self._lock = threading.Lock()
+        self._news: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
+        self._recording = threading.Lock()
+        self._is_left = False
+        self._is_recalled = False
+        self._out = 0  # parcels that the courier has
+        self._wait_s = 0.0  # for news, before the next turn
+        self._request_s = 0.0  # a moving average
+        self._done_bytes = 0
+        self._warm: set[int] = set()  # lines of the courier that have delivered since they last failed
+        backlog.changed = lambda: self._news.put(None)
 
-    def work(self, number: int) -> None:
-        """Send until nothing is left; the body of worker thread `number`. A failure halts the whole run."""
-        warm = False
-        try:
-            while not self._backlog.finished:
-                if number <= self.concurrency.limit:
-                    warm = self._turn(number, warm=warm)
-                else:
-                    warm = False
-                    self._context.cancel_token.pause(IDLE_S)
-        except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
-            self._context.cancel_token.cancel(exc)
+    @property
+    def attempts_failed(self) -> int:
+        """Attempts of this run that failed; a refusal is an answer."""
+        return self._consequences.attempts_failed
 
-    def _turn(self, number: int, *, warm: bool) -> bool:
-        """Send one delivery, if there is one now.
+    @property
+    def delivered(self) -> int:
+        """Batches that this run has delivered."""
+        return self._consequences.delivered
 
-        Returns whether the worker is warm: its connection is made.
-        """
-        began = clock.monotonic()
-        probe = self.gate.enter()
-        try:
-            delivery = self._backlog.take(self._transaction_id, probe=probe)
-            if delivery is not None:
-                delivery.began_at = began
-                left = self._deliver(delivery)
-                self._backlog.put(left)
-        finally:
-            self.gate.leave(probe=probe)
-        if delivery is None:
-            self._backlog.wait(IDLE_S)
-            return warm
-        if not left:
-            self.concurrency.delivered(
-                number, delivery.batch.size_bytes, began, clock.monotonic(), clock.cpu(), warm=warm
-            )
-        return not left
+    def work(self) -> None:
+        """Send until nothing is left. A failure halts the run; what is on its way then is still recorded."""
+        while not self._is_left:
+            try:
+                if self._is_over():
+                    return
+                self._turn()
+            except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
+                self._context.cancel_token.cancel(exc)
+                if isinstance(exc, LedgerError):
+                    return
 
-    def _deliver(self, delivery: Delivery) -> list[Delivery]:
-        """Make one attempt and return what is left to do of the delivery."""
-        if self._is_too_large(delivery.batch):
-            known = f"not sent, as the server has refused {self._limits.too_large_bytes} bytes before"
-            if delivery.intended:
-                self._record_unsent(delivery, known)
-            return self._split(delivery, f"too large: {known}")
-        if not delivery.intended:
-            delivery.batch = self._context.ledger.batches.begin_attempt(self._context.run, delivery.batch)
-        delivery.intended = False
-        with self._context.cancel_token.on_its_way():
-            came = self.courier.carry(delivery.batch)
-        if came is None:
-            self._record_unsent(delivery, "the run was asked to stop")
-            return [delivery]
-        if isinstance(came, Receipt):
-            return self._sent(delivery, came)
-        if isinstance(came.error, FileTrouble):
-            return self._file_trouble(delivery, came.error, came)
-        return self._failed(delivery, came.error, came)
-
-    def _is_too_large(self, batch: Batch) -> bool:
-        limits = self._limits
-        return limits.too_large_bytes is not None and limits.is_too_large(
-            self.courier.body_bytes(batch), len(batch.files)
-        )
-
-    def _sent(self, delivery: Delivery, receipt: Receipt) -> list[Delivery]:
-        context, batch = self._context, delivery.batch
-        context.ledger.batches.record_sent(context.run, batch, receipt.sha256s, receipt.http_status)
-        with self._lock:
-            self.delivered += 1
-        self.gate.answered()
-        context.observer.batch_sent(batch, receipt.http_status, clock.monotonic() - delivery.began_at)
-        self.tell_rejections()
-        return []
-
-    def _failed(self, delivery: Delivery, error: Failed, failure: Failure) -> list[Delivery]:
-        """Record an attempt without a receipt, let all learn from it, and carry out what is decided then."""
-        (outcome, lesson), was_open = answers.meaning(error), not self.gate.closed
-        self._record(delivery, outcome, failure)
-        if outcome is not AttemptOutcome.REFUSED:
-            with self._lock:
-                self.attempts_failed += 1
-        self._learn(delivery, lesson, error)
-        action, reason = answers.decide(
-            error,
-            delivery.batch,
-            delivery.history,
-            alone=self._backlog.alone(),
-            gate_open=not self.gate.closed,
-            on_unknown=self._context.settings.on_unknown,
-        )
-        outage = lesson in (Lesson.SERVER_FAILS, Lesson.SERVER_UNREACHABLE)
-        if was_open and outage and action in (Action.RESEND, Action.SPLIT):
-            self._warn(delivery.batch, error)  # once it is closed, the display says what everybody waits for
-        match action:
-            case Action.RESEND:
-                return [delivery]
-            case Action.SPLIT:
-                return self._split(delivery, reason)
-            case Action.REJECT:
-                return self._reject(delivery, reason)
-            case Action.HOLD:
-                return self._hold(delivery, reason)
-            case Action.STOP:
-                return self._stop(error)
-
-    def _learn(self, delivery: Delivery, lesson: Lesson, error: Failed) -> None:
-        """Let everybody know whom a failure concerns: the gate, the limits, the delivery's own history."""
-        with self._lock:
-            if lesson is Lesson.SERVER_FAILS:
-                delivery.history = delivery.history.failed(self.delivered)
-                delivery.due = clock.monotonic() + backoff_s(delivery.history.failures)
-        if answers.shows_overload(error):
-            self.concurrency.overloaded(delivery.began_at, clock.monotonic())
-        match lesson, error:
-            case Lesson.SERVER_FAILS | Lesson.SERVER_UNREACHABLE, RequestError():
-                self.gate.failed(error.detail, unreachable=lesson is Lesson.SERVER_UNREACHABLE)
-            case Lesson.PAUSE_WANTED, Throttled():
-                self.gate.throttled(error.retry_after_s)
-            case Lesson.TOKEN_REFUSED, CredentialsRefused():
-                self._context.api.tokens.renew(error)
-            case Lesson.SERVER_WORKS, _:
-                self.gate.answered()
-            case Lesson.BODY_TOO_LARGE, _:
-                self.gate.answered()
-                body_bytes = self.courier.body_bytes(delivery.batch)
-                with self._lock:
-                    self._limits.learn_too_large(body_bytes)
-                self._context.ledger.jobs.learn_too_large(self._context.run, body_bytes)
-
-    def _stop(self, error: Failed) -> NoReturn:
-        """Raise what ends the run, with what to do about it."""
-        if isinstance(error, Refused):
-            raise error
-        if isinstance(error, Conflict):
-            raise Undecided(
-                f"The server takes no more files into transaction {self._transaction_id}: {words.clause(error)}. {self._advice()}"
-            ) from error
-        raise refused("upload", error) from error
-
-    def _advice(self) -> str:
-        """Ask once what the server says of the dataset; return what that means for files it does not take."""
-        context, job_id = self._context, self._context.job.id
-        try:
-            status = context.api.dataset_status(context.dataset_id)
-        except RequestError as error:
-            return f"The dataset's status can't be read now ({error}): run the same command again later."
-        context.ledger.jobs.see_status(context.run, job_id, status)
-        if status.status_class is StatusClass.NOT_BEGUN:
-            return (
-                f"The dataset's status is {status.word}, so it is not processed yet: "
-                "`vl-ingest run ... --new-transaction` sends everything again into a new transaction."
-            )
-        return (
-            f"The dataset's status is {status.word}: perhaps it is processed already, without these files. Look at "
-            f"it; then `vl-ingest cancel {job_id}`, and the same command with `--new` sends everything into another."
-        )
-
-    def _split(self, delivery: Delivery, reason: str) -> list[Delivery]:
-        context = self._context
-        groups = halves(delivery.batch.files)
-        parts = context.ledger.batches.split(context.run, delivery.batch, groups, reason)
-        return [delivery.part(part) for part in parts]
-
-    def _reject(self, delivery: Delivery, reason: str) -> list[Delivery]:
-        context, file, group = self._context, delivery.batch.files[0], delivery.group
-        state = BatchState.UNKNOWN if file.unknown_attempts else BatchState.FAILED
-        context.ledger.batches.conclude(context.run, delivery.batch, state, FileState.REJECTED, reason)
-        with self._lock:
-            group.rejected.append(file)
-            self._untold.append((file.path, reason))
-            nothing_taken = not self._already_sent and not self.delivered
-            all_refused = nothing_taken and len(group.rejected) == group.file_count > 1
-        if all_refused:
-            context.ledger.batches.unreject(context.run, group.rejected, reason)
-            withdrawn = {rejected.path for rejected in group.rejected}
-            with self._lock:
-                self._untold = [told for told in self._untold if told[0] not in withdrawn]
-            raise Refused(
-                f"The server refused every file of the first batch, so the files are hardly the cause: {reason}. Check "
-                "the base URL and the dataset, then run the same command again."
-            )
-        if not nothing_taken:
-            self.tell_rejections()
-        return []
+    def leave(self) -> None:
+        """Record nothing more, from now on; from another thread."""
+        self._is_left = True
+        self._news.put(None)
+        if self._recording.acquire(timeout=LEAVE_S):  # it may be waiting for the server
+            self._recording.release()
 
     def tell_rejections(self) -> None:
         """Tell of the files that the server rejects, once it is sure that it is the files."""
-        with self._lock:
-            told, self._untold = self._untold, []
-        for path, reason in told:
-            self._context.observer.file_error(path, FileState.REJECTED, reason)
+        self._consequences.tell_rejections()
 
-    def _hold(self, delivery: Delivery, reason: str) -> list[Delivery]:
-        context, batch = self._context, delivery.batch
-        context.ledger.batches.conclude(context.run, batch, BatchState.UNKNOWN, FileState.UNKNOWN, reason)
-        for file in batch.files:
-            context.observer.file_error(file.path, FileState.UNKNOWN, reason)
-        return []
+    def _is_over(self) -> bool:
+        if self._context.cancel_token.cancelled:
+            return not self._out and not self._backlog.has_intended
+        return self._backlog.finished
 
-    def _file_trouble(self, delivery: Delivery, trouble: FileTrouble, failure: Failure) -> list[Delivery]:
-        """Abandon the attempt; the batch goes on without the file that is not what was promised."""
-        context, batch = self._context, delivery.batch
-        began = failure.bytes_out > 0
-        outcome = AttemptOutcome.UNKNOWN if began else AttemptOutcome.NOT_DELIVERED
-        self._record(delivery, outcome, failure)
-        check_source(context)
-        culprit = next(file for file in delivery.batch.files if file.path == trouble.path)
-        facts: Facts | None = None
-        if trouble.state == FileState.CHANGED:
-            with suppress(FileTrouble):  # its next turn will tell
-                facts = context.source.look(culprit.path)
-        rest = context.ledger.batches.supersede(context.run, delivery.batch, culprit, trouble, facts)
-        context.observer.file_error(culprit.path, FileState(trouble.state), trouble.reason)
-        if rest is None:
-            return []
-        follower = delivery.part(rest)
-        if began and context.settings.on_unknown is OnUnknown.HOLD:
-            return self._hold(follower, f"batch {batch.id} was abandoned while it was sent")
-        return [follower]
+    def _turn(self) -> None:
+        arrived = self._arrivals()
+        with self._recording:
+            if self._is_left:
+                return
+            receipts, troubles, failure = self._sort(arrived)
+            may_begin = not troubles and failure is None and not self._context.cancel_token.cancelled
+            self.courier.adjust(self.concurrency.limit, self._done_bytes, self.left_bytes)
+            room, probe = self._room() if may_begin else (0, False)
+            began = clock.monotonic()
+            fresh = self._exchange(receipts, room, probe=probe)
+            self._celebrate(receipts)
+            self._plan_wait(room, len(fresh), eager=bool(troubles))
+            for delivery, outcome in troubles:
+                self._warm.discard(outcome.line)
+                try:
+                    self._backlog.put(self._consequences.follow(delivery, outcome))
+                except BaseException as exc:  # noqa: BLE001  # raised below: first the others go on record
+                    failure = failure or exc
+            if failure is not None:
+                self._context.cancel_token.cancel(failure)
+            if troubles or self._context.cancel_token.cancelled:
+                self._recall()
+            self._hand_over(fresh, began)
+            if failure is not None:
+                raise failure
 
-    def _record_unsent(self, delivery: Delivery, why: str) -> None:
-        self._record(delivery, AttemptOutcome.NOT_DELIVERED, Failure(NotDelivered(why), 0, {}))
+    # What comes back
 
-    def _record(self, delivery: Delivery, outcome: AttemptOutcome, failure: Failure) -> None:
-        """Commit how the attempt ended; the delivery then knows of its files' doubt."""
-        context, error = self._context, failure.error
-        status, detail = None, str(error)
-        if isinstance(error, RequestError):
-            status, detail = error.http_status, error.detail
-        delivery.batch = context.ledger.batches.record_failure(
-            context.run, delivery.batch, outcome, status, detail, failure.sha256s
+    def _arrivals(self) -> list[_News]:
+        """Return what has come back, waiting a while for it."""
+        arrived: list[_News] = []
+        try:
+            news = self._news.get(timeout=self._wait_s) if self._wait_s else self._news.get_nowait()
+            while True:
+                if news is not None:
+                    arrived.append(news)
+                news = self._news.get_nowait()
+        except queue.Empty:
+            return arrived
+
+    def _sort(
+        self, arrived: Sequence[_News]
+    ) -> tuple[list[tuple[Delivery, Outcome]], list[tuple[Delivery, Outcome]], BaseException | None]:
+        """Return deliveries with a receipt, those without, and a mistake of the program if there was one."""
+        receipts: list[tuple[Delivery, Outcome]] = []
+        troubles: list[tuple[Delivery, Outcome]] = []
+        mistake: BaseException | None = None
+        for delivery, future in arrived:
+            self._out -= 1
+            self._context.cancel_token.add_requests(-1)
+            self.gate.leave(probe=delivery.is_probe)
+            delivery.is_probe = False
+            mistake = mistake or future.exception()
+            if future.exception() is not None:
+                continue
+            outcome = future.result()
+            if outcome.recalled:
+                delivery.intended = True
+                self._backlog.put([delivery])
+            else:
+                (receipts if outcome.error is None else troubles).append((delivery, outcome))
+        return receipts, troubles, mistake
+
+    def _celebrate(self, receipts: Sequence[tuple[Delivery, Outcome]]) -> None:
+        """Let everybody know of receipts that are on record."""
+        now, cpu_s = clock.monotonic(), self.courier.cpu_s if receipts else 0.0
+        for delivery, outcome in receipts:
+            self._consequences.delivered += 1
+            self._done_bytes += delivery.batch.size_bytes
+            self.gate.answered()
+            took_s = outcome.ended - outcome.began
+            self._request_s += 0.2 * (took_s - self._request_s)
+            self._context.observer.batch_sent(delivery.batch, outcome.http_status, took_s)
+            # With a parcel ahead a line never waits for this thread; without, that wait is part of its cycle.
+            cycle = (outcome.began, outcome.ended) if self.courier.ahead else (delivery.began_at, now)
+            self.concurrency.delivered(
+                outcome.line, delivery.batch.size_bytes, *cycle, cpu_s, warm=outcome.line in self._warm
+            )
+            self._warm.add(outcome.line)
+        if receipts:
+            self.tell_rejections()
+        self._warm = {line for line in self._warm if line <= self.concurrency.limit}
+
+    # What is sent next
+
+    def _room(self) -> tuple[int, bool]:
+        """Return how many deliveries may begin now, and whether the one that does is a probe."""
+        ahead = self.courier.ahead if self._request_s <= QUICK_S else 0
+        free = self.concurrency.limit + ahead - self._out
+        if free <= 0:
+            return 0, False
+        probe = self.gate.enter(0.0)
+        if probe is None:
+            return 0, False
+        return (1, True) if probe else (free, False)
+
+    def _exchange(
+        self, receipts: Sequence[tuple[Delivery, Outcome]], room: int, *, probe: bool
+    ) -> list[Delivery]:
+        """Record the receipts and claim what is sent next, in one transaction."""
+        fresh: list[Delivery] = []
+        try:
+            fresh = self._backlog.take(
+                self._transaction_id, room,
+                [Receipt(delivery.batch, outcome.sha256s, outcome.http_status) for delivery, outcome in receipts],
+                probe=probe,
+            )  # fmt: skip
+        finally:
+            if probe and not fresh:
+                self.gate.leave(probe=True)
+        for delivery in fresh:
+            delivery.is_probe = probe
+        return fresh
+
+    def _plan_wait(self, room: int, taken: int, *, eager: bool) -> None:
+        """Choose how long the next turn waits for news."""
+        if eager:
+            self._wait_s = 0.0
+        elif taken and taken >= room:
+            self._wait_s = IDLE_S  # for what is on its way
+        else:
+            due_s = self.gate.closed_for_s if self.gate.closed else self._backlog.due_in_s
+            self._wait_s = min(IDLE_S, max(LEAST_WAIT_S, due_s))
+
+    def _hand_over(self, fresh: Sequence[Delivery], began: float) -> None:
+        left = list(fresh)
+        try:
+            while left and not self._context.cancel_token.cancelled:
+                parts = self._begin(left[0], began)
+                if parts is not None:
+                    self.gate.leave(probe=left[0].is_probe)
+                    self._backlog.put(parts)
+                    self._wait_s = 0.0
+                del left[0]
+        finally:
+            for delivery in left:  # `_recall` records that they are not sent
+                if delivery.is_probe:
+                    self.gate.leave(probe=True)
+                self._backlog.put([delivery])
+
+    def _begin(self, delivery: Delivery, began: float) -> list[Delivery] | None:
+        """Hand one delivery to the courier, its intent being on record; or return what is made of it instead."""
+        batch = delivery.batch
+        parcel = Parcel(
+            self._context.source.address,
+            [(file.path, file.sent_as, *file.facts) for file in batch.files],
+            self._address,
         )
+        limit = self._limits.too_large_bytes
+        if limit is not None and self._limits.is_too_large(parcel.body_bytes, len(batch.files)):
+            known = f"not sent, as the server has refused {limit} bytes before"
+            if delivery.intended:
+                self._consequences.unsent(delivery, known)
+            return self._consequences.split(delivery, f"too large: {known}")
+        if not delivery.intended:
+            delivery.batch = self._context.ledger.batches.begin_attempt(self._context.run, batch)
+            delivery.intended = True
+        try:
+            parcel = parcel._replace(token=self._context.api.tokens.current())
+        except Refused as error:
+            self._consequences.unsent(delivery, str(error))
+            raise
+        delivery.intended = False
+        delivery.began_at = began
+        self._out += 1
+        self._context.cancel_token.add_requests(1)
+        future = self.courier.submit(parcel)
+        future.add_done_callback(lambda done: self._news.put((delivery, done)))
+        return None
 
-    def _warn(self, batch: Batch, error: Exception) -> None:
-        self._context.observer.notice(
-            "warning",
-            f"Batch {batch.id}, attempt {batch.attempt}: {words.clause(error)}. It will be sent again.",
-            batch=batch.id,
-            attempt=batch.attempt,
-        )
+    def _recall(self) -> None:
+        """Take back what has not begun: in trouble it may not be wanted; in a halted run it is not."""
+        halted = self._context.cancel_token.cancelled
+        if not (halted and self._is_recalled):
+            self.courier.recall()
+        self._is_recalled = halted
+        if halted:
+            for delivery in self._backlog.take_intended():
+                self._consequences.unsent(delivery, STOPPED)
+                self._backlog.put([delivery])

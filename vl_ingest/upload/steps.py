@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from vl_ingest import clock
 from vl_ingest.domain import words
@@ -24,7 +23,7 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.status import see_unprocessed
 from vl_ingest.upload.backlog import Backlog
 from vl_ingest.upload.concurrency import Concurrency
-from vl_ingest.upload.courier import Courier
+from vl_ingest.upload.crew import Crew
 from vl_ingest.upload.plan import BatchLimits
 from vl_ingest.upload.reconcile import reconcile
 from vl_ingest.upload.remote import prepare
@@ -33,8 +32,10 @@ from vl_ingest.upload.send import Sender
 from vl_ingest.upload.stall import StallAlarm
 
 TICK_S = 0.1
+ON_THE_WAY = (FileState.PENDING, FileState.IN_FLIGHT)
 PROGRESS_EVERY_S = 1.0
 GRACE_S = 8.0  # a halted run waits so long for answers that are on their way
+CUT_S = 0.5
 
 
 class RunThread(threading.Thread):
@@ -97,7 +98,11 @@ def upload(context: Context) -> None:
     try:
         _wait_for_files(context, scanning)
         prepare(context)
-        _send(context, Sender(context, Courier(context), backlog, limits, concurrency), scanning)
+        crew = Crew(context, context.settings.processes)
+        try:
+            _send(context, Sender(context, crew, backlog, limits, concurrency), scanning)
+        finally:
+            crew.close()  # nothing is on its way any more
     except BaseException as exc:
         context.cancel_token.cancel(exc)
         scanning.finished.wait(context.cancel_token.grace_s(GRACE_S))
@@ -123,26 +128,21 @@ def _wait_for_files(context: Context, scanning: Scanning) -> None:
 
 
 def _send(context: Context, sender: Sender, scanning: Scanning) -> None:
-    """Run the workers until nothing is left to send or the run is halted."""
-    threads: list[RunThread] = [scanning]
+    """Let the sender work until nothing is left to send or the run is halted."""
+    sending = RunThread("sender", sender.work)
     ticks = _Ticks(context, sender, scanning)
+    sending.start()
     try:
-        while not context.cancel_token.cancelled:
-            while len(threads) <= sender.concurrency.limit:
-                number = len(threads)
-                threads.append(RunThread(f"worker-{number}", partial(sender.work, number)))
-                threads[-1].start()
-            busy = [thread for thread in threads if not thread.finished.is_set()]
-            if not busy:
-                break
-            busy[0].finished.wait(TICK_S)
+        while not context.cancel_token.cancelled and not sending.finished.wait(TICK_S):
             ticks.tick()
-    except BaseException as exc:  # noqa: BLE001  # raised below, once the workers have ended
+    except BaseException as exc:  # noqa: BLE001  # raised below, once the sender has ended
         context.cancel_token.cancel(exc)
     try:
-        ticks.wait_for_answers(threads)
+        ticks.wait_for_answers([scanning, sending])
     finally:
         sender.courier.cancel()
+        sending.finished.wait(CUT_S)  # what is cut goes on record as that
+        sender.leave()
     context.ledger.batches.abandon_in_flight(context.run, died=False)
     sender.tell_rejections()
     context.cancel_token.raise_if_cancelled()
@@ -187,6 +187,9 @@ class _Ticks:
         now = clock.monotonic()
         if now >= self._next_progress or last:
             progress = self._progress()
+            if self._scanning.finished.is_set():
+                left = progress.counts.bytes
+                self._sender.left_bytes = sum(left.get(state, 0) for state in ON_THE_WAY)
             self._context.show(progress)
             self._stall.observe(progress)
             cost_s = clock.monotonic() - now

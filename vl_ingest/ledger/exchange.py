@@ -1,0 +1,133 @@
+"""The hot path of an upload: the receipts and the claims that wait, in the one transaction that is given.
+
+Files that are claimed together are neighbours, mostly: one statement moves them all. Values go to the driver as they
+are stored; what SQLAlchemy does with each costs more than SQLite's whole work.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from vl_ingest import clock
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, FileRow, FileState, Run
+from vl_ingest.domain.naming import path_to_text
+from vl_ingest.ledger.chain import rows_digest
+from vl_ingest.ledger.database import executemany
+from vl_ingest.ledger.events import append_all
+from vl_ingest.ledger.guard import TransitionRefused, move_each, move_span
+from vl_ingest.ledger.tables import attempts, batches, files
+
+_NEW_BATCH = sa.insert(batches).returning(batches.c.id)
+_NEW_ATTEMPT = sa.insert(attempts)
+_END_ATTEMPT = (
+    sa.update(attempts)
+    .where(
+        attempts.c.batch_id == sa.bindparam("b_batch"),
+        attempts.c.number == sa.bindparam("b_number"),
+        attempts.c.outcome.is_(None),
+    )
+    .values(outcome=sa.literal_column(f"'{AttemptOutcome.SENT}'"))
+)
+_ONE_MORE: sa.ColumnElement[int] = sa.literal_column("attempts + 1")
+_NTH_HASH: Any = sa.text("CAST(substr(:hashes, (id - :base) * 64 + 1, 64) AS TEXT)")
+
+
+class Receipt(NamedTuple):
+    """The server's acknowledgement of a batch, with the hashes of its files in order."""
+
+    batch: Batch
+    sha256s: Sequence[str]
+    http_status: int
+
+
+class Claim(NamedTuple):
+    """Files to send together; `renewed`: some carry other facts than the ledger has."""
+
+    files: Sequence[FileRow]
+    renewed: bool = False
+
+
+def record(connection: sa.Connection, run: Run, receipts: Sequence[Receipt]) -> None:
+    """Record receipts: files, batches, attempts and an event each."""
+    if not receipts:
+        return
+    now = _stored(connection.dialect)(clock.now())
+    ended = executemany(
+        connection, _END_ATTEMPT, ("ended_at", "http_status", "b_batch", "b_number"),
+        [(now, receipt.http_status, receipt.batch.id, receipt.batch.attempt) for receipt in receipts],
+    )  # fmt: skip
+    if ended != len(receipts):
+        raise TransitionRefused("An attempt is not open any more: something else has settled it.")
+    move_each(
+        connection, batches, BatchState.IN_FLIGHT, BatchState.SENT, ("ended_at",),
+        [(now, receipt.batch.id) for receipt in receipts],
+    )  # fmt: skip
+    for batch, sha256s, _ in receipts:
+        ids = [file.id for file in batch.files]
+        if not move_span(
+            connection, files, FileState.IN_FLIGHT, FileState.SENT, ("hashes", "base"),
+            ("".join(sha256s).encode(), ids[0]), ids, sha256=_NTH_HASH,
+        ):  # fmt: skip
+            move_each(
+                connection, files, FileState.IN_FLIGHT, FileState.SENT, ("sha256",),
+                list(zip(sha256s, ids, strict=True)),
+            )  # fmt: skip
+    append_all(
+        connection, run.job_id, run.id, EventKind.BATCH_SENT, [_facts(receipt) for receipt in receipts]
+    )
+
+
+def intend(connection: sa.Connection, run: Run, transaction_id: str, claims: Sequence[Claim]) -> list[Batch]:
+    """Make a batch of each claim, with its first attempt."""
+    made: list[Batch] = []
+    for chosen, renewed in claims:
+        batch_id = connection.execute(
+            _NEW_BATCH,
+            {
+                "job_id": run.job_id, "run_id": run.id, "parent_id": None, "transaction_id": transaction_id,
+                "state": BatchState.IN_FLIGHT, "file_count": len(chosen),
+                "size_bytes": sum(file.facts.size_bytes for file in chosen), "created_at": clock.now(),
+            },
+        ).scalar_one()  # fmt: skip
+        made.append(Batch(batch_id, tuple(chosen), attempt=1))
+        ids = [file.id for file in chosen]
+        if renewed:
+            move_each(
+                connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("size_bytes", "mtime_ns", "batch_id"),
+                [(*file.facts, batch_id, file.id) for file in chosen], attempts=_ONE_MORE,
+            )  # fmt: skip
+        elif not move_span(
+            connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("batch_id",), (batch_id,), ids,
+            attempts=_ONE_MORE,
+        ):  # fmt: skip
+            move_each(
+                connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("batch_id",),
+                [(batch_id, file_id) for file_id in ids], attempts=_ONE_MORE,
+            )  # fmt: skip
+    if made:
+        now = _stored(connection.dialect)(clock.now())
+        rows = [(batch.id, 1, now) for batch in made]
+        executemany(connection, _NEW_ATTEMPT, ("batch_id", "number", "started_at"), rows)
+    return made
+
+
+def _facts(receipt: Receipt) -> dict[str, Any]:
+    batch = receipt.batch
+    rows = [
+        (path_to_text(file.path), file.sent_as, *file.facts, sha256)
+        for file, sha256 in zip(batch.files, receipt.sha256s, strict=True)
+    ]
+    return {
+        "batch": batch.id, "attempt": batch.attempt, "http_status": receipt.http_status,
+        "files": len(batch.files), "size_bytes": batch.size_bytes, "digest": rows_digest(rows),
+    }  # fmt: skip
+
+
+@cache
+def _stored(dialect: sa.Dialect) -> Callable[[datetime], Any]:
+    """Return what makes of a moment what the database keeps."""
+    return attempts.c.ended_at.type.dialect_impl(dialect).bind_processor(dialect) or (lambda moment: moment)
