@@ -9,6 +9,7 @@ from vl_ingest.domain.forms import (
     duration_text,
     normalise_base_url,
     parse_duration,
+    parse_processes,
     parse_size,
     parse_workers,
     size_text,
@@ -193,6 +194,19 @@ def test_no_other_number_of_workers_is_taken(text: str) -> None:
     """The message says what can be written."""
     with pytest.raises(UsageError, match="Use `auto`, or a number from 1 to 64"):
         parse_workers(text)
+
+
+@pytest.mark.parametrize(("text", "processes"), [("auto", None), ("0", 0), ("2", 2), ("64", 64)])
+def test_processes_are_a_number_or_found_while_sending(text: str, processes: int | None) -> None:
+    """None at all is a number, too."""
+    assert parse_processes(text) == processes
+
+
+@pytest.mark.parametrize("text", ["", "65", "-1", "1.5", "many"])
+def test_no_other_number_of_processes_is_taken(text: str) -> None:
+    """The message says what can be written."""
+    with pytest.raises(UsageError, match="Write `auto`, or a number from 0 to 64"):
+        parse_processes(text)
 
 
 @given(size_bytes=st.integers(0, 2**53))

@@ -96,23 +96,25 @@ class Content:
         buffer, at = self._buffer, len(head)
         buffer[:at] = head
         for file, frame in zip(files, framing, strict=False):
+            path, _, size_bytes, mtime_ns = file
             if at + len(frame) > BLOCK_BYTES:
                 yield self._block(at)
                 at = 0
             buffer[at : at + len(frame)] = frame
             at += len(frame)
             try:
-                descriptor = os.open(file.path, OPEN_FLAGS, dir_fd=self._folder)
+                descriptor = os.open(path, OPEN_FLAGS, dir_fd=self._folder)
                 try:
                     seen = os.fstat(descriptor)
-                    self._hold(deviation(file.path, file.size_bytes, file.mtime_ns, seen), files)
+                    if (broken := deviation(path, size_bytes, mtime_ns, seen)) is not None:
+                        self._hold(broken, files)
                     changed_ns = seen.st_ctime_ns
-                    if file.size_bytes <= BLOCK_BYTES - at:
-                        self._fill(file, descriptor, buffer[at : at + file.size_bytes], files)
-                        self.digests += hashlib.sha256(buffer[at : at + file.size_bytes]).digest()
-                        at += file.size_bytes
+                    if size_bytes <= BLOCK_BYTES - at:
+                        self._fill(file, descriptor, buffer[at : at + size_bytes], files)
+                        self.digests += hashlib.sha256(buffer[at : at + size_bytes]).digest()
+                        at += size_bytes
                     else:
-                        digest, left = hashlib.sha256(), file.size_bytes
+                        digest, left = hashlib.sha256(), size_bytes
                         while left:
                             if at == BLOCK_BYTES:
                                 yield self._block(at)
@@ -124,11 +126,12 @@ class Content:
                             left -= len(part)
                         self.digests += digest.digest()
                     seen = os.fstat(descriptor)
-                    self._hold(deviation(file.path, file.size_bytes, file.mtime_ns, seen, changed_ns), files)
+                    if (broken := deviation(path, size_bytes, mtime_ns, seen, changed_ns)) is not None:
+                        self._hold(broken, files)
                 finally:
                     os.close(descriptor)
             except OSError as exc:
-                self._hold(inaccessible(file.path, exc), files)
+                self._hold(inaccessible(path, exc), files)
         end = framing[-1]
         if at + len(end) > BLOCK_BYTES:
             yield self._block(at)
