@@ -5,9 +5,8 @@ Every error of the database leaves this module as a `LedgerError` that says what
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -262,45 +261,6 @@ def _create(connection: sa.Connection) -> None:
     metadata.create_all(connection)
     version.create(connection)
     connection.execute(version.insert(), {"version_num": HEAD})
-
-
-def executemany(
-    connection: sa.Connection,
-    statement: sa.Insert | sa.Update,
-    names: tuple[str, ...],
-    rows: Sequence[tuple[str | int | bytes | None, ...]],
-) -> int:
-    """Execute `statement` for each of `rows`, values in the order of `names`; return how many rows changed.
-
-    The values go to the driver as they are, numbers, text and bytes: SQLAlchemy's treatment of each one would cost
-    more than SQLite's whole work.
-    """
-    compiled = _compiled(statement, connection.dialect, names)
-    if not compiled.positional:
-        return connection.exec_driver_sql(
-            str(compiled), [dict(zip(names, row, strict=True)) for row in rows]
-        ).rowcount
-    if tuple(compiled.positiontup) != names:
-        raise ValueError(f"the values must stand in the order of {compiled.positiontup}")
-    return connection.exec_driver_sql(str(compiled), list(rows)).rowcount
-
-
-def fetch(
-    connection: sa.Connection, statement: sa.Select[Any], names: tuple[str, ...], row: tuple[str | int, ...]
-) -> list[tuple[Any, ...]]:
-    """Return the rows that `statement` finds, as they are stored; `row` are its values in the order of `names`."""
-    compiled = _compiled(statement, connection.dialect, names)
-    if compiled.positional and tuple(compiled.positiontup) != names:
-        raise ValueError(f"the values must stand in the order of {compiled.positiontup}")
-    values = row if compiled.positional else dict(zip(names, row, strict=True))
-    return [tuple(found) for found in connection.exec_driver_sql(str(compiled), values).all()]
-
-
-@cache
-def _compiled(
-    statement: sa.Insert | sa.Update | sa.Select[Any], dialect: sa.Dialect, names: tuple[str, ...]
-) -> Any:
-    return statement.compile(dialect=dialect, column_keys=names)
 
 
 def migration_config() -> Any:

@@ -16,9 +16,9 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, FileRow, FileState, Run
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.chain import rows_digest
-from vl_ingest.ledger.database import executemany
 from vl_ingest.ledger.events import append_all
 from vl_ingest.ledger.guard import TransitionRefused, move_each, move_span
+from vl_ingest.ledger.statements import executemany
 from vl_ingest.ledger.tables import attempts, batches, files
 
 _NEW_BATCH = sa.insert(batches).returning(batches.c.id)

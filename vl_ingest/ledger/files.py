@@ -10,11 +10,12 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_text, plain_name
 from vl_ingest.domain.remote import doubt, in_dataset
-from vl_ingest.ledger.database import Database, executemany, fetch
+from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.decisions import decide
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import tally
+from vl_ingest.ledger.statements import executemany, fetch
 from vl_ingest.ledger.tables import FILE_NOTABLE, files
 
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from vl_ingest.domain.errors import LedgerError
 from vl_ingest.domain.model import TRANSITIONS
-from vl_ingest.ledger.database import executemany
+from vl_ingest.ledger.statements import executemany
 
 
 class TransitionRefused(LedgerError):
