@@ -205,7 +205,7 @@ def test_processes_are_a_number_or_found_while_sending(text: str, processes: int
 @pytest.mark.parametrize("text", ["", "65", "-1", "1.5", "many"])
 def test_no_other_number_of_processes_is_taken(text: str) -> None:
     """The message says what can be written."""
-    with pytest.raises(UsageError, match="Write `auto`, or a number from 0 to 64"):
+    with pytest.raises(UsageError, match="Use `auto`, or a number from 0 to 64"):
         parse_processes(text)
 
 

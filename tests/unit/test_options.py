@@ -14,7 +14,7 @@ from vl_ingest.domain.model import OnRejected, OnUnknown
 from vl_ingest.domain.settings import Settings
 
 OTHERS: dict[str, Any] = {
-    "batch_size": 51, "batch_bytes": 8_500_000, "workers": 5, "include": ("*.jpg",), "exclude": ("old/",),
+    "batch_size": 51, "batch_bytes": 8_500_000, "workers": 5, "processes": 3, "include": ("*.jpg",), "exclude": ("old/",),
     "exclude_from": ("/dev/null",), "min_size_bytes": 1024, "max_size_bytes": 8_500_000, "newer_than_s": 86400.0,
     "files_from": "/dev/null", "recursive": False, "on_rejected": OnRejected.SKIP, "on_unknown": OnUnknown.HOLD,
     "settle_s": 45.5, "give_up_after_s": 172800.0, "first_contact_s": 30.0, "max_duration_s": 90.0, "bwlimit": "8M", "stall_after_s": 0.0,
@@ -51,7 +51,7 @@ def test_the_defaults_of_all_options_are_those_of_the_settings(
         shown = {str(option.name): option.get_help_record(context) for option in command.params}
     for name, record in shown.items():
         value, text = wanted[name], "" if record is None else record[1]
-        if name == "workers":
+        if name in ("workers", "processes"):
             assert f"[default: {value or 'auto'}" in text
         elif value is None or isinstance(value, tuple):
             assert "default:" not in text
