@@ -1,7 +1,9 @@
 """What the workers do with what comes back: a real ledger, a courier that follows a script, and no server."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from vl_ingest.couriers.parcel import Outcome, Parcel
 from vl_ingest.domain import errors
 from vl_ingest.domain.errors import RequestError
-from vl_ingest.domain.model import FileState, OnUnknown
+from vl_ingest.domain.model import Facts, FileState, Found, OnUnknown
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run import retry
 from vl_ingest.run.context import Context
@@ -22,6 +24,7 @@ from vl_ingest.upload.send import Sender
 BROKEN = errors.OutcomeUnknown("out of order", 500)
 BAD = errors.BadRequest("no picture", 400)
 LARGE = errors.TooLarge("too large", 413)
+LONG_S = 60.0  # nothing here takes so long, but on a machine that does much else
 
 # From the paths of a batch, and how many were carried before, to the trouble that comes back; None: a receipt.
 Script = Callable[[list[str], int], RequestError | errors.Refused | None]
@@ -229,6 +232,85 @@ def test_what_is_not_begun_when_the_run_stops_leaves_no_doubt(make_context: Make
     sender.work()
     assert "attempt_not_delivered" in kinds(context)
     assert context.ledger.batches.abandon_in_flight(context.run, died=False) == 0
+
+
+class PendingCrew(ScriptedCrew):
+    """Comes back with nothing until told; `pending` are what it has."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, lambda _paths, _number: None)
+        self.pending: list[tuple[Parcel, Future[Outcome]]] = []
+
+    def submit(self, parcel: Parcel) -> "Future[Outcome]":
+        """Keep it."""
+        self.pending.append((parcel, Future()))
+        return self.pending[-1][1]
+
+    def answer(self, error: RequestError | None = None) -> None:
+        """Come back with the one that it has had longest."""
+        parcel, future = self.pending.pop(0)
+        hashes = [] if error is not None else ["0" * 64] * len(parcel.files)
+        future.set_result(Outcome(error, hashes, parcel.body_bytes, parcel.body_bytes, 0.0, 0.0, 1))
+
+
+def make_pending(context: Context) -> tuple[Sender, PendingCrew]:
+    """Return a sender, two requests at once, and what has its parcels."""
+    limits, concurrency = BatchLimits(context.settings, None), Concurrency(2)
+    backlog, crew = Backlog(context, limits, concurrency), PendingCrew(context)
+    backlog.scan_progress(finished=True)
+    return Sender(context, crew, backlog, limits, concurrency), crew
+
+
+def test_a_receipt_goes_on_record_though_the_run_gives_up_in_the_same_turn(make_context: MakeContext) -> None:
+    """What the server has acknowledged is never in doubt."""
+    context = make_context(6, batch_size=2, give_up_after_s=0.001)
+    sender, crew = make_pending(context)
+    sender._turn()
+    assert len(crew.pending) == 2
+    crew.answer(errors.Throttled("slowly", 3600.0))
+    sender._turn()
+    time.sleep(0.01)
+    crew.answer()
+    with pytest.raises(errors.GaveUp):
+        sender._turn()
+    assert [path for path, state in states(context).items() if state == "sent"] == ["002.png", "003.png"]
+
+
+def test_a_receipt_goes_on_record_though_nothing_more_can_be_claimed(
+    make_context: MakeContext, tmp_path: Path
+) -> None:
+    """The folder vanishes, and a file that had no bytes can't be looked at."""
+    context = make_context(2, batch_size=1)
+    sender, crew = make_pending(context)
+    sender._turn()
+    context.ledger.files.add(context.run, [Found("empty.png", Facts(0, 1))])
+    (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+    crew.answer()
+    with pytest.raises(errors.FilesHeld):
+        sender._turn()
+    assert states(context)["000.png"] == "sent"
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_file_that_has_lost_its_bytes_since_it_was_found_is_empty(
+    make_context: MakeContext, tmp_path: Path, processes: int
+) -> None:
+    """Whoever carries finds that it has changed; its next turn, what it is now."""
+    context = make_context(1)
+    (tmp_path / "pictures" / "000.png").write_bytes(b"")
+    limits, concurrency = BatchLimits(context.settings, None), Concurrency(1)
+    backlog = Backlog(context, limits, concurrency)
+    backlog.scan_progress(finished=True)
+    crew = Crew(context, processes)
+    sender = Sender(context, crew, backlog, limits, concurrency)
+    try:
+        until = time.monotonic() + LONG_S
+        while states(context)["000.png"] != "empty":
+            assert time.monotonic() < until
+            sender._turn()
+    finally:
+        crew.close()
+    assert "file_changed" in kinds(context)
 
 
 def test_a_batch_that_kills_its_couriers_is_split_and_its_culprit_rejected(make_context: MakeContext) -> None:

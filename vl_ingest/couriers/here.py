@@ -9,6 +9,7 @@ from vl_ingest import clock
 from vl_ingest.couriers.parcel import Outcome, Parcel
 from vl_ingest.domain.errors import FileTrouble, NotDelivered, Refused, RequestError
 from vl_ingest.domain.model import Facts, FileRow, FileState
+from vl_ingest.domain.promised import CHANGED, SINCE_FOUND
 from vl_ingest.domain.timetable import Timetable
 from vl_ingest.server.api import Api
 from vl_ingest.server.limits import ENDED
@@ -126,9 +127,9 @@ class Here:
     def _look(self, path: str, _sent_as: str, *facts: int) -> FileTrouble | None:
         """Look at a file before anything is sent: what is not as promised then costs no doubt."""
         try:
-            seen = self._source.look(path)
+            if self._source.look(path) == facts:
+                return None
         except FileTrouble as trouble:
-            return trouble
-        if seen == facts:
-            return None
-        return FileTrouble(path, FileState.CHANGED, "has changed since it was found")
+            if trouble.state != FileState.EMPTY:  # it had bytes
+                return trouble
+        return FileTrouble(path, CHANGED, SINCE_FOUND)

@@ -75,7 +75,7 @@ class EventKind(StrEnum):
 
     FILE_REJECTED = "file_rejected", _F.REJECTED, "path reason batch", "{path} was rejected: {reason}."
     FILE_UNKNOWN = "file_unknown", _F.UNKNOWN, "path reason batch", "Whether {path} was delivered is unknown: {reason}."
-    FILE_CHANGED = "file_changed", _F.CHANGED, "path reason", "{path} changed while it was sent."
+    FILE_CHANGED = "file_changed", _F.CHANGED, "path reason", "{path} {reason}."
     FILE_MISSING = "file_missing", _F.MISSING, "path reason", "{path} could not be sent: it {reason}."
     FILE_UNREADABLE = "file_unreadable", _F.UNREADABLE, "path reason", "{path} could not be read: {reason}."
     FILE_EMPTY = "file_empty", _F.EMPTY, "path reason", "{path} was empty."

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 # Words of `FileState`.
 CHANGED, MISSING, UNREADABLE = "changed", "missing", "unreadable"
+SINCE_FOUND = "has changed since it was found"
 
 ANYBODY_READS = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 OPEN_FLAGS = (
@@ -50,7 +51,8 @@ def deviation(
         and changed_ns in (None, seen.st_ctime_ns)
     ):
         return None
-    return irregular(path, seen) or Broken(path, CHANGED, "changed while it was sent")
+    reason = SINCE_FOUND if changed_ns is None else "changed while it was sent"
+    return irregular(path, seen) or Broken(path, CHANGED, reason)
 
 
 def irregular(path: str, seen: os.stat_result) -> Broken | None:

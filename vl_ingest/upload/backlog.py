@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vl_ingest import clock
-from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.errors import FileTrouble, VlIngestError
 from vl_ingest.domain.model import Batch, FileRow, FileState
 from vl_ingest.ledger.exchange import Claim, Receipt
 from vl_ingest.run.context import Context
@@ -74,8 +74,12 @@ class Backlog:
                 taken.append(due)
             claims: list[Claim] = []
             unsendable: list[tuple[FileRow, FileTrouble]] = []
+            failure: VlIngestError | None = None
             if len(self._waiting) < HELD_BACK * self._concurrency.limit:
-                claims = self._choose(room - len(taken), unsendable)
+                try:
+                    claims = self._choose(room - len(taken), unsendable)
+                except VlIngestError as exc:  # raised below: first the receipts go on record
+                    failure = exc
             context = self._context
             if receipts or claims or unsendable:
                 batches = context.ledger.batches.exchange(
@@ -85,6 +89,8 @@ class Backlog:
             self._active += len(taken) - len(receipts)
         for row, why in unsendable:
             context.observer.file_error(row.path, FileState(why.state), why.reason)
+        if failure is not None:
+            raise failure
         return taken
 
     def take_intended(self) -> list[Delivery]:

@@ -1,6 +1,5 @@
 """What an attempt without a receipt leads to: it goes on record, all learn from it, and what is decided is carried out."""
 
-from contextlib import suppress
 from typing import NoReturn
 
 from vl_ingest import clock
@@ -211,11 +210,13 @@ class Consequences:
         return [follower]
 
     def _facts_now(self, trouble: FileTrouble) -> Facts | None:
-        """Return what a file that has changed is now; None: its next turn will tell."""
-        if trouble.state == FileState.CHANGED:
-            with suppress(FileTrouble):
-                return self._context.source.look(trouble.path)
-        return None
+        """Return what a file that has changed is now, if that is known: its next turn is by these facts."""
+        if trouble.state != FileState.CHANGED:
+            return None
+        try:
+            return self._context.source.look(trouble.path)
+        except FileTrouble as now:
+            return now.facts
 
     def _record(self, delivery: Delivery, outcome: AttemptOutcome, came: Outcome) -> None:
         """Commit how the attempt ended; the delivery then knows of its files' doubt."""

@@ -114,9 +114,12 @@ class Sender:
             if self._is_left:
                 return
             receipts, troubles, failure = self._sort(arrived)
-            may_begin = not troubles and failure is None and not self._context.cancel_token.cancelled
-            self.courier.adjust(self.concurrency.limit, self._done_bytes, self.left_bytes)
-            room, probe = self._room() if may_begin else (0, False)
+            room, probe = 0, False
+            if not troubles and failure is None and not self._context.cancel_token.cancelled:
+                try:
+                    room, probe = self._room()
+                except BaseException as exc:  # noqa: BLE001  # raised below: first what has arrived goes on record
+                    failure = exc
             began = clock.monotonic()
             fresh = self._exchange(receipts, room, probe=probe)
             self._celebrate(receipts)
@@ -196,6 +199,7 @@ class Sender:
 
     def _room(self) -> tuple[int, bool]:
         """Return how many deliveries may begin now, and whether the one that does is a probe."""
+        self.courier.adjust(self.concurrency.limit, self._done_bytes, self.left_bytes)
         ahead = self.courier.ahead if self._request_s <= QUICK_S else 0
         free = self.concurrency.limit + ahead - self._out
         if free <= 0:
@@ -227,11 +231,12 @@ class Sender:
         """Choose how long the next turn waits for news."""
         if eager:
             self._wait_s = 0.0
-        elif taken and taken >= room:
+        elif self.gate.closed:
+            self._wait_s = min(IDLE_S, max(LEAST_WAIT_S, self.gate.closed_for_s))
+        elif taken >= room:
             self._wait_s = IDLE_S  # for what is on its way
         else:
-            due_s = self.gate.closed_for_s if self.gate.closed else self._backlog.due_in_s
-            self._wait_s = min(IDLE_S, max(LEAST_WAIT_S, due_s))
+            self._wait_s = min(IDLE_S, max(LEAST_WAIT_S, self._backlog.due_in_s))
 
     def _hand_over(self, fresh: Sequence[Delivery], began: float) -> None:
         left = list(fresh)
