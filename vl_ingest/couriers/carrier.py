@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from vl_ingest import clock
 from vl_ingest.couriers.board import Board
-from vl_ingest.couriers.content import BLOCK_BYTES, Content, Held
+from vl_ingest.couriers.content import BLOCK_BYTES, BrokenPromise, Content
 from vl_ingest.domain.promised import Broken, Promised
 from vl_ingest.server.form import content_type, frames, new_boundary
 from vl_ingest.server.limits import ANSWER_BYTES, ENDED, KEPT_S, OVERDUE, RECEIPT_OF_UPLOAD
@@ -102,8 +102,8 @@ class Carrier:
             if length > BLOCK_BYTES:
                 self._content.see_to(files)
             answer, keep = self._exchange(task, trust, pieces)
-        except Held as held:
-            broken = held.broken
+        except BrokenPromise as promise:
+            broken = promise.broken
         except (OSError, HTTPException) as exc:
             distrust = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else None
             lost = (ENDED if self._stopped else str(exc) or type(exc).__name__, self._started, distrust)

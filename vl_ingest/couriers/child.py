@@ -135,8 +135,6 @@ def _die_with(parent: int) -> None:
 
 def main(link_descriptor: int, board_descriptor: int, parent: int) -> None:
     """Serve until the parent is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it is the parent that is asked to stop, and decides
     _die_with(parent)
     link = Link(link_descriptor)
     with contextlib.suppress(ConnectionError):  # the parent wants it no more

@@ -23,7 +23,7 @@ from vl_ingest.domain.promised import (
 BLOCK_BYTES = 512 * 1024  # one read, one hash update and one send move up to this much
 
 
-class Held(Exception):
+class BrokenPromise(Exception):
     """Files are not as promised."""
 
     def __init__(self, *broken: Broken) -> None:
@@ -62,13 +62,13 @@ class Content:
                 self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 self._entered = entered
         except OSError as exc:
-            raise Held(*(inaccessible(file.path, exc) for file in files)) from exc
+            raise BrokenPromise(*(inaccessible(file.path, exc) for file in files)) from exc
 
     def see_to(self, files: Sequence[Promised]) -> None:
         """Look at all files before the first byte leaves: what is not as promised then costs no doubt."""
         broken = [found for file in files if (found := self._glance(file)) is not None]
         if broken:
-            raise Held(*broken)
+            raise BrokenPromise(*broken)
 
     def _glance(self, file: Promised) -> Broken | None:
         path, folder = file.path, self._folder
@@ -89,7 +89,7 @@ class Content:
     def pieces(
         self, files: Sequence[Promised], framing: Sequence[bytes], head: bytes
     ) -> Generator[memoryview, None, None]:
-        """Yield the request in blocks, each valid until the next. Raises `Held`.
+        """Yield the request in blocks, each valid until the next. Raises `BrokenPromise`.
 
         Where one is not as promised before the first block is taken, that names all that are not.
         """
@@ -152,9 +152,9 @@ class Content:
             part = part[count:]
 
     def _hold(self, broken: Broken | None, files: Sequence[Promised]) -> None:
-        """Raise `Held` for a file that is not as promised; with what else is not, if nothing has been sent."""
+        """Raise `BrokenPromise` for a file that is not as promised; with what else is not, if nothing has been sent."""
         if broken is None:
             return
         if not self._is_begun:
             self.see_to(files)
-        raise Held(broken)
+        raise BrokenPromise(broken)

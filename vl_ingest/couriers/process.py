@@ -54,7 +54,7 @@ class Process:
                 memory.truncate(BOARD_BYTES)
                 self._board = Board(memory.fileno())
                 self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    [sys.executable, "-I", "-S", PROGRAM, *map(str, (theirs.fileno(), memory.fileno(), os.getpid()))],
+                    [sys.executable, "-I", "-S", f"-Xutf8={sys.flags.utf8_mode}", PROGRAM, *map(str, (theirs.fileno(), memory.fileno(), os.getpid()))],
                     pass_fds=(theirs.fileno(), memory.fileno()),
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                     env={name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)},

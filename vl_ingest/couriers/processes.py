@@ -7,6 +7,7 @@ dies is replaced. What it had begun is an unknown outcome; what it had not begun
 import contextlib
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -181,6 +182,8 @@ class Processes:
     # The thread
 
     def _run(self) -> None:
+        # Processes are born with this mask: it is this one that is asked to stop, and decides.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         try:
             while not self._closing:
                 self._keep_up()
