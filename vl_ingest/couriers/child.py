@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from vl_ingest.couriers.board import Board  # the path has to be set first
 from vl_ingest.couriers.carrier import Carrier, Task, Terms, Trust  # as above
