@@ -76,5 +76,6 @@ def test_a_setting_is_named_as_on_the_command_line() -> None:
     assert option_text("batch_bytes", 8 * 1024**2) == "--batch-bytes 8MiB"
     assert option_text("settle_s", 90.0) == "--settle 90s"
     assert option_text("workers", None) == "--workers auto"
+    assert option_text("processes", None) == "--processes auto"
     assert option_text("exclude", ["a/", "b/"]) == "--exclude a/ --exclude b/"
     assert option_text("exclude", []) == "no --exclude"

@@ -140,7 +140,7 @@ def option_text(field: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
     if value in (None, []):
-        return f"{flag} auto" if field == "workers" else f"no {flag}"
+        return f"{flag} auto" if field in ("workers", "processes") else f"no {flag}"
     if isinstance(value, list):
         return " ".join(f"{flag} {item}" for item in value)
     if isinstance(value, int | float) and field.endswith(("_s", "_bytes")):
