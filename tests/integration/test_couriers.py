@@ -547,7 +547,7 @@ def test_closing_ends_the_processes_at_once(make_counter: MakeCounter) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process is there, and not only waits to be reaped."""
+    """Return whether a process is there, and not only waits to be reaped."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return False

@@ -56,7 +56,7 @@ class Transport:
     @classmethod
     def beside(cls, other: "Transport") -> Self:
         """Return what sends to the same server, with the same credentials and the same patience."""
-        connect_s, read_s = other._timeout  # noqa: SLF001  # one of its own kind
+        connect_s, read_s = other.timeouts
         return cls(other.base_url, other.tokens, connect_timeout_s=connect_s, read_timeout_s=read_s)
 
     def _session(self) -> Session:
