@@ -110,3 +110,43 @@ def test_what_is_skipped_names_the_option(world: World) -> None:
     (world.folder / "torn.png").write_bytes(b"no picture")
     assert world.run("--on-rejected", "skip").code == 0
     assert "waived by --on-rejected skip" in world.cli("files", "job", "--state", "waived").out
+
+
+def test_a_waiver_can_be_taken_back(world: World) -> None:
+    """By naming the file to `retry`; the record holds both decisions, and a filter's waiver is the filter's."""
+    world.pictures(3)
+    broken = world.picture("broken.png")
+    broken.write_bytes(b"no picture")
+    assert world.run().code == 3
+    job_id = world.job().id
+    assert world.cli("waive", job_id, "broken.png").code == 0
+    again = world.cli("waive", job_id, "broken.png")
+    assert again.code == 2
+    assert f"is waived already; `vl-ingest retry {job_id} broken.png" in again.err
+    assert "0 files will be tried again" in world.cli("retry", job_id).out
+    assert "1 file will be tried again" in world.cli("retry", job_id, "broken.png").out
+    world.picture("broken.png", 99)
+    assert world.run("--exclude", "broken.png").code == 0
+    assert world.states() == {
+        "p0000.png": "sent",
+        "p0001.png": "sent",
+        "p0002.png": "sent",
+        "broken.png": "waived",
+    }
+    assert world.cli("verify", job_id).code == 0
+
+
+def test_a_filters_waiver_is_taken_back_by_the_filter(world: World) -> None:
+    """`retry` says so, and queues nothing."""
+    world.pictures(2)
+    world.box.add_fault("upload:400")
+    assert world.run().code != 0
+    world.box.clear_faults()
+    world.box.add_fault("trigger:403")
+    assert world.run("--exclude", "p0001.png").code == 7
+    ended = world.cli("retry", "job", "p0001.png")
+    assert ended.code == 2
+    assert (
+        "p0001.png is left out by --exclude p0001.png: run the job without that filter to send it."
+        in ended.err
+    )

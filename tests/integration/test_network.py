@@ -271,7 +271,7 @@ def test_the_doctor_looks_at_the_certificate(
     ended = world.cli("doctor", "--base-url", secure_url, "--json")
     assert ended.code == 7
     assert "REQUESTS_CA_BUNDLE" in ended.lines[-3]["text"]
-    assert ended.lines[-2]["text"].startswith("The credentials and the clock: fix")
+    assert ended.lines[-2]["text"] == "credentials, clock: fix what failed first."
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     ended = world.cli("doctor", "--base-url", secure_url, "--json")

@@ -55,8 +55,8 @@ def retry(
 ) -> object:
     """Try again the files that could not be sent.
 
-    These are rejected, changed, missing, unreadable and empty files: all of them, or those you name. A PATTERN is as in
-    .gitignore.
+    These are rejected, changed, missing, unreadable and empty files: all of them, or those you name. A waived file is
+    taken back if you name it. A PATTERN is as in .gitignore.
 
     Example:  vl-ingest retry holidays --resume
     """

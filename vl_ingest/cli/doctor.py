@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from vl_ingest.cli.options import ledger_options, open_api, option, server_options, show
-from vl_ingest.domain.checks import Check
+from vl_ingest.domain.checks import Check, Grade
+
+SHOWN = {Grade.FAILED: "FAILED", Grade.UNANSWERED: "-"}
 
 
 @click.command()
@@ -40,8 +42,7 @@ def doctor(
     for check in checks():
         found.append(check)
         facts = {"type": "check", "name": check.name, "grade": check.grade, "text": check.text, **check.facts}
-        grade = check.grade.upper() if check.exit_code else check.grade
-        show(facts, f"{grade:<9}{check.name:<15}{check.text}", as_json=as_json)
+        show(facts, f"{SHOWN.get(check.grade, check.grade):<9}{check.name:<15}{check.text}", as_json=as_json)
     code = next((check.exit_code for check in found if check.exit_code), 0)
     if as_json:
         click.echo(json.dumps({"type": "summary", "exit_code": code}))

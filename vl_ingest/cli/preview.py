@@ -12,6 +12,7 @@ from vl_ingest import clock
 from vl_ingest.cli.options import open_to_read, show
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import FilesHeld, UsageError
+from vl_ingest.domain.model import FINISHED
 from vl_ingest.domain.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def dry_run(
 ) -> int:  # fmt: skip
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
     from vl_ingest.source.folder import Folder
-    from vl_ingest.upload.preview import Previewer
+    from vl_ingest.upload.preview import WRONG_TYPE, Previewer
 
     folder = Folder.at(source)
     with _known_ledger(place) as ledger:
@@ -57,7 +58,10 @@ def dry_run(
         )
     if plan.holds(settings):
         first = "A run would send the others, and start" if plan.files else "A run would start"
-        raise FilesHeld(f"{first} processing only after these are fixed, waived, or excluded with --exclude.")
+        unless = "; the server may accept those of a wrong type" if plan.doubts[WRONG_TYPE] else ""
+        raise FilesHeld(
+            f"{first} processing only after these are fixed, waived, or excluded with --exclude{unless}."
+        )
     return 0
 
 
@@ -107,10 +111,10 @@ def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[f
 def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterator[str]":
     """Return the plan for people."""
     if plan.job is not None:
-        yield f"  continues     job {plan.job.id}, {plan.job.state}"
+        yield f"  {'finished' if plan.job.state in FINISHED else 'continues':<13} job {plan.job.id}, {plan.job.state}"
     yield f"  found         {files_text(plan.found)}, {words.size(plan.found_bytes)}"
     if plan.settled:
-        yield f"  done already  {files_text(plan.settled)}"
+        yield f"  settled       {files_text(plan.settled)}, sent or waived"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
     if plan.files:
         yield f"  batches       {words.several(plan.batches, 'request')} or a few more (the last ones are smaller)"

@@ -48,19 +48,19 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
         found = _dns(host, port)
         yield found
         if found.exit_code:
-            yield not_checked("The connection, the credentials and the clock")
+            yield not_checked("connection", "credentials", "clock")
             return
         found = _connection(base_url, host, port, secure=parts.scheme == "https")
         yield found
         if found.exit_code:
-            yield not_checked("The credentials and the clock")
+            yield not_checked("credentials", "clock")
             return
     try:
         api = open_api()
         api.tokens.current()
     except (UsageError, Refused) as exc:
         yield failed("credentials", exc)
-        yield not_checked("The clock")
+        yield not_checked("clock")
         return
     yield check_credentials(api, dataset_id)
     yield _clock(api)

@@ -50,9 +50,9 @@ def failed(name: str, error: VlIngestError, **facts: Any) -> Check:
     return Check(name, Grade.FAILED, str(error), error.exit_code, facts)
 
 
-def not_checked(what: str) -> Check:
-    """Return that `what` could not be looked at, because a check before it failed."""
-    return Check("not checked", Grade.UNANSWERED, f"{what}: fix what failed first.")
+def not_checked(*names: str) -> Check:
+    """Return that these checks were not made, because one before them failed."""
+    return Check("not checked", Grade.UNANSWERED, f"{', '.join(names)}: fix what failed first.")
 
 
 def compared(name: str, held: bool | None, text: str, **facts: Any) -> Check:

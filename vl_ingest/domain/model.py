@@ -103,7 +103,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         _F.UNREADABLE: frozenset({_F.WAIVED, _F.PENDING}),
         _F.EMPTY: frozenset({_F.WAIVED, _F.PENDING}),
         _F.SENT: frozenset({_F.PENDING}),
-        _F.WAIVED: frozenset({_F.PENDING}),  # only where a filter had left it out, and does no more
+        _F.WAIVED: frozenset({_F.PENDING}),  # by a filter that lets it in again, or by `retry`
     },
     BatchState: {
         _B.IN_FLIGHT: frozenset({_B.SENT, _B.FAILED, _B.UNKNOWN, _B.SPLIT, _B.SUPERSEDED}),

@@ -1,12 +1,14 @@
 """What a person decides about a job; each decision is an event that names its author."""
 
 import os
+import shlex
 from collections.abc import Sequence
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import (
+    FILTER,
     FINISHED,
     TRIGGERED,
     WAIVABLE,
@@ -28,10 +30,14 @@ LETTING_GO_S = 5.0  # a run that has just ended lets go of the job a moment late
 
 
 def retry(ledger: Ledger, job: Job, names: Sequence[str] | None = None) -> int:
-    """Let what could not be sent be tried again, all or what `names` name; return how many files that is."""
+    """Let what could not be sent be tried again, all or what `names` name; return how many files that is.
+
+    By name, a file that a person or `--on-rejected skip` has waived is taken back, too.
+    """
     with hold(ledger, job.id) as current:
         _before_trigger(current)
-        return ledger.decisions.retry(job.id, None if names is None else _held(ledger, job, names))
+        chosen = None if names is None else _held(ledger, job, names, waived=True)
+        return ledger.decisions.retry(job.id, chosen)
 
 
 def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None = None) -> int:
@@ -102,13 +108,17 @@ def cancel(ledger: Ledger, job: Job) -> None:
     """Give a job up; what is on the server stays there."""
     with hold(ledger, job.id, LETTING_GO_S) as current:
         if current.state in FINISHED:
-            raise UsageError(f"Job {job.id} is already {current.state}.")
+            raise UsageError(f"Job {job.id} is finished ({current.state}): there is nothing to cancel.")
         ledger.jobs.step(job.id, None, current.state, EventKind.JOB_CANCELLED, {"by": author()})
 
 
-def _held(ledger: Ledger, job: Job, names: Sequence[str] | None) -> list[str]:
-    """Return the paths of the files that can't be sent and are named; None: of all of them."""
-    held = dict.fromkeys(row.path for row in ledger.files.rows(job.id, *sorted(WAIVABLE)))
+def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool = False) -> list[str]:
+    """Return the paths of the files that can't be sent and are named; None: of all of them.
+
+    With `waived` also of those that were waived, unless by a filter, which alone lets them in again.
+    """
+    states = [*sorted(WAIVABLE), *([FileState.WAIVED] if waived else [])]
+    held = dict.fromkeys(row.path for row in ledger.files.rows(job.id, *states) if row.decided_by != FILTER)
     if names is None:
         return list(held)
     chosen: dict[str, None] = {}
@@ -118,10 +128,13 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None) -> list[str]:
             chosen[exact[0]] = None
             continue
         for row in ledger.files.known(job.id, spellings).values():
-            raise UsageError(
-                f"{path_to_text(row.path)} is {row.state}. Only a file that can't be sent can be waived or retried: one "
-                f"that is {', '.join(sorted(WAIVABLE))}."
-            )
+            if row.state is FileState.WAIVED and row.decided_by == FILTER:
+                why = f"is left out by {row.decided_why}: run the job without that filter to send it."
+            elif row.state is FileState.WAIVED:
+                why = f"is waived already; `vl-ingest retry {job.id} {shlex.quote(path_to_text(row.path))}` takes that back."
+            else:
+                why = f"is {row.state}, so there is nothing to decide on: it is not {', '.join(sorted(WAIVABLE))}."
+            raise UsageError(f"{path_to_text(row.path)} {why}")
         matches = matcher([name])
         matching = [path for path in held if matches is not None and matches(path)]
         if not matching:
