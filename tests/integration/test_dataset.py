@@ -243,7 +243,7 @@ def test_files_that_were_possibly_sent_twice_are_asked_about(world: World) -> No
     assert "possibly delivered twice" in world.cli("report", "job").out
     verify(world)
     told = world.cli("report", "job").out
-    assert "5 sent again after a lost answer" in told
+    assert "5 sent again after a request without a receipt" in told
     assert "4 asked: twice" in told
     assert "1 asked: once" in told
     page = world.cli("report", "job", "--format", "html").out

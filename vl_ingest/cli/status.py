@@ -152,8 +152,8 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
             f"  by decision   {facts['taken_as_delivered']:,} of the sent files are taken as delivered"
         )
     if facts["possibly_twice"]:
-        told = ", ".join(f"{count:,} {word}" for word, count in facts["doubts"].items())
-        lines.append(f"  perhaps twice {facts['possibly_twice']:,} ({told})")
+        told = ", ".join(f"{n:,} {word}" for word, n in facts["doubts"].items() if word.startswith("asked"))
+        lines.append(f"  perhaps twice {facts['possibly_twice']:,}{told and f' ({told})'}")
     if facts["listed_at"]:
         asked = f"{facts['listed_at'][:19].replace('T', ' ')} UTC"
         lines.append(

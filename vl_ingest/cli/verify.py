@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vl_ingest.source import Source
 
 REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
-ANSWERS = {True: "holds", False: "DIFFERS", None: "no answer"}
+ANSWERS = {True: "holds", False: "DIFFERS", None: "unknown"}
 
 
 @click.command()

@@ -52,11 +52,11 @@ class Summary:
         return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes
 
     def doubt_in_words(self) -> str:
-        """Return how many files went out again after a lost answer: `2 possibly delivered twice`, or what asking showed."""
+        """Return how many files went out again after a request without a receipt: `2 possibly delivered twice`, or what asking showed."""
         if not any(word.startswith("asked") for word in self.doubts):
             return f"{self.possibly_twice:,} possibly delivered twice"
         told = ", ".join(f"{count:,} {word}" for word, count in self.doubts.items())
-        return f"{self.possibly_twice:,} sent again after a lost answer ({told})"
+        return f"{self.possibly_twice:,} sent again after a request without a receipt ({told})"
 
     def in_words(self) -> str:
         """Return how many files there are of each kind: `40 acknowledged, 2 taken as delivered, 1 waived`."""
