@@ -74,8 +74,8 @@ def test_a_page_is_shown_as_it_is_without_a_terminal(topic: str) -> None:
     ("word", "said"),
     [
         ("credentails", "Did you mean 'credentials'?"),
-        ("zzz", "There is no topic 'zzz'. `vl-ingest help` lists them."),
-        ("run", "`vl-ingest run --help` describes it."),
+        ("zzz", "There is no topic or command 'zzz'. `vl-ingest help` lists them."),
+        ("verfy", "Did you mean 'verify'?"),
     ],
 )
 def test_an_unknown_topic_is_an_error_that_helps(word: str, said: str) -> None:

@@ -26,6 +26,7 @@ def cli() -> None:
     """Upload a folder of images and videos to a Visual Layer dataset, once and completely.
 
     `vl-ingest run FOLDER --name NAME` does everything. After any interruption, run it again.
+    `vl-ingest help` is the manual.
 
     Example:  vl-ingest run photos --name holidays
     """

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from vl_ingest.cli.layout import Group
 from vl_ingest.cli.options import ledger_options, server_options, show, warn
 from vl_ingest.domain.errors import UsageError
 
 
-@click.group()
+@click.group(cls=Group)
 def auth() -> None:
     """Check credentials, and store them in the system keyring.
 

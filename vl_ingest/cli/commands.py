@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Show the history of a job, oldest first."),
     "export": ("jobs", "Write one job to its own file."),
     "files": ("files", "List the files of a job, and who waived which and why."),
-    "help": ("manual", "Show the manual: its topics, or the page on one."),
+    "help": ("manual", "Show the manual, or all options of a command."),
     "jobs": ("jobs", "List the jobs of the ledger, oldest first."),
     "report": ("report", "Report what was sent, from the ledger alone."),
     "resume": ("run", "Continue a job with the settings it had."),
@@ -32,6 +32,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stop": ("decide", "Stop a job's run from another terminal."),
     "verify": ("verify", "Check a job's record, its files on disk, and its dataset."),
     "waive": ("decide", "Let a job continue without some files."),
+}
+
+HEADINGS: dict[str, tuple[str, ...]] = {
+    "Upload": ("run", "resume", "stop", "cancel"),
+    "Look": ("status", "serve", "jobs", "files", "events"),
+    "Decide": ("retry", "waive", "settle"),
+    "Prove and keep": ("report", "verify", "export"),
+    "Set up": ("doctor", "auth", "config", "completion"),
+    "Learn": ("help", "demo", "sandbox"),
 }
 
 
@@ -69,7 +78,9 @@ class Commands(click.Group):
     def __init__(self, **attributes: object) -> None:
         super().__init__(commands=Imported(), **attributes)  # type: ignore[arg-type]  # click's own, passed on
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names and what each is for."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+    def format_commands(self, _context: click.Context, /, formatter: click.HelpFormatter) -> None:
+        """Write the names and what each is for, under their headings."""
+        width = max(map(len, COMMANDS))
+        for heading, names in HEADINGS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), COMMANDS[name][1]) for name in names])

@@ -4,10 +4,11 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from vl_ingest.cli.commands import COMPLETION, PROGRAM
+from vl_ingest.cli.layout import Command
 from vl_ingest.domain.errors import VlIngestError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> None:

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from vl_ingest.cli.configfile import FILE, default_file
+from vl_ingest.cli.layout import Group
 from vl_ingest.cli.options import (
     DURATION,
     SIZE,
@@ -20,7 +21,7 @@ from vl_ingest.cli.options import (
 from vl_ingest.domain import words
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """See the settings in effect.
 

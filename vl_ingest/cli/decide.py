@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import (
     DURATION,
     REASON,
@@ -39,7 +40,7 @@ def _print(as_json: bool, job_id: str, text: str, **facts: object) -> None:
     show({"type": "summary", "job": job_id, **facts}, text, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @named_files
 @option("--resume", "resumes", is_flag=True, help="Then resume the job.")
@@ -79,7 +80,7 @@ def _resume(context: click.Context, job_id: str, ledger: str | None, *, as_json:
         return resume.invoke(following)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @named_files
 @option("--all", "everything", is_flag=True, help="Every file that can't be sent.")
@@ -93,7 +94,7 @@ def waive(
 
     PATH is a path as `files` lists it, or a path to the file. PATTERN is as in .gitignore.
 
-    Example:  vl-ingest waive holidays 'scans/*.jpg' --reason blurred && vl-ingest resume holidays
+    Example:  vl-ingest waive holidays 'scans/*.jpg' --reason blurred
     """
     from vl_ingest.manage import decide
 
@@ -108,13 +109,17 @@ def waive(
     _print(as_json, job.id, text, waived=count)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
-@click.option("--began", "word", flag_value="began", help="Processing has begun.")
-@click.option("--not-begun", "word", flag_value="not-begun", help="Processing has not begun.")
-@click.option("--delivered", "word", flag_value="delivered", help="The unknown files have arrived.")
-@click.option(
-    "--not-delivered", "word", flag_value="not-delivered", help="The unknown files have not arrived."
+@option("--began", "word", flag_value="began", envvar=None, help="Processing has begun.")
+@option("--not-begun", "word", flag_value="not-begun", envvar=None, help="Processing has not begun.")
+@option("--delivered", "word", flag_value="delivered", envvar=None, help="The unknown files have arrived.")
+@option(
+    "--not-delivered",
+    "word",
+    flag_value="not-delivered",
+    envvar=None,
+    help="The unknown files have not arrived.",
 )
 @ledger_options
 def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bool) -> None:
@@ -137,7 +142,7 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
     _print(as_json, job.id, text, settled=word)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @patience
 @ledger_options
@@ -157,7 +162,7 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
     _print(as_json, job.id, text if stopped else f"No run is working on job {job.id}.", stopped=stopped)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @patience
 @yes_option

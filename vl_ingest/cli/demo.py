@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import general_options, option
 from vl_ingest.cli.sandbox import NEEDS
 from vl_ingest.cli.serve import watched
@@ -32,7 +33,7 @@ class DemoFailed(VlIngestError):
     """Something in the demo did not go as promised."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
 @option(
     "--keep",

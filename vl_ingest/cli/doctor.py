@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import ledger_options, open_api, option, server_options, show
 from vl_ingest.domain.checks import Check, Grade
 
 SHOWN = {Grade.FAILED: "FAILED", Grade.UNANSWERED: "-"}
 
 
-@click.command()
+@click.command(cls=Command)
 @option("--offline", is_flag=True, help="Skip the network and the server.")
 @option("--log-file", metavar="PATH", help="The log file that a run would write.")
 @server_options

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import DURATION, job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from vl_ingest.domain.model import Event
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @option(
     "--kind", "told", multiple=True, metavar="KIND,...", help="Only events of these kinds; may be repeated."

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
 from vl_ingest.domain.model import FileState
@@ -23,10 +24,15 @@ class States(click.Choice[str]):
         return tuple(super(States, self).convert(word.strip(), param, ctx) for word in words_given)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @option(
-    "--state", "states", type=States(), multiple=True, help="Only files in these states; may be repeated."
+    "--state",
+    "states",
+    type=States(),
+    multiple=True,
+    metavar="STATE,...",
+    help=f"Only files in these states: {', '.join(FileState)}.",
 )
 @ledger_options
 def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str | None, as_json: bool) -> None:

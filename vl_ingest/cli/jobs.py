@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from vl_ingest import clock
+from vl_ingest.cli.layout import Command, Group
 from vl_ingest.cli.options import (
     DURATION,
     NAME,
@@ -28,7 +29,7 @@ HEADER = ("JOB", "NAME", "STATE", "SENT", "LAST ACTIVITY (UTC)", "RUNNING", "FOL
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @option("--unfinished", is_flag=True, help="Only unfinished jobs.")
 @option("--name", type=NAME, help="Only jobs with this name.")
 @ledger_options
@@ -130,7 +131,7 @@ def prune(
         click.echo("No job finished that long ago.")
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @ledger_options

@@ -1,4 +1,4 @@
-"""`help`: the manual, a page a topic."""
+"""`help`: the manual, a page a topic; and a command with all of its options."""
 
 import io
 import os
@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from vl_ingest.cli.commands import COMMANDS, PROGRAM
+from vl_ingest.cli.layout import IN_FULL, Command
 from vl_ingest.domain.errors import UsageError
 
 # In the order of the list; a test holds it equal to the folder.
@@ -52,44 +53,61 @@ def summary(topic: str) -> str:
 
 
 def _topics(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Return the topics that begin so, with what they are about."""
-    return [CompletionItem(topic, help=summary(topic)) for topic in TOPICS if topic.startswith(begun)]
+    """Return the topics that begin so, with what they are about, and the commands."""
+    known = {topic: summary(topic) for topic in TOPICS} | {
+        name: about for name, (_, about) in COMMANDS.items()
+    }
+    return [CompletionItem(name, help=about) for name, about in known.items() if name.startswith(begun)]
 
 
-@click.command()
-@click.argument("topic", required=False, shell_complete=_topics)
-def help(topic: str | None) -> None:  # noqa: A001  # a command is called as it is named
-    """Show the manual: its topics, or the page on one.
+@click.command(cls=Command)
+@click.argument("words", metavar="[TOPIC|COMMAND]", nargs=-1, shell_complete=_topics)
+@click.pass_context
+def help(context: click.Context, /, words: tuple[str, ...]) -> None:  # noqa: A001  # a command is called as it is named
+    """Show the manual, or all options of a command.
+
+    Without a word, the topics are listed.
 
     Example:  vl-ingest help problems
     """
-    if topic is None:
+    if not words:
         click.echo(_list())
-    elif topic in TOPICS:
-        _show(page(topic))
+    elif words[0] in TOPICS and len(words) == 1:
+        _show(page(words[0]))
     else:
-        raise UsageError(_unknown(topic))
+        _page(_in_full(context.find_root(), words))
+
+
+def _in_full(context: click.Context, words: tuple[str, ...]) -> str:
+    """Return the help of a command with all of its options, also the rare ones. Raises `UsageError` where there is none."""
+    for word in words:
+        command = (
+            context.command.get_command(context, word) if isinstance(context.command, click.Group) else None
+        )
+        if command is None:
+            raise UsageError(_unknown(" ".join(words)))
+        context = click.Context(command, info_name=word, parent=context)
+    context.meta[IN_FULL] = True
+    return f"{context.get_help()}\n"
 
 
 def _list() -> str:
     formatter = click.HelpFormatter(width=WIDEST)
     with formatter.section("Topics"):
         formatter.write_dl([(topic, summary(topic)) for topic in TOPICS])
-    return f"{formatter.getvalue()}\n`{PROGRAM} help TOPIC` shows a page, `{PROGRAM} COMMAND --help` the options of a command."
+    return f"{formatter.getvalue()}\n`{PROGRAM} help TOPIC` shows a page, `{PROGRAM} help COMMAND` a command with all its options."
 
 
 def _unknown(topic: str) -> str:
     from difflib import get_close_matches
 
-    if topic in COMMANDS:
-        return f"{topic!r} is a command, not a topic: `{PROGRAM} {topic} --help` describes it."
-    near = get_close_matches(topic, TOPICS, n=1)
+    near = get_close_matches(topic, (*TOPICS, *COMMANDS), n=1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
-    return f"There is no topic {topic!r}.{meant} `{PROGRAM} help` lists them."
+    return f"There is no topic or command {topic!r}.{meant} `{PROGRAM} help` lists them."
 
 
 def _show(text: str) -> None:
-    """Write a page: as it is, or on a terminal laid out and through the pager."""
+    """Write Markdown: as it is, or on a terminal laid out and through the pager."""
     if not sys.stdout.isatty():
         click.echo(text, nl=False)
         return
@@ -102,6 +120,11 @@ def _show(text: str) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, theme=colours)
     with console.capture() as drawn:
         console.print(Markdown(text, code_theme="ansi_dark"))
+    _page(drawn.get())
+
+
+def _page(text: str) -> None:
+    """Write text, on a terminal through the pager."""
     # As git does: leave the page on the screen, and do not wait for a short one.
     os.environ.setdefault("LESS", "-FRX")
-    click.echo_via_pager(drawn.get())
+    click.echo_via_pager(text.rstrip("\n"))

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
+from vl_ingest.cli.layout import Heading, Option
 from vl_ingest.cli.suggest import completed, remember
 from vl_ingest.domain.errors import UsageError, VlIngestError
 from vl_ingest.domain.forms import (
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # both cost time, and --help needs neither
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULTS = Settings()
-CONFIG_HELP = "The configuration file. [default: in the platform's configuration folder]"
+CONFIG_HELP = "The settings file, if not in its usual place."
 VERBOSITY = "vl_ingest.verbosity"  # in click's context
 
 
@@ -92,7 +93,13 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """Return an option that may also be set by its name in the environment."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     attributes.setdefault("envvar", "VL_INGEST_" + long.removeprefix("--").replace("-", "_").upper())
-    return click.option(*names, **attributes)
+    return click.option(*names, **{"cls": Option, **attributes})
+
+
+of_every = functools.partial(option, heading=Heading.EVERY)
+of_job = functools.partial(option, heading=Heading.JOB)
+of_server = functools.partial(option, heading=Heading.SERVER)
+of_telling = functools.partial(option, heading=Heading.TELLING)
 
 
 def one_of(kind: type[StrEnum]) -> click.Choice[str]:
@@ -122,7 +129,7 @@ optional_job_argument = click.argument(
 )
 
 
-class _Verbose(click.Option):
+class _Verbose(Option):
     """`-v`, whose help says what it shows of the command at hand."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -152,10 +159,11 @@ def general_options(command: F) -> F:
 
     added: Any = told
     for add in (
-        option("-v", "--verbose", cls=_Verbose, count=True),
-        option("-q", "--quiet", is_flag=True, help="Show only warnings and the result."),
-        option(
+        of_every("-v", "--verbose", cls=_Verbose, count=True),
+        of_every("-q", "--quiet", is_flag=True, help="Show only warnings and the result."),
+        of_every(
             "--config",
+            rare=True,
             metavar="FILE",
             is_eager=True,
             expose_value=False,
@@ -177,12 +185,9 @@ def ledger_options(command: F) -> F:
     """Add what every command takes that has to do with a ledger."""
     command = general_options(command)
     for add in (
-        option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
-        option(
-            "--ledger",
-            metavar="PATH|URL",
-            callback=remember,
-            help="The ledger. [default: in the platform's state folder]",
+        of_every("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output."),
+        of_every(
+            "--ledger", metavar="PATH|URL", callback=remember, help="The ledger, if not in its usual place."
         ),
     ):
         command = add(command)
@@ -193,29 +198,29 @@ def server_options(command: F) -> F:
     """Add what every command takes that speaks to the server: `base_url`, and `access` for `open_tokens`."""
     names, shown = (
         ["VL_INGEST_BASE_URL", "VISUAL_LAYER_BASE_URL"],
-        {"show_default": True, "callback": remember, "help": "The server."},
+        {"show_default": "Visual Layer's cloud", "callback": remember, "help": "The server."},
     )
-    address = option("--base-url", type=BASE_URL, envvar=names, default=CLOUD_URL, **shown)
+    address = of_server("--base-url", type=BASE_URL, envvar=names, default=CLOUD_URL, **shown)
     return address(ACCESS_OPTIONS(command))
 
 
 ACCESS_OPTIONS: Callable[[F], F] = together(
     "access",
-    no_auth=option("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
-    token_file=option("--token-file", type=click.Path(), help="A file that holds a token."),
-    token_command=option("--token-command", metavar="CMD", help="A command that prints a token."),
-    credentials_file=option("--credentials-file", type=click.Path(), help="A TOML file with api-key and api-secret, readable only by you. [default: credentials.toml in the platform's configuration folder]"),
+    no_auth=of_server("--no-auth", is_flag=True, help="Send no Authorization header (on-premises)."),
+    token_file=of_server("--token-file", rare=True, type=click.Path(), help="A file that holds a token."),
+    token_command=of_server("--token-command", rare=True, metavar="CMD", help="A command that prints a token."),
+    credentials_file=of_server("--credentials-file", rare=True, type=click.Path(), help="A TOML file with api-key and api-secret, if not in its usual place."),
 )  # fmt: skip
 
 # What belongs to the machine and the moment, not to the job.
 telling_options: Callable[[F], F] = together(
     "telling",
-    stats=option("--stats", type=DURATION, default="60s", show_default=True, help="Without a terminal, a progress line this often; '0': none."),
-    log_file=option("--log-file", metavar="PATH", help="Write a log to this file, as JSON Lines."),
-    log_size=option("--log-size", type=SIZE, default="16MiB", show_default=True, help="Start a new log at this size, keeping five old ones (0: never)."),
-    metrics_file=option("--metrics-file", metavar="PATH", help="Write metrics to this file, for Prometheus' textfile collector."),
-    on_finish=option("--on-finish", metavar="CMD", help="A command to run when the run has ended; VL_INGEST_HOOK_... describe the outcome."),
-    on_trouble=option("--on-trouble", metavar="CMD", help="A command to run when the run starts to wait, stalls, or can't send a file."),
+    stats=of_telling("--stats", rare=True, type=DURATION, default="60s", show_default=True, help="Without a terminal, a progress line this often; '0': none."),
+    log_file=of_telling("--log-file", metavar="PATH", help="Write a log to this file, as JSON Lines."),
+    log_size=of_telling("--log-size", rare=True, type=SIZE, default="16MiB", show_default=True, help="Start a new log at this size, keeping five old ones (0: never)."),
+    metrics_file=of_telling("--metrics-file", rare=True, metavar="PATH", help="Write metrics to this file, for Prometheus' textfile collector."),
+    on_finish=of_telling("--on-finish", metavar="CMD", help="Run this command when the run has ended."),
+    on_trouble=of_telling("--on-trouble", rare=True, metavar="CMD", help="Run this command when the run waits, stalls, or can't send a file."),
 )  # fmt: skip
 
 
@@ -231,27 +236,27 @@ def setting(field: str, flags: str, **attributes: Any) -> Callable[[F], F]:
 
 
 SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
-    setting("batch_size", "--batch-size", type=BATCH_SIZE, help="Most files per request."),
-    setting("batch_bytes", "--batch-bytes", type=SIZE, help="Most bytes per request; a larger file goes alone."),
-    setting("workers", "--workers", type=WORKERS, help="Parallel requests; 'auto' finds the best number."),
-    setting("processes", "--processes", type=PROCESSES, help="Processes that send; 'auto' starts them where they pay, 0: none."),
-    setting("include", "--include", multiple=True, metavar="GLOB", help="Send only matching files; may be repeated."),
-    setting("exclude", "--exclude", multiple=True, metavar="GLOB", help="Leave out matching files and folders; may be repeated."),
-    setting("exclude_from", "--exclude-from", type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what matches the patterns in this file, one per line; may be repeated."),
-    setting("min_size_bytes", "--min-size", type=SIZE, help="Leave out smaller files."),
-    setting("max_size_bytes", "--max-size", type=SIZE, help="Leave out larger files."),
-    setting("newer_than_s", "--newer-than", type=DURATION, help="Only files changed within this time before the first run with this option, or later."),
-    setting("files_from", "--files-from", type=LIST, help="Only the files named in this list ('-': standard input)."),
-    setting("recursive", "--recursive/--no-recursive", help="Include subfolders."),
-    setting("on_rejected", "--on-rejected", type=one_of(OnRejected), help="What to do with files that the server rejects."),
-    setting("on_unknown", "--on-unknown", type=one_of(OnUnknown), help="What to do with files that may have been delivered."),
-    setting("settle_s", "--settle", type=DURATION, help="How long the status must stay unchanged to prove that processing has not begun."),
-    setting("give_up_after_s", "--give-up-after", type=DURATION, help="How long to keep trying without success."),
-    setting("first_contact_s", "--first-contact", type=DURATION, help="How long to try if the server has never answered."),
-    setting("max_duration_s", "--max-duration", type=DURATION, help="Stop cleanly after this time."),
-    setting("bwlimit", "--bwlimit", type=BWLIMIT, help="Bytes per second for all requests together: '8M', or a timetable: '08:00,1M 19:00,off'."),
-    setting("stall_after_s", "--stall-after", type=DURATION, help="Warn after this long without any traffic; '0': never."),
-    setting("wait", "--wait/--no-wait", help="Watch until the dataset is ready."),
+    setting("batch_size", "--batch-size", heading=Heading.PACE, rare=True, type=BATCH_SIZE, help="Most files per request."),
+    setting("batch_bytes", "--batch-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per request; a larger file goes alone."),
+    setting("workers", "--workers", heading=Heading.PACE, type=WORKERS, help="Requests at once, or 'auto'."),
+    setting("processes", "--processes", heading=Heading.PACE, rare=True, type=PROCESSES, help="Processes that send; 'auto' starts them where they pay, 0: none."),
+    setting("include", "--include", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Send only matching files; repeatable."),
+    setting("exclude", "--exclude", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Leave out what matches, folders too; repeatable."),
+    setting("exclude_from", "--exclude-from", heading=Heading.FILES, rare=True, type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what the patterns in this file match; repeatable."),
+    setting("min_size_bytes", "--min-size", heading=Heading.FILES, rare=True, type=SIZE, help="Leave out smaller files."),
+    setting("max_size_bytes", "--max-size", heading=Heading.FILES, rare=True, type=SIZE, help="Leave out larger files."),
+    setting("newer_than_s", "--newer-than", heading=Heading.FILES, type=DURATION, help="Send only files changed within this time."),
+    setting("files_from", "--files-from", heading=Heading.FILES, type=LIST, help="Send only the files in this list ('-': stdin)."),
+    setting("recursive", "--recursive/--no-recursive", heading=Heading.FILES, rare=True, help="Include subfolders."),
+    setting("on_rejected", "--on-rejected", heading=Heading.JOB, type=one_of(OnRejected), help="What to do with rejected files."),
+    setting("on_unknown", "--on-unknown", heading=Heading.JOB, rare=True, type=one_of(OnUnknown), help="What to do with files that may have been delivered."),
+    setting("settle_s", "--settle", heading=Heading.PACE, rare=True, type=DURATION, help="How long the status must stay as it was to show that processing has not begun."),
+    setting("give_up_after_s", "--give-up-after", heading=Heading.PACE, rare=True, type=DURATION, help="How long to keep trying without success."),
+    setting("first_contact_s", "--first-contact", heading=Heading.PACE, rare=True, type=DURATION, help="How long to try if the server has never answered."),
+    setting("max_duration_s", "--max-duration", heading=Heading.PACE, type=DURATION, help="Stop cleanly after this time."),
+    setting("bwlimit", "--bwlimit", heading=Heading.PACE, type=BWLIMIT, help="Most bytes a second: '8M', '8:00,1M 19:00,off'."),
+    setting("stall_after_s", "--stall-after", heading=Heading.TELLING, rare=True, type=DURATION, help="Warn after this long without any traffic; '0': never."),
+    setting("wait", "--wait/--no-wait", heading=Heading.JOB, help="Watch until it is ready."),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.report import FORMATS
@@ -12,7 +13,7 @@ from vl_ingest.report import FORMATS
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @option("--format", "form", type=click.Choice(FORMATS), help="[default: by the name of --output, else text]")
 @option("--output", type=FILE, help="Write to this file instead of standard output.")

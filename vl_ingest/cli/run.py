@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import (
     NAME,
     RATE,
     given,
     ledger_options,
+    of_job,
     open_ledger,
     open_tokens,
-    option,
     optional_job_argument,
     server_options,
     setting_options,
@@ -39,14 +40,20 @@ if TYPE_CHECKING:
 LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Path())
-@option("--name", type=NAME, required=True, help="Name of the dataset.")
-@option("--new", is_flag=True, help="Start a new dataset if the last job is finished.")
-@option("--new-transaction", is_flag=True, help="Abandon the open transaction and send everything again.")
-@option("--dry-run", is_flag=True, help="Show what would be sent, and open every file; contacts no server.")
-@option(
+@of_job("--name", type=NAME, required=True, help="Name of the dataset.")
+@of_job("--new", is_flag=True, help="Start a new dataset if the last job is finished.")
+@of_job(
+    "--new-transaction",
+    rare=True,
+    is_flag=True,
+    help="Abandon the open transaction and send everything again.",
+)
+@of_job("--dry-run", is_flag=True, help="Show what would be sent; contacts no server.")
+@of_job(
     "--rate",
+    rare=True,
     type=RATE,
     help="With --dry-run: the expected speed, to estimate the duration (8M: MiB per second).",
 )
@@ -60,7 +67,7 @@ def run(
 ) -> int:  # fmt: skip
     """Upload the folder SOURCE, and watch until the dataset is ready.
 
-    After any interruption, run the same command again: it continues where it stopped.
+    After any interruption, run the same command again: it continues.
 
     Example:  vl-ingest run photos --name holidays
     """
@@ -84,9 +91,9 @@ def run(
             return _exit_code(lambda: ingest.run(source, name, settings, **again))
 
 
-@click.command()
+@click.command(cls=Command)
 @optional_job_argument
-@option("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
+@of_job("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
 @setting_options
 @telling_options
 @server_options

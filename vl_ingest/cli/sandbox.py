@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import DURATION, SIZE, general_options, option
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.server import variables
@@ -13,7 +14,7 @@ from vl_ingest.server import variables
 NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 
 
-@click.command()
+@click.command(cls=Command)
 @option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free one.")
 @option(
     "--root",
@@ -27,10 +28,11 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
     metavar="ENDPOINT:KIND[:KEY=VALUE]...",
     help="Misbehave; may be repeated. Examples: upload:503:every=5, processing:failed:times=1",
 )
-@option("--max-request", "max_request_bytes", type=SIZE, help="Refuse larger requests (413).")
+@option("--max-request", "max_request_bytes", rare=True, type=SIZE, help="Refuse larger requests (413).")
 @option(
     "--draft",
     "draft_s",
+    rare=True,
     type=DURATION,
     default="0s",
     show_default=True,
@@ -39,17 +41,25 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 @option(
     "--indexing",
     "indexing_s",
+    rare=True,
     type=DURATION,
     default="2s",
     show_default=True,
     help="How long processing takes.",
 )
 @option(
-    "--adding", "adding_s", type=DURATION, default="2s", show_default=True, help="How long an addition takes."
+    "--adding",
+    "adding_s",
+    rare=True,
+    type=DURATION,
+    default="2s",
+    show_default=True,
+    help="How long an addition takes.",
 )
 @option(
     "--reindexing",
     "reindexing_s",
+    rare=True,
     type=DURATION,
     default="2s",
     show_default=True,
@@ -58,6 +68,7 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 @option(
     "--exporting",
     "exporting_s",
+    rare=True,
     type=DURATION,
     default="1s",
     show_default=True,
@@ -65,6 +76,7 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 )
 @option(
     "--without",
+    rare=True,
     multiple=True,
     metavar="FEATURE,...",
     help="Answer 404 for what is optional: list, health, creation-status, tasks, export-ids, export, add, reindex, "
@@ -72,6 +84,7 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 )
 @option(
     "--tasks",
+    rare=True,
     default="trigger",
     show_default=True,
     metavar="trigger|create|waiting|never",
@@ -81,14 +94,17 @@ NEEDS = "The sandbox needs more packages: pip install 'vl-ingest[sandbox]'."
 @option(
     "--tasks-lag",
     "tasks_lag_s",
+    rare=True,
     type=DURATION,
     default="0s",
     show_default=True,
     help="How old the list of tasks is.",
 )
-@option("--object-store", is_flag=True, help="Exports are fetched from another port, without a token.")
-@option("--old-statuses", is_flag=True, help="Send only the old field `status`.")
-@option("--processing-error", metavar="TEXT", help="Let processing fail with this message.")
+@option(
+    "--object-store", rare=True, is_flag=True, help="Exports are fetched from another port, without a token."
+)
+@option("--old-statuses", rare=True, is_flag=True, help="Send only the old field `status`.")
+@option("--processing-error", rare=True, metavar="TEXT", help="Let processing fail with this message.")
 @option("--keep-files", is_flag=True, help="Keep what arrives, below --root.")
 @option("--json", "as_json", is_flag=True, help="Say where the server listens as JSON.")
 @general_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import ledger_options, option, warn
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.serve import NEEDS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from vl_ingest.serve.server import LivePage
 
 
-@click.command()
+@click.command(cls=Command)
 @option("--port", type=click.IntRange(0, 65535), default=8766, show_default=True, help="0: any free one.")
 @option(
     "--host",

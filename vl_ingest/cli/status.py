@@ -11,6 +11,7 @@ import click
 
 from vl_ingest import clock
 from vl_ingest.cli.display import Rate, summary_facts
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option, optional_job_argument, show
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 LEAST_INTERVAL_S = 0.1
 
 
-@click.command()
+@click.command(cls=Command)
 @optional_job_argument
 @option("--watch", is_flag=True, help="Follow the job's run until it ends.")
 @option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch refreshes.")

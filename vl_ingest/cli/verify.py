@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import (
     given,
     job_argument,
@@ -31,10 +32,10 @@ REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANSWERS = {True: "holds", False: "DIFFERS", None: "unknown"}
 
 
-@click.command()
+@click.command(cls=Command)
 @job_argument
 @option("--rehash", is_flag=True, help="Read every sent file again and compare its SHA-256.")
-@option("--afresh", is_flag=True, help="Start an interrupted --rehash from the beginning.")
+@option("--afresh", rare=True, is_flag=True, help="Start an interrupted --rehash from the beginning.")
 @option("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
 @option("--no-files", is_flag=True, help="Skip the files on disk.")
 @option("--offline", is_flag=True, help="Skip the server.")
