@@ -325,7 +325,7 @@ def test_how_long_it_took_is_told_at_the_end_and_in_each_report(world: World) ->
     assert timing["bytes_per_s"] == pytest.approx(rate, rel=0.01)
     text = world.cli("report", "job").out
     assert "of it waiting for the server" in text
-    assert "on average while sending" in text
+    assert "on average, waiting included" in text
     page = world.cli("report", "job", "--format", "html").out
     assert "of it waiting for the server" in page
 
@@ -335,7 +335,7 @@ def test_the_end_of_a_run_says_how_long_it_took(world: World) -> None:
     world.pictures(4)
     ended = world.cli(*[word for word in world.arguments() if word != "--json"])
     assert re.search(
-        r"This run took .* s, none of it waiting for the server; .*/s on average while sending", ended.err
+        r"This run took .* s, none of it waiting for the server; .*/s on average, waiting included", ended.err
     )
 
 

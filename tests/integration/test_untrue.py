@@ -40,7 +40,7 @@ def test_a_fixed_token_is_not_said_to_be_renewed(world: World, monkeypatch: pyte
     assert ended.code == 7
     assert "new token" not in ended.err
     assert "The server refuses the token" in ended.err
-    assert "Put a new one in its place" in ended.err
+    assert "Replace it" in ended.err
 
 
 def test_a_command_that_prints_another_token_has_renewed_it(world: World, tmp_path: Path) -> None:

@@ -69,6 +69,6 @@ def test_it_reads_as_a_sentence() -> None:
     """Short times are not rounded to nothing."""
     assert (
         str(Timing(0.4, 0, 0.2, 1024))
-        == "0.4 s, none of it waiting for the server; 5.0 KiB/s on average while sending"
+        == "0.4 s, none of it waiting for the server; 5.0 KiB/s on average, waiting included"
     )
     assert str(Timing(725, 61, 0, 0)) == "12 min 05 s, 1 min 01 s of it waiting for the server"

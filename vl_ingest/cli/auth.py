@@ -33,7 +33,7 @@ def check(base_url: str, access: dict[str, Any], as_json: bool, ledger: str | No
     from vl_ingest.server.credentials import find
 
     found = find(base_url, warn=warn, **access)
-    result = check_credentials(Api(base_url, found.tokens), None)
+    result = check_credentials(Api(base_url, found.tokens), found.origin, None)
     facts = {"type": "check", "origin": found.origin, "grade": result.grade, "text": result.text}
     show(
         {**facts, "exit_code": result.exit_code},

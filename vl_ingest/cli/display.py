@@ -91,7 +91,7 @@ class Display(Observer):
     def job_started(self, job: Job, run: Run) -> None:
         """Say which job this is."""
         self._job, self._run = job, run
-        verb = "Starting" if job.state is JobState.CREATED else "Continuing"
+        verb = "Starting" if job.run_id is None else "Continuing"
         self._line(f"{verb} job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}")
         self._json(
             "job_started", job=job.id, run=run.id, name=job.name, source=path_to_text(job.source),
@@ -221,7 +221,7 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
     if job.left_out and scanned:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
-        lines.append(_doubts(summary))
+        lines.append(f"{files_text(summary.possibly_twice)} {summary.doubt_in_words()}.")
     if summary.taken_as_delivered:
         lines.append(
             f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: not acknowledged by the "
@@ -244,14 +244,6 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
             f"Run `vl-ingest resume {job.id}` to watch until it is ready."
         )
     return lines
-
-
-def _doubts(summary: "Summary") -> str:
-    if set(summary.doubts) <= {"possibly twice"}:
-        count = files_text(summary.possibly_twice)
-        return f"{count} possibly delivered twice: sent again after a request without a receipt."
-    told = ", ".join(f"{count:,} {word}" for word, count in summary.doubts.items())
-    return f"{files_text(summary.possibly_twice)} sent again after a request without a receipt; {told}."
 
 
 def summary_facts(summary: "Summary") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vl_ingest.cli.layout import Command
-from vl_ingest.cli.options import ledger_options, open_api, option, server_options, show
+from vl_ingest.cli.options import ledger_options, option, server_options, show, warn
 from vl_ingest.domain.checks import Check, Grade
 
 SHOWN = {Grade.FAILED: "FAILED", Grade.UNANSWERED: "-"}
@@ -30,6 +30,7 @@ def doctor(
     """
     from vl_ingest.doctor import check_machine, check_server
     from vl_ingest.ledger.database import default_path
+    from vl_ingest.server.credentials import find
 
     place = ledger or default_path()
 
@@ -37,7 +38,7 @@ def doctor(
         yield from check_machine(place, log_file)
         if not offline:
             dataset_id = _known_dataset(str(place), base_url)
-            yield from check_server(base_url, lambda: open_api(base_url, access), dataset_id)
+            yield from check_server(base_url, lambda: find(base_url, warn=warn, **access), dataset_id)
 
     found: list[Check] = []
     for check in checks():

@@ -23,6 +23,7 @@ from vl_ingest.domain.errors import (
 )
 from vl_ingest.server import variables
 from vl_ingest.server.api import Api
+from vl_ingest.server.credentials import Credentials
 from vl_ingest.server.optional import Extras
 from vl_ingest.server.wire import authorities, proxy_of
 
@@ -33,10 +34,10 @@ DAYS_LEFT = 14
 CLOCK_OFF_S = 30.0
 
 
-def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | None) -> Iterator[Check]:
+def check_server(base_url: str, find: Callable[[], Credentials], dataset_id: str | None) -> Iterator[Check]:
     """Yield the checks from the name of the server to its answer, and end where the next can't be made.
 
-    `open_api` is called for the last; `dataset_id` is one that the server should know, if there is one.
+    `find` finds the credentials for the last; `dataset_id` is one that the server should know, if there is one.
     """
     parts = urlsplit(base_url)
     host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -56,13 +57,14 @@ def check_server(base_url: str, open_api: Callable[[], Api], dataset_id: str | N
             yield not_checked("credentials", "clock")
             return
     try:
-        api = open_api()
+        found_credentials = find()
+        api = Api(base_url, found_credentials.tokens)
         api.tokens.current()
     except (UsageError, Refused) as exc:
         yield failed("credentials", exc)
         yield not_checked("clock")
         return
-    yield check_credentials(api, dataset_id)
+    yield check_credentials(api, found_credentials.origin, dataset_id)
     yield _clock(api)
 
 
@@ -114,8 +116,10 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=place)
 
 
-def check_credentials(api: Api, dataset_id: str | None) -> Check:
+def check_credentials(api: Api, origin: str, dataset_id: str | None) -> Check:
     """Ask for the status of a dataset; that changes nothing, and the server must know who asks.
+
+    `origin` says where the credentials come from.
 
     Raises `Refused` where there is no token to be had.
     """
@@ -125,12 +129,11 @@ def check_credentials(api: Api, dataset_id: str | None) -> Check:
     try:
         status = api.dataset_status(dataset_id or NO_DATASET)
     except CredentialsRefused as exc:
-        places = f"{variables.PAIR}, {variables.TOKEN}, a token or credentials file, or the keyring"
-        text = f"The server refuses the credentials: {exc.detail}. Check where they come from: {places}."
+        text = f"The server refuses the credentials ({origin}): {exc.detail}. Check them."
         if not has_token:
             text = (
-                f"The server requires credentials, and none were sent: {exc.detail}. Give them by {places}, and leave out "
-                "--no-auth if it is given."
+                f"The server requires credentials, and none were sent: {exc.detail}. Set {variables.PAIR} or "
+                f"{variables.TOKEN}, or name a token or credentials file; and leave out --no-auth if it is given."
             )
         return failed(name, Refused(text))
     except Denied as exc:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from vl_ingest.domain.errors import GaveUp, Undecided
+from vl_ingest.domain.errors import GaveUp, Refused, Undecided
 from vl_ingest.domain.forms import CLOUD_URL
 from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, OnUnknown
 from vl_ingest.domain.naming import files_text, path_to_text
@@ -80,6 +80,8 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
         return NextStep(
             f"`{resume}` tries {job.base_url} again; with `--base-url URL`, another address.", (resume,)
         )
+    if last_exit_code == Refused.exit_code:
+        return NextStep(f"The server refused the last run: fix what it said, then run `{resume}`.", (resume,))
     return NextStep(f"`{resume}` continues where the last run stopped.", (resume,))
 
 

@@ -52,11 +52,14 @@ class Summary:
         return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes
 
     def doubt_in_words(self) -> str:
-        """Return how many files went out again after a request without a receipt: `2 possibly delivered twice`, or what asking showed."""
-        if not any(word.startswith("asked") for word in self.doubts):
-            return f"{self.possibly_twice:,} possibly delivered twice"
-        told = ", ".join(f"{count:,} {word}" for word, count in self.doubts.items())
-        return f"{self.possibly_twice:,} sent again after a request without a receipt ({told})"
+        """Return what is known of the `possibly_twice`: `possibly delivered twice`, or what asking showed."""
+        asked = {
+            word.removeprefix("asked: "): n for word, n in self.doubts.items() if word.startswith("asked: ")
+        }
+        if not asked:
+            return "possibly delivered twice (sent again after a request without a receipt)"
+        told = ", ".join(f"{n:,} {'twice or more' if word == 'twice' else word}" for word, n in asked.items())
+        return f"sent again after a request without a receipt (asked: {told})"
 
     def in_words(self) -> str:
         """Return how many files there are of each kind: `40 acknowledged, 2 taken as delivered, 1 waived`."""

@@ -227,8 +227,8 @@ def verify_server(ledger: Ledger, api: "Api", job: Job) -> Check:
         text += f" It counts {counted:,} images and videos; sent: {files_text(sent)}."
         if counted != sent:
             text += (
-                " How the server counts is not public: it may still be counting, leave out duplicates or what it "
-                "can't read, or count frames."
+                " How the server counts is not public: it may still be counting, leave out or count duplicates, leave "
+                "out what it can't read, or count frames."
             )
     return compared("server", True, text, **facts)
 

@@ -73,4 +73,7 @@ def is_ready(word: object) -> bool:
 def raise_what_differs(job: Job, made: list[Check]) -> None:
     """Raise `Differs` if a check did not hold."""
     if wrong := [check.name for check in made if check.held is False]:
-        raise Differs(f"Job {job.id} does not match its record: {', '.join(wrong)}.")
+        raise Differs(
+            f"What was found differs from the record of job {job.id}: {', '.join(wrong)}. `vl-ingest report {job.id}` shows "
+            "what is on record."
+        )

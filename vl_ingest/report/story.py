@@ -98,8 +98,7 @@ def _done(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
         by = deciders(row for row in exceptions if row["delivery"] == Delivery.TAKEN_AS_DELIVERED)
         parts.append(f"{files_text(summary.taken_as_delivered)} taken as delivered by decision of {by}")
     if summary.possibly_twice:
-        count = f"{summary.possibly_twice:,}"
-        parts.append(f"{count} of these{summary.doubt_in_words().removeprefix(count)}")
+        parts.append(f"{summary.possibly_twice:,} of these {summary.doubt_in_words()}")
     if waived := summary.counts[FileState.WAIVED]:
         by = deciders(row for row in exceptions if row["state"] == FileState.WAIVED)
         parts.append(f"{files_text(waived)} waived by {by}")

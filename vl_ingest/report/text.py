@@ -27,7 +27,7 @@ def to_text(report: Report) -> str:
         f"  took         {lasted(timing['elapsed_s'])}; at work {report.timing}",
         f"  files        {totals['files']:,}: {report.summary.in_words()}",
         f"  in dataset   {listed_text(report.summary)}",
-        f"  in doubt     {report.summary.doubt_in_words()}; {totals['changed_after']:,} changed after being sent",
+        f"  in doubt     {totals['possibly_twice']:,} {report.summary.doubt_in_words()}; {totals['changed_after']:,} changed after being sent",
         f"  batches      {len(facts['batches']):,}, {several(failed, 'attempt')} failed, {several(len(facts['runs']), 'run')}",
         f"  record       {chain['events']} events, head {chain['head']}",
         "",

@@ -43,7 +43,7 @@ class Timing:
             f"{words.lasted(self.waited_s) if self.waited_s >= 0.05 else 'none'} of it waiting for the server"
         )
         speed = self.bytes_per_s
-        rate = "" if speed is None else f"; {words.size(speed)}/s on average while sending"
+        rate = "" if speed is None else f"; {words.size(speed)}/s on average, waiting included"
         return f"{words.lasted(self.worked_s)}, {waited}{rate}"
 
 

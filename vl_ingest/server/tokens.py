@@ -76,7 +76,7 @@ class Tokens:
                 return
             if token.after_refusal and self._accepted < token.number:
                 refused = "the credentials, even with a new token" if token.is_new else "the token"
-                cure = "Check them" if token.is_new else "Put a new one in its place"
+                cure = "Check them" if token.is_new else "Replace it"
                 raise Refused(
                     f"The server refuses {refused}: {refusal.detail}. {cure}, then "
                     "run the same command again to continue."
