@@ -215,3 +215,37 @@ def test_the_sandbox_refuses_a_picture_that_is_cut_off(world: World) -> None:
     ended = world.run()
     assert ended.code == 3
     assert "Can't decode cut.jpg" in ended.err
+
+
+def test_verify_without_credentials_is_refused(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying again would not help: exit code 7, as of `run`."""
+    world = make_world(credentials=("key-of-the-tests", "secret-of-the-tests-that-is-long-enough"))
+    world.pictures(1)
+    monkeypatch.setenv("VISUAL_LAYER_API_KEY", "key-of-the-tests")
+    monkeypatch.setenv("VISUAL_LAYER_API_SECRET", "secret-of-the-tests-that-is-long-enough")
+    assert world.run().code == 0
+    monkeypatch.delenv("VISUAL_LAYER_API_KEY")
+    monkeypatch.delenv("VISUAL_LAYER_API_SECRET")
+    ended = world.cli("verify", "job")
+    assert ended.code == 7
+    assert "The server requires credentials, and none were sent" in ended.err
+
+
+def test_a_warning_that_comes_again_is_said_once(world: World) -> None:
+    """Each lost answer is on record; the terminal needs one."""
+    world.pictures(1)
+    world.box.add_fault("create:lost-answer:times=3")
+    ended = world.run()
+    assert ended.code == 0
+    assert ended.err.count("an extra dataset may exist on the server") == 1
+    assert world.kinds().count("create_unknown") == 3
+
+
+def test_a_port_without_tls_is_not_called_unreachable(world: World) -> None:
+    """It can be reached, and the address is what has to be looked at."""
+    ended = world.cli("doctor", "--base-url", world.box.url.replace("http:", "https:"))
+    assert ended.code == 5
+    assert "accepts connections, but no TLS" in ended.out
+    assert "can't be reached" not in ended.out

@@ -90,6 +90,9 @@ def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Check:
     except ssl.SSLCertVerificationError as exc:
         why = f"The certificate of {host} can't be trusted: {exc.verify_message}."
         return failed(name, Refused(f"{why} If it is your own, set REQUESTS_CA_BUNDLE to its authority."))
+    except ssl.SSLError as exc:
+        why = f"{host} port {port} accepts connections, but no TLS: {exc.reason or exc}."
+        return failed(name, GaveUp(f"{why} Check the port, or whether the address begins with http://."))
     except OSError as exc:
         why = f"{host} port {port} can't be reached: {exc}."
         return failed(name, GaveUp(f"{why} Check the address, the network and any firewall."))

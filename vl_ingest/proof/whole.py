@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vl_ingest.domain.checks import Check
-from vl_ingest.domain.errors import Differs, GaveUp, RequestError, UsageError
+from vl_ingest.domain.errors import CredentialsRefused, Differs, GaveUp, RequestError, UsageError
 from vl_ingest.domain.model import DatasetStatus, Job, JobState, StatusClass
 from vl_ingest.ledger import Ledger
 from vl_ingest.proof.dataset import TellDifference, verify_dataset
@@ -53,7 +53,7 @@ def checks(
     if api is not None:
         server = api()
         try:
-            said = verify_server(ledger, server, job)
+            said = _said(ledger, server, job)
         except RequestError as exc:
             raise GaveUp(
                 f"Could not read the dataset's status: {exc}. Try again, or skip the server with `--offline`."
@@ -63,6 +63,15 @@ def checks(
             from vl_ingest.server.optional import Extras
 
             yield verify_dataset(Asking(ledger, job, Extras.beside(server)), differs)
+
+
+def _said(ledger: Ledger, server: "Api", job: Job) -> Check:
+    """Return what the server says; a token that it refuses is replaced first. Raises `Refused` where there is no other."""
+    while True:
+        try:
+            return verify_server(ledger, server, job)
+        except CredentialsRefused as exc:
+            server.tokens.renew(exc)
 
 
 def is_ready(word: object) -> bool:

@@ -73,7 +73,7 @@ def retry_through_outages(
     outage = _Outage(context, doing)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((*again_after, CredentialsRefused)),
-        wait=_wait_s,
+        wait=outage.wait_s,
         stop=outage.lasted_too_long,
         sleep=context.pause,
         before_sleep=outage.failed,
@@ -136,6 +136,16 @@ class _Outage:
             facts = {"detail": error.detail, "since": clock.iso(self._failed_at)}
             context.note(EventKind.OUTAGE_BEGAN, doing=self._doing, **facts)
         self._show()
+
+    def wait_s(self, state: tenacity.RetryCallState) -> float:
+        """Return how many seconds to wait before the same request is made again: the last one is made in time."""
+        error = _error(state)
+        if isinstance(error, CredentialsRefused):
+            return 0.0
+        if isinstance(error, Throttled) and error.retry_after_s is not None:
+            return error.retry_after_s
+        left_s = self._since + self._patience_s - clock.monotonic()
+        return max(0.0, min(backoff_s(state.attempt_number), left_s))
 
     def lasted_too_long(self, state: tenacity.RetryCallState) -> bool:
         """Return whether to give up: sooner where the server has never answered, as then the address may be wrong."""
@@ -221,16 +231,6 @@ def refused(doing: str, error: RequestError) -> Refused:
     return Refused(
         f"Could not {doing}: {words.clause(error)}. {meaning} then run the same command again to continue."
     )
-
-
-def _wait_s(state: tenacity.RetryCallState) -> float:
-    """Return how many seconds to wait before the same request is made again."""
-    error = _error(state)
-    if isinstance(error, CredentialsRefused):
-        return 0.0
-    if isinstance(error, Throttled) and error.retry_after_s is not None:
-        return error.retry_after_s
-    return backoff_s(state.attempt_number)
 
 
 def _error(state: tenacity.RetryCallState) -> RequestError:

@@ -89,7 +89,10 @@ def _error(answer: Answer, receipt: int | Collection[int], token: Token | None) 
     if not answer.whole:
         detail = "the answer was cut"
     elif status < 300:
-        kind, detail = Undocumented, f"unexpected answer: {detail}" if html else "not the documented answer"
+        kind, detail = (
+            Undocumented,
+            f"a web page, not the API's answer: {detail}" if html else "not the documented answer",
+        )
     return kind(detail, status)
 
 

@@ -183,7 +183,7 @@ class Transport:
                         raise error
                     while piece := response.raw.read(BLOCK_BYTES, decode_content=True):
                         if not size and is_html(_answer(response, piece, whole=False)):
-                            raise Undocumented("unexpected answer: a page of HTML", 200)
+                            raise Undocumented("a web page, not the API's answer", 200)
                         size += len(piece)
                         yield piece
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:

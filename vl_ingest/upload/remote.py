@@ -12,9 +12,14 @@ from vl_ingest.domain.model import JobState
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import CREATE, retry_through_outages
 
-_Making = tuple[str, EventKind, EventKind, EventKind]  # what it is; the intent, a lost answer, a failure
-CREATING = (CREATE, EventKind.CREATE_INTENDED, EventKind.CREATE_UNKNOWN, EventKind.CREATE_FAILED)
-OPENING = ("open a transaction", EventKind.OPEN_INTENDED, EventKind.OPEN_UNKNOWN, EventKind.OPEN_FAILED)
+_Making = tuple[
+    str, str, EventKind, EventKind, EventKind
+]  # what it does, makes; the intent, a lost answer, a failure
+CREATING = (CREATE, "dataset", EventKind.CREATE_INTENDED, EventKind.CREATE_UNKNOWN, EventKind.CREATE_FAILED)
+OPENING = (
+    "open a transaction", "transaction",
+    EventKind.OPEN_INTENDED, EventKind.OPEN_UNKNOWN, EventKind.OPEN_FAILED,
+)  # fmt: skip
 
 
 def prepare(context: Context) -> None:
@@ -46,18 +51,20 @@ def prepare(context: Context) -> None:
 def _make(
     context: Context, making: _Making, request: Callable[[], str], record: Callable[[str], None]
 ) -> str:
-    doing, intended, unknown, failed = making
+    doing, thing, intended, unknown, failed = making
+    warned = False
 
     def recorded() -> str:
+        nonlocal warned
         context.ledger.jobs.intend(context.run, intended)
         try:
             remote_id = request()
         except (OutcomeUnknown, Redirected) as error:
             context.note(unknown, detail=str(error), http_status=error.http_status)
-            context.observer.notice(
-                "warning",
-                f"The request to {doing} got no receipt: an extra one may exist on the server.",
-            )
+            if not warned:  # each of them is on record
+                text = f"The request to {doing} got no receipt: an extra {thing} may exist on the server."
+                context.observer.notice("warning", text)
+            warned = True
             raise
         except RequestError as error:
             context.note(failed, detail=str(error), http_status=error.http_status)
