@@ -10,6 +10,7 @@ from vl_ingest.domain.forms import parse_name
 from vl_ingest.domain.model import FINISHED, TRIGGERED, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.settings import Settings
+from vl_ingest.domain.standing import next_step
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import host
 from vl_ingest.ledger.lock import hold
@@ -205,9 +206,8 @@ def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings, obse
     if job.state is JobState.ERRORED:
         raise failed(job.message)
     if job.state is JobState.CANCELLED:
-        raise UsageError(
-            f"Job {job.id} was cancelled. Run `vl-ingest run FOLDER --name NAME --new` to start another one."
-        )
+        what_next = next_step(job, ledger.files.counts(job.id)).text
+        raise UsageError(f"Job {job.id} was cancelled. {what_next}")
     return summarise(ledger, job.id, not_in_dataset=_not_in_dataset(ledger, job, source, settings, observer))
 
 

@@ -42,6 +42,7 @@ def test_a_folder_in_the_ledgers_place(world: World) -> None:
     world.pictures(1)
     world.ledger_path.mkdir()
     assert world.run().code == 4
+    assert "it is a folder. Name a file with `--ledger`." in world.cli("status").err
     assert world.box.record.requests() == []
 
 
@@ -126,6 +127,30 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(world: World) -> None:
     world.check_promises(done=False)
     assert world.run("--on-rejected", "skip", "--batch-size", "200").code == 0
     world.check_promises()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_an_export_that_finds_no_room_leaves_nothing(world: World) -> None:
+    """Wherever in it the limit of a file's size is met: exit code 4, and no part of it stays."""
+    import resource
+
+    world.pictures(200)
+    assert world.run("--batch-size", "50").code == 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    place = world.place / "exports"
+    place.mkdir()
+    codes = []
+    for kib in range(60, 500, 40):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kib * 1024, before[1]))
+        try:
+            ended = world.cli("export", "job", str(place / f"{kib}.db"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        codes.append(ended.code)
+        assert ended.code in (0, 4), ended.err
+        assert [path.name for path in place.iterdir()] == ([f"{kib}.db"] if ended.code == 0 else [])
+        (place / f"{kib}.db").unlink(missing_ok=True)
+    assert set(codes) == {0, 4}
 
 
 def test_a_write_that_fails_changes_nothing(world: World) -> None:

@@ -170,7 +170,7 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
 def cancel(job_reference: str, wait_s: float, yes: bool, ledger: str | None, as_json: bool) -> None:
     """Give up a job. What is on the server stays there.
 
-    A run that is working on it is stopped first.
+    A run that is working on it is stopped first. Asks on a terminal; without one, it does not.
 
     Example:  vl-ingest cancel holidays
     """

@@ -4,6 +4,7 @@ Every error of the database leaves this module as a `LedgerError` that says what
 """
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -78,7 +79,7 @@ class Database:
         self.path = sqlite.path_of(self.url)
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
-            with self._explained("open", (DBAPIError, OSError)):
+            with self._explained("open", OSError):
                 known = self.path.exists()
             if (readonly or not create) and not known:
                 raise LedgerError(
@@ -86,9 +87,9 @@ class Database:
                     "`--ledger PATH`."
                 )
             if not readonly:
-                with self._explained("open", (DBAPIError, OSError)):
+                with self._explained("open", OSError):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained("open", (DBAPIError, OSError)):
+        with self._explained("open", OSError):
             self._engine = _engine(self.url, self.path if readonly else None)
             if readonly:
                 self._assert_head()
@@ -185,7 +186,8 @@ class Database:
                 raise WrittenMeanwhile(text)
 
     @contextmanager
-    def _explained(self, doing: str, kinds: tuple[type[Exception], ...] = (DBAPIError,)) -> Iterator[None]:
+    def _explained(self, doing: str, *more: type[Exception]) -> Iterator[None]:
+        kinds: tuple[type[Exception], ...] = (DBAPIError, sqlite3.Error, *more)
         try:
             yield
         except kinds as exc:
@@ -303,7 +305,7 @@ def _engine(url: sa.URL, readonly: Path | None) -> sa.Engine:
 def _explain(exc: Exception, doing: str, ledger: str) -> str:
     """Return what `exc` means for the user and what to do about it."""
     original = getattr(exc, "orig", None) or exc
-    words = str(original)
+    words = "it is a folder" if os.path.isdir(ledger) else str(original)
     low = words.lower()
     hints = {
         "disk is full": "Free some space there and run the same command again.",
@@ -315,7 +317,9 @@ def _explain(exc: Exception, doing: str, ledger: str) -> str:
         "exists": "Part of that path is not a folder: name another ledger with `--ledger`.",
         "not a directory": "Part of that path is not a folder: name another ledger with `--ledger`.",
         "no such file": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
-        "not a database": "Name a ledger, or a file that does not exist yet, with `--ledger`.",
+        "not a database": "Name another ledger with `--ledger`.",
+        "it is a folder": "Name a file with `--ledger`.",
+        "disk i/o error": "Check the disk, its quota, and the limit of a file's size (`ulimit -f`).",
         "malformed": "Restore it from a copy; nothing was sent that it could not record.",
         "locked": "Another program has locked it; close that and run the same command again.",
     }

@@ -1,11 +1,11 @@
 """Keeping and clearing: a job as one file of its own, and finished jobs taken out of the ledger."""
 
 import os
-import shutil
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from vl_ingest.atomic import replacing
 from vl_ingest.domain.errors import LedgerError, UsageError
 from vl_ingest.domain.model import FINISHED, Job
 from vl_ingest.domain.naming import path_to_text
@@ -23,14 +23,13 @@ def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> No
     if os.path.exists(target) and not again:
         raise UsageError(f"{path_to_text(str(target))} exists already. Name another file.")
     try:
-        with replacing(target) as part:
-            copy = Database(part)
-            try:
+        # A folder of its own, for what belongs to a ledger lies beside it: all of that goes, whatever happens.
+        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
+            part = Path(place, target.name)
+            with closing(Database(part)) as copy:
                 ledger.retention.copy(job.id, copy)
                 copy.seal()
-            finally:
-                copy.close()
-                shutil.rmtree(copy.locks, ignore_errors=True)  # of a ledger that nobody runs on yet
+            os.replace(part, target)
     except OSError as exc:
         raise LedgerError(f"Can't write {path_to_text(str(target))}: {exc}.") from exc
 

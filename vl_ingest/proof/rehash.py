@@ -102,7 +102,8 @@ def compare(
             progress(state)
     finally:
         pool.shutdown(cancel_futures=True)
-    notes.remove()
+    if hashed:
+        notes.remove()
     return state
 
 
