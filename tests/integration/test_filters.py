@@ -535,3 +535,28 @@ def test_a_list_that_has_become_empty_leaves_nothing_out(world: World) -> None:
         assert world.run("--files-from", str(names)).code == 3
         assert world.states()["torn.png"] == "rejected"
     assert world.run("--files-from", os.devnull).code == 0
+
+
+def test_the_record_names_the_filter_that_leaves_a_file_out_now(world: World) -> None:
+    """Not the one of an earlier run, which is not in force any more; and the record stays whole."""
+    world.pictures(3)
+    world.box.add_fault("upload:400")
+    assert world.run("--workers", "1").code != 0
+    world.box.clear_faults()
+    world.box.add_fault("trigger:403")
+    assert world.run("--exclude", "p0001.png").code == 7
+    world.box.clear_faults()
+    assert world.run("--exclude", "p000[12].png").code == 0
+    waived = {row.path: row.decided_why for row in world.files(FileState.WAIVED)}
+    assert waived == {"p0001.png": "--exclude p000[12].png"}
+    assert world.cli("verify", "job").code == 0
+
+
+def test_the_report_says_once_that_a_file_is_waived(world: World) -> None:
+    """`waived by filter: ...` says its state, too."""
+    world.pictures(2)
+    world.box.add_fault("upload:400")
+    assert world.run().code != 0
+    world.box.clear_faults()
+    assert world.run("--exclude", "p0001.png").code == 0
+    assert "  p0001.png: waived by filter: --exclude p0001.png" in world.cli("report", "job").out

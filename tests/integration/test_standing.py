@@ -214,3 +214,22 @@ def test_pruning_without_a_copy_wants_a_yes(world: World, tmp_path: Path) -> Non
     assert world.run().code == 0
     assert world.cli("jobs", "prune", "--older-than", "0s", "--yes").code == 0
     assert not world.cli("jobs", "--json").out.strip()
+
+
+def test_a_decision_taken_leaves_no_other_to_take(world: World) -> None:
+    """After `settle --delivered` the job can go on, whatever the last run ended with."""
+    _unknown(world)
+    job_id = world.job().id
+    assert world.cli("settle", job_id, "--delivered").code == 0
+    assert _status(world)["next_commands"] == [f"vl-ingest resume {job_id}"]
+    ended = world.cli("settle", job_id, "--began")
+    assert ended.code == 2
+    assert "There is no doubt whether processing of job" in ended.err
+    assert world.cli("resume", job_id, "--settle", "0.3s").code == 0
+
+
+def test_what_is_not_known_is_not_called_not_begun(world: World) -> None:
+    """`verify` of a job whose trigger has no known outcome."""
+    _undecided(world)
+    checks = {line["name"]: line for line in world.cli("verify", "job", "--json", "--offline").lines}
+    assert checks["processing"]["text"] == "Whether processing has begun is not known."

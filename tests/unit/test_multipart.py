@@ -363,7 +363,7 @@ def test_the_trouble_says_which_file_and_why(tmp_path: Path) -> None:
     body = MultipartBody(Folder(str(tmp_path)), [put(tmp_path, "a.jpg", PROMISED)])
     os.unlink(tmp_path / "a.jpg")
     _, trouble = read_until_trouble(body)
-    assert str(trouble) == "a.jpg: is no longer there"
+    assert str(trouble) == "a.jpg: is not there"
     assert isinstance(trouble.__cause__, FileNotFoundError)
 
 

@@ -111,7 +111,7 @@ def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[f
 def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterator[str]":
     """Return the plan for people."""
     if plan.job is not None:
-        yield f"  {'finished' if plan.job.state in FINISHED else 'continues':<13} job {plan.job.id}, {plan.job.state}"
+        yield f"  {'finished' if plan.job.state in FINISHED else 'continues':<13} job {plan.job.id}"
     yield f"  found         {files_text(plan.found)}, {words.size(plan.found_bytes)}"
     if plan.settled:
         yield f"  settled       {files_text(plan.settled)}, sent or waived"

@@ -78,5 +78,5 @@ def inaccessible(path: str, error: OSError, *, is_link: bool = False) -> Broken:
     if isinstance(error, FileNotFoundError) and is_link:
         return Broken(path, MISSING, "is a link to something that is not there")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return Broken(path, MISSING, "is no longer there")
+        return Broken(path, MISSING, "is not there")
     return Broken(path, UNREADABLE, error.strerror or str(error))

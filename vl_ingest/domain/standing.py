@@ -57,7 +57,8 @@ def next_step(
 def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
     """Return the next step of a job that is not over."""
     resume = f"vl-ingest resume {job.id}"
-    if last_exit_code == Undecided.exit_code and not _sendable(counts) and not counts[FileState.UNKNOWN]:
+    in_doubt = job.state in (JobState.TRIGGERING, JobState.UPLOADED) and last_exit_code == Undecided.exit_code
+    if in_doubt and not counts[FileState.UNKNOWN]:
         began = f"vl-ingest settle {job.id} --began"
         text = f"Look at the dataset, and run `{began}` if it is being processed, or `--not-begun`; then `{resume}`."
         return NextStep(text, (began, resume))

@@ -55,24 +55,24 @@ class Decisions:
     def filter(
         self, run: Run, out: Sequence[tuple[FileRow, str]], in_again: Sequence[tuple[FileRow, str]]
     ) -> None:
-        """Let the job go on without the files in `out`, and queue those `in_again`, each with its filter.
+        """Queue the files `in_again`, and let the job go on without those in `out`, each with its filter.
 
         They are many: an event a filter and direction, with the sum of their rows (see `chain`).
         """
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
-            for state in {row.state for row, _ in out}:
-                rows = [(FILTER, said_by, row.id) for row, said_by in out if row.state is state]
-                move_each(
-                    connection, files, state, FileState.WAIVED, ("decided_by", "decided_why"), rows, reason=_NULL
-                )  # fmt: skip
             if in_again:
                 ids = [(row.id,) for row, _ in in_again]
                 move_each(
                     connection, files, FileState.WAIVED, FileState.PENDING, (), ids,
                     decided_by=_NULL, decided_why=_NULL, changes=_ZERO,
                 )  # fmt: skip
-            kinds = (EventKind.FILES_FILTERED_OUT, out), (EventKind.FILES_LET_IN, in_again)
+            for state in {row.state for row, _ in out}:
+                rows = [(FILTER, said_by, row.id) for row, said_by in out if row.state is state]
+                move_each(
+                    connection, files, state, FileState.WAIVED, ("decided_by", "decided_why"), rows, reason=_NULL
+                )  # fmt: skip
+            kinds = (EventKind.FILES_LET_IN, in_again), (EventKind.FILES_FILTERED_OUT, out)
             for kind, decided in kinds:
                 sums: dict[str, RowSum] = {}
                 for row, said_by in decided:

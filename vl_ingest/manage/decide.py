@@ -78,7 +78,9 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
         told = DatasetStatus(current.status or "DRAFT").status_class
         doubted = told is not StatusClass.NOT_BEGUN if began else told is StatusClass.UNCLEAR
         if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and doubted):
-            raise UsageError(f"Job {job.id} is {state}: its trigger has no unknown outcome to settle.")
+            raise UsageError(
+                f"There is no doubt whether processing of job {job.id} has begun: nothing is to be settled."
+            )
         kind = EventKind.TRIGGER_SETTLED_BY_HAND
         facts = {"began": began, "by": author(), "status": current.status}
         if began:

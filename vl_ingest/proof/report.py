@@ -171,7 +171,7 @@ def _page(ledger: Ledger, job_id: str, text: str) -> Check:
         return _same(heads[0])
     pairs = zip_longest(io.StringIO(theirs), io.StringIO(ours))
     number = next(n for n, (line, wanted) in enumerate(pairs, 1) if line != wanted)
-    return _differs(f"line {number} of the page is not what this version writes of the record")
+    return _differs(f"line {number} of the page is not what this version writes from the record")
 
 
 def _older(ledger: Ledger, job_id: str, head: Any) -> Check | None:

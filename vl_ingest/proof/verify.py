@@ -184,10 +184,14 @@ def _processing(job: Job, story: _Story) -> Check:
     if story.begun > 1:
         wrong.append(f"by the events, processing began {story.begun} times")
     text = "Processing has not begun."
+    if job.state is JobState.TRIGGERING and not wrong:
+        return compared(
+            "processing", None, "Whether processing has begun is not known.", begun=0, intended=story.intended
+        )
     if wrong:
         text = f"{'; '.join(wrong).capitalize()}."
     elif story.begun:
-        text = f"Processing began once, after {words.several(story.intended, 'intent')}."
+        text = f"Processing began once; it was asked for {'once' if story.intended == 1 else f'{story.intended:,} times'}."
     return compared("processing", not wrong, text, begun=story.begun, intended=story.intended)
 
 

@@ -37,10 +37,7 @@ def to_text(report: Report) -> str:
             last=True,
         ),
     ]
-    exceptions = [
-        f"  {row['path']}: {', '.join(filter(None, [row['state'], '; '.join(reasons(row))]))}"
-        for row in facts["exceptions"]
-    ]
+    exceptions = [f"  {row['path']}: {_why(row)}" for row in facts["exceptions"]]
     if exceptions:
         lines += ["", "Exceptions:", *_some(exceptions, EXCEPTIONS, last=False)]
     return "\n".join(lines)
@@ -52,6 +49,13 @@ def _some(lines: list[str], most: int, *, last: bool) -> list[str]:
         return lines
     more = f"  ... {len(lines) - most:,} more (use `--format html` or `json` for all)"
     return [more, *lines[-most:]] if last else [*lines[:most], more]
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    why = "; ".join(reasons(row))
+    if why.startswith(row["state"]):  # `waived by ann` says both
+        return why
+    return f"{row['state']}, {why}" if why else str(row["state"])
 
 
 def reasons(row: Mapping[str, Any]) -> list[str]:

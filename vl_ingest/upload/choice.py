@@ -43,6 +43,13 @@ class Known(NamedTuple):
         waived = self.row.state is FileState.WAIVED and self.row.decided_by == FILTER
         return waived and self.reason is None
 
+    @property
+    def moves(self) -> str | None:
+        """The filter that waives it now, where another one had waived it; else None."""
+        waived = self.row.state is FileState.WAIVED and self.row.decided_by == FILTER
+        other = waived and self.reason is not None and self.reason.filter != self.row.decided_why
+        return self.reason.filter if other and self.reason is not None else None
+
 
 @dataclass
 class Choice:
@@ -79,7 +86,8 @@ class Choice:
         for said_by, count in sorted(self.in_again.items()):
             yield f"No longer left out: {files_text(count)} of earlier runs ({said_by})."
         if self.sent_left_out:
-            yield f"Already in the dataset, though the filters now leave it out: {files_text(self.sent_left_out)}."
+            them = "it" if self.sent_left_out == 1 else "them"
+            yield f"Already in the dataset, though the filters now leave {them} out: {files_text(self.sent_left_out)}."
 
 
 def scanner_of(source: Source, settings: Settings, ledger: Ledger | None, job: Job | None) -> Scanner:
@@ -117,8 +125,11 @@ def apply_filters(context: Context, scanner: Scanner, choice: Choice, last_id: i
     """Waive what this run's filters leave out of the files up to `last_id`, and queue what they let in again."""
     for known in known_files(context.ledger, context.job.id, scanner, UNSENT, last_id):
         context.cancel_token.raise_if_cancelled()
+        in_again = [(item.row, item.row.decided_why or "") for item in known if item.comes or item.moves]
         out = [(item.row, item.reason.filter) for item in known if item.reason is not None and item.goes]
-        in_again = [(item.row, item.row.decided_why or "") for item in known if item.comes]
+        # What another filter leaves out now is let in first, for the record to name that one.
+        pending = FileState.PENDING
+        out += [(item.row._replace(state=pending), str(item.moves)) for item in known if item.moves]
         if out or in_again:
             context.ledger.decisions.filter(context.run, out, in_again)
         for item in known:
