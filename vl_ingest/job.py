@@ -55,7 +55,13 @@ def run(
     it; the ledger then holds everything that was done.
     """
     name = parse_name(name)
-    if ledger.jobs.find_by_identity(source.address, name, api.base_url, new=new) is None:
+    known = ledger.jobs.find_by_identity(source.address, name, api.base_url, new=new)
+    if known is not None and new and observer is not None:
+        observer.notice(
+            "warning",
+            f"--new is ignored: job {known.id} is not finished. `vl-ingest cancel {known.id}` gives it up.",
+        )
+    if known is None:
         _check_may_begin(api, source, settings, cancel_token or CancelToken())
     job = ledger.jobs.get_or_create(source.address, name, api.base_url, settings.to_record(), new=new)
     return work(

@@ -441,8 +441,8 @@ def test_the_trigger_waits_for_a_scan_that_is_slower_than_the_sending(
     world.pictures(12)
     found = Scanner.found
 
-    def slowly(scanner: Scanner) -> object:
-        for number, item in enumerate(found(scanner)):
+    def slowly(scanner: Scanner, *check: Callable[[], None]) -> object:
+        for number, item in enumerate(found(scanner, *check)):
             if number == 6:
                 world.until(world.box.record.files, "files arrived before the scan ended")
             yield item

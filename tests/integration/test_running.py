@@ -166,7 +166,7 @@ def test_a_stall_is_told_once_and_so_is_its_end(world: World) -> None:
     """Nothing moves while the server is silent; it is on record too."""
     world.pictures(5)
     world.box.add_fault("upload:slow:seconds=4")
-    ended = world.run("--stall-after", "1.5s")
+    ended = world.run("--stall-after", "1.5s", "--log-file", str(world.place / "log"))
     told = [line["notice"] for line in ended.lines if "notice" in line]
     assert sum(text.startswith("No data has moved for") for text in told) == 1
     assert world.kinds().count("stalled") == 1

@@ -249,3 +249,41 @@ def test_a_port_without_tls_is_not_called_unreachable(world: World) -> None:
     assert ended.code == 5
     assert "accepts connections, but no TLS" in ended.out
     assert "can't be reached" not in ended.out
+
+
+def test_a_value_from_the_environment_is_said_to_be_from_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No such option stands on the command line."""
+    monkeypatch.setenv("VL_INGEST_BATCH_SIZE", "abc")
+    ended = world.cli("run", str(world.folder), "--name", "job")
+    assert ended.code == 2
+    assert "(VL_INGEST_BATCH_SIZE in the environment)" in ended.err
+    assert (
+        "in the environment"
+        not in world.cli("run", str(world.folder), "--name", "job", "--batch-size", "x").err
+    )
+
+
+def test_new_is_not_ignored_in_silence(world: World) -> None:
+    """An unfinished job goes on, and the option that asked for another one is named."""
+    world.pictures(1)
+    world.box.add_fault("upload:403")
+    assert world.run().code == 7
+    world.box.clear_faults()
+    ended = world.run("--new")
+    assert ended.code == 0
+    assert f"--new is ignored: job {world.job().id} is not finished." in ended.err
+    assert "--new is ignored" not in world.run("--new").err
+
+
+def test_what_the_server_has_lost_is_answered_with_commands_that_work(world: World) -> None:
+    """Each is a command as it can be pasted."""
+    world.pictures(1)
+    world.box.add_fault("upload:404")
+    ended = world.run()
+    assert ended.code == 7
+    run = f"`vl-ingest run {world.folder} --name job --base-url {world.box.url}"
+    assert f"{run} --new-transaction --ledger" in ended.err
+    assert f"`vl-ingest cancel {world.job().id} --ledger" in ended.err
+    assert f"{run} --new --ledger" in ended.err

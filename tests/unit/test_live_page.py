@@ -64,7 +64,7 @@ def ended(exit_code: int) -> Run:
         (replace(SEEN, run=ended(3), alive=False), Tone.BAD, "Blocked: 2 files", "vl-ingest retry abc234"),
         (replace(SEEN, run=ended(130), alive=False), Tone.WAIT, "Blocked: 2 files", "vl-ingest retry abc234"),
         (
-            replace(SEEN, run=ended(13), alive=False, counts=Counts({FileState.SENT: 3}, {})),
+            replace(SEEN, run=ended(13), outcome=13, job=replace(JOB, state=JobState.TRIGGERING), alive=False, counts=Counts({FileState.SENT: 3}, {})),
             Tone.BAD, "exit code 13 (a person had to decide)", "vl-ingest settle abc234 --began",
         ),
         (replace(IN_PARTS, run=ended(10)), Tone.IDLE, "Interrupted: The last run ended with exit code 10 (its time", RESUME),

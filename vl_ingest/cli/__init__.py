@@ -49,6 +49,9 @@ def command_line(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:
+        if isinstance(exc, click.BadParameter) and (variable := _variable(exc.param, arguments)):
+            text = f"{exc.message} ({variable} in the environment)"
+            exc = click.BadParameter(text, exc.ctx, exc.param, exc.param_hint)
         exc.show()
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -86,6 +89,14 @@ def _invoke(arguments: Sequence[str]) -> object:
         from vl_ingest.cli.options import verbosity
 
         raise Crashed(exc, loud=context is not None and verbosity(context) >= LOUD) from exc
+
+
+def _variable(parameter: click.Parameter | None, arguments: Sequence[str]) -> str | None:
+    """Return the variable that gave a parameter its value, unless an argument did."""
+    if parameter is None or any(word.split("=")[0] in parameter.opts for word in arguments):
+        return None
+    names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or []
+    return next((name for name in names if os.environ.get(name)), None)
 
 
 def _assert_surroundings(exc: Exception) -> None:

@@ -52,8 +52,9 @@ def login(as_json: bool, ledger: str | None) -> None:  # noqa: ARG001  # every c
 
     Example:  vl-ingest auth login
     """
-    from vl_ingest.server.credentials import store
+    from vl_ingest.server.credentials import assert_keyring, store
 
+    assert_keyring()  # before anybody types a secret
     asked = sys.stdin.isatty()
     try:
         key = click.prompt("API key", type=str, err=True)

@@ -147,7 +147,7 @@ def _prove(box: "Sandbox", ledger: Path) -> None:
     click.echo(f"    distinct files on the server           {len(held):>6}")
     click.echo(f"    of these, same name, size, SHA-256     {len(promised & set(held)):>6}")
     click.echo(
-        f"    delivered twice (in flight when killed){len(twice):>6}   (the ledger suspects {len(doubted)})"
+        f"    delivered twice (when it was cut off)  {len(twice):>6}   (the ledger suspects {len(doubted)})"
     )
     click.echo(f"    processing started                     {triggers:>6}   time")
     if promised != set(held) or not twice <= doubted or triggers != 1:

@@ -193,16 +193,16 @@ class Display(Observer):
         text = self._complete(text)
         with self._lock:
             try:
-                if self._console is not None:  # which breaks lines between words
+                if self._console is not None:  # a line stays one, so that a command in it can be copied
                     from rich.text import Text
 
-                    self._console.print(Text(text))
+                    self._console.print(Text(text), soft_wrap=True)
                 else:
                     click.echo(text, err=True)
             except OSError:
                 self._live = None  # the terminal is gone; the job goes on, and the ledger has it all
 
-    def _json(self, kind: str, **facts: Any) -> None:
+    def _json(self, kind: str, /, **facts: Any) -> None:
         if self._as_json:
             with self._lock:
                 try:

@@ -116,17 +116,12 @@ def _standing(book: "Ledger", job_id: str) -> dict[str, Any]:
 
     job, counts, run = book.jobs.get(job_id), book.files.counts(job_id), book.runs.last(job_id)
     at_work = is_alive(run)
-    last_exit_code = None if run is None else run.exit_code
-    step = next_step(job, counts, at_work=at_work, last_exit_code=last_exit_code)
-    moments = [
-        job.created_at,
-        job.finished_at,
-        *([run.heartbeat_at, run.ended_at] if run is not None else []),
-    ]
+    step = next_step(job, counts, at_work=at_work, last_exit_code=book.runs.outcome(job_id))
+    last = book.events.last(job_id)  # a job begins with one
     return {
         "standing": state_text(job, counts, at_work=at_work),
         "running": at_work,
-        "last_activity": clock.iso(max(moment for moment in moments if moment is not None)),
+        "last_activity": clock.iso(job.created_at if last is None else last.at),
         "waiting_for": run.waiting_for if run is not None and at_work else None,
         "waiting_since": clock.iso(run.waiting_since) if run is not None and at_work else None,
         "next": step.text,
@@ -139,7 +134,7 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     job, run = book.jobs.get(job_id), book.runs.last(job_id)
     lines = [
         f"Job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}",
-        f"  state         {facts['standing']} ({job.state})",
+        f"  state         {facts['standing']}{'' if facts['standing'] == job.state else f' ({job.state})'}",
         f"  dataset       {job.dataset_id or 'not created yet'}",
         f"  transaction   {job.transaction_id or 'not open yet'}",
         f"  server says   {job.status or 'not asked yet'}{f': {job.message}' if job.message else ''}",

@@ -64,7 +64,7 @@ class EventKind(StrEnum):
     ATTEMPT_UNKNOWN = ("attempt_unknown", _A.UNKNOWN, "batch attempt files http_status detail sha256",
         "Batch {batch}, attempt {attempt} got no receipt ({detail}): it may have been delivered.")
     ATTEMPT_NOT_DELIVERED = ("attempt_not_delivered", _A.NOT_DELIVERED, "batch attempt files http_status detail",
-        "Batch {batch}, attempt {attempt} did not reach the server ({detail}).")
+        "Batch {batch}, attempt {attempt} {turned} ({detail}).")
     ATTEMPT_REFUSED = ("attempt_refused", _A.REFUSED, "batch attempt files http_status detail",
         "The server refused batch {batch}, attempt {attempt} ({detail}).")
     BATCH_SENT = "batch_sent", _B.SENT, "batch attempt http_status files size_bytes digest", "Batch {batch} was delivered: {counted}."

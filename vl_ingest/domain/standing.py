@@ -49,7 +49,7 @@ def next_step(
     if job.state is JobState.READY:
         return NextStep("Nothing is left to do.")
     if job.state in (JobState.ERRORED, JobState.CANCELLED):
-        again = _run_command(job, "--new")
+        again = run_command(job, "--new")
         return NextStep(f"`{again}` sends everything to another dataset.", (again,))
     return _way_on(job, counts, last_exit_code)
 
@@ -90,7 +90,7 @@ def _sendable(counts: Counts) -> int:
     return counts[FileState.PENDING] + counts[FileState.IN_FLIGHT]
 
 
-def _run_command(job: Job, *more: str) -> str:
+def run_command(job: Job, *more: str) -> str:
     """Return the command line of `run` for a job."""
     server = [] if job.base_url == CLOUD_URL else ["--base-url", job.base_url]
     return shlex.join(["vl-ingest", "run", path_to_text(job.source), "--name", job.name, *server, *more])

@@ -150,7 +150,8 @@ class Database:
             return []
         with self._explained("check"), self._engine.connect() as connection:
             rows = connection.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
-        return [str(row) for row in rows if row != "ok"]
+        found = [line for row in rows for line in str(row).splitlines() if line != "ok"]
+        return [line for line in found if not line.startswith("***")] or found  # without headings
 
     def synchronous(self) -> str:
         """Return how hard SQLite makes sure that a commit is on the disk; nothing to tell of other databases."""

@@ -74,8 +74,10 @@ class Events:
                 yield Event(**row._mapping)
 
     def last(self, job_id: str, *kinds: str) -> Event | None:
-        """Return the newest event of one of these kinds."""
-        query = sa.select(events).where(events.c.job_id == job_id, events.c.kind.in_(kinds))
+        """Return the newest event, of one of `kinds` if any are named."""
+        query = sa.select(events).where(events.c.job_id == job_id)
+        if kinds:
+            query = query.where(events.c.kind.in_(kinds))
         with self._db.read() as connection:
             row = connection.execute(query.order_by(events.c.number.desc()).limit(1)).one_or_none()
         return None if row is None else Event(**row._mapping)

@@ -16,7 +16,7 @@ from vl_ingest.domain.model import Run
 from vl_ingest.ledger.author import host as this_host
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.tables import jobs, runs
+from vl_ingest.ledger.tables import events, jobs, runs
 
 HEARTBEAT_EVERY_S = 20.0
 LEASE_TERM = timedelta(seconds=120)  # a run that has not been heard of for longer is dead
@@ -63,6 +63,15 @@ class Runs:
         with self._db.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _run(row)
+
+    def outcome(self, job_id: str) -> int | None:
+        """Return the exit code of the last run; None where it has none, or a person has settled since what stopped it."""
+        ends = [EventKind.RUN_ENDED, EventKind.TRIGGER_SETTLED_BY_HAND, EventKind.FILES_SETTLED_BY_HAND]
+        query = sa.select(events.c.kind).where(events.c.job_id == job_id, events.c.kind.in_(ends))
+        with self._db.read() as connection:
+            last = connection.execute(query.order_by(events.c.number.desc()).limit(1)).scalar()
+        run = self.last(job_id) if last == EventKind.RUN_ENDED else None
+        return None if run is None else run.exit_code
 
     def numbers(self, job_id: str) -> dict[int, int]:
         """Return the number of each run within its job, from 1, by the run's id: what people are told."""

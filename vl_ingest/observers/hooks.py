@@ -15,6 +15,7 @@ from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileState, Job, Run
 from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.words import clause
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.observers.observer import Observer, Progress
@@ -129,8 +130,10 @@ class Hooks(Observer):
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                     check=True, timeout=LONGEST_S,
                 )  # fmt: skip
+        except subprocess.CalledProcessError as exc:
+            self._warn(f"The {option} command ended with {exc.returncode}. The upload is not affected.")
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
-            self._warn(f"The {option} command failed: {exc}. The upload is not affected.")
+            self._warn(f"The {option} command failed: {clause(exc)}. The upload is not affected.")
 
 
 @contextmanager

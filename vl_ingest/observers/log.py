@@ -111,12 +111,12 @@ class LogObserver(Observer):
         level = logging.WARNING if error.exit_code in _STOPPED else logging.ERROR
         self._log(level, EventKind.RUN_ENDED, str(error), exit_code=error.exit_code)
 
-    def _log(self, level: int, event: str, text: str, **facts: Any) -> None:
+    def _log(self, level: int, event: str, text: str, /, **facts: Any) -> None:
         _tell(_RUN, level, event, text, self._ids, **facts)
 
 
 def _tell(
-    logger: logging.Logger, level: int, event: str, text: str, ids: dict[str, Any], **facts: Any
+    logger: logging.Logger, level: int, event: str, text: str, ids: dict[str, Any], /, **facts: Any
 ) -> None:
     logger.log(level, "%s", text, extra={"event": event, "ids": ids, "facts": facts})
 

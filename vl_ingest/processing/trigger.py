@@ -46,7 +46,7 @@ def trigger(context: Context) -> None:
             renewed = False
         except CredentialsRefused as error:
             if renewed:  # reading the status may have worked with it: that does not help here
-                raise refused("start processing", error) from error
+                raise refused("start processing", error, context.job) from error
             context.api.tokens.renew(error)
             renewed = True
         failures += 1
@@ -80,7 +80,7 @@ def _request(context: Context) -> bool:
         return settle_unknown(context, error)
     except Answered as error:
         record_not_begun(context, EventKind.TRIGGER_REFUSED, str(error))
-        raise refused("start processing", error) from error
+        raise refused("start processing", error, context.job) from error
     except OutcomeUnknown as error:
         return settle_unknown(context, error)
     record_begun(context, EventKind.TRIGGER_ACKNOWLEDGED, http_status=status)

@@ -105,7 +105,7 @@ def _events(ledger: Ledger, job: Job, story: _Story, head: str | None) -> Iterat
             found = number
         story.tell(event)
     if broken is None and (number, sealed) != (job.event_count, job.event_head):
-        broken = f"the job names {job.event_count} events up to {words.told(job.event_head)}, and there are {number}"
+        broken = f"the job names {job.event_count} events up to {words.told(job.event_head)}; there are {number}, up to {words.told(sealed)}"
     text = f"{number} events, each sealed by the next; the head is {words.told(sealed)}."
     if broken is not None:
         text = f"The chain of events is broken: {broken}."

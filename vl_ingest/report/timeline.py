@@ -217,6 +217,7 @@ def _words(event: Event, runs: Mapping[int, int]) -> str:
         "end": "died" if facts.get("died") else "ended",
         "because": f" ({facts['why']})" if facts.get("why") else "",
         "then": "then the server answered" if facts.get("answered") else "none was answered",
+        "turned": "was turned away by the server" if facts.get("http_status") else "did not reach the server",
         "word": "was delivered" if facts.get("state") == FileState.SENT else "was not delivered",
         "settled": _settled(event),
         "options": ", ".join(option_text(name, value) for name, value in facts.items()),
@@ -240,7 +241,7 @@ def _settled(event: Event) -> str:
     if state == FileState.SENT:
         return f"taken as delivered by decision of {decider(event)}"
     if state == FileState.MISSING:
-        return f"no longer there ({by})"
+        return f"not there ({by})"
     if by == "not-delivered":
         return f"sent again: {decider(event)} decided that it was not delivered"
     return f"sent again, perhaps for the second time ({by})"

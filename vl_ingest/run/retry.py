@@ -21,7 +21,8 @@ from vl_ingest.domain.errors import (
     Throttled,
 )
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import JobState
+from vl_ingest.domain.model import Job, JobState
+from vl_ingest.domain.standing import run_command
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
 
@@ -92,7 +93,7 @@ def retry_through_outages(
         raise outage.gave_up(exc) from exc
     except Answered as exc:
         outage.over(answered=True)
-        raise refused(doing, exc) from exc
+        raise refused(doing, exc, context.job) from exc
     outage.over(answered=True)
     return result
 
@@ -209,8 +210,8 @@ def gave_up(doing: str, error: object) -> GaveUp:
     )
 
 
-def refused(doing: str, error: RequestError) -> Refused:
-    """Return the error for a final answer: what it means, and what to do."""
+def refused(doing: str, error: RequestError, job: Job) -> Refused:
+    """Return the error for a final answer to a request of a job: what it means, and what to do."""
     if error.http_status == 404 and doing == CREATE:
         return Refused(
             f"Could not {doing}: {words.clause(error)}. There is no Visual Layer API at that address: check --base-url, then run "
@@ -222,9 +223,10 @@ def refused(doing: str, error: RequestError) -> Refused:
         409: "The state of the dataset or transaction does not allow it. Look at the dataset;",
         403: "The account or its plan does not allow it. Have that changed;",
         404: (
-            "The dataset or transaction is gone, or belongs to someone else. Check the base URL and the "
-            "account. `vl-ingest run ... --new-transaction` sends everything again into a new transaction of the "
-            "same dataset, `--new` (after `vl-ingest cancel`) into a new dataset. When that is fixed,"
+            "The dataset or transaction is gone, or belongs to someone else. If the transaction is gone, "
+            f"`{run_command(job, '--new-transaction')}` sends everything again into a new one; if the dataset is, "
+            f"`vl-ingest cancel {job.id}` and then `{run_command(job, '--new')}` send it to another. Otherwise check the "
+            "base URL and the account,"
         ),
         422: "This is a bug in vl-ingest: please report it;",
     }.get(error.http_status or 0, "Check the base URL;")

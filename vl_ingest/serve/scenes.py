@@ -20,7 +20,7 @@ from vl_ingest.ledger.reader import Reader
 from vl_ingest.ledger.runs import is_alive
 from vl_ingest.report.chart import draw
 from vl_ingest.serve.follow import Follower
-from vl_ingest.serve.standing import Seen, Standing, share_done, standing
+from vl_ingest.serve.standing import Seen, Standing, share_done, standing, wanted_bytes
 from vl_ingest.version import __version__
 
 CATCH_UP_S = 0.4  # of one look, for a history that was never looked at
@@ -36,10 +36,10 @@ MEANING: Mapping[FileState, str] = {
     FileState.UNKNOWN: "may have been delivered; the answer was lost",
     FileState.REJECTED: "refused by the server",
     FileState.CHANGED: "kept changing while being sent",
-    FileState.MISSING: "no longer in the folder",
+    FileState.MISSING: "not in the folder",
     FileState.UNREADABLE: "can't be read",
     FileState.EMPTY: "has no bytes",
-    FileState.WAIVED: "left out by decision",
+    FileState.WAIVED: "left out by a filter or a decision",
 }
 
 
@@ -132,10 +132,17 @@ class Scenes:
             follower = self._follower(job.id)
             with follower.lock:
                 follower.catch_up(book, CATCH_UP_S)
-                seen = Seen(job, counts, run, alive, follower.scanned_by == (run and run.id))
+                seen = Seen(
+                    job,
+                    counts,
+                    run,
+                    alive,
+                    book.runs.outcome(job.id),
+                    follower.scanned_by == (run and run.id),
+                )
                 card["rate"] = follower.rate(clock.now())
         else:
-            seen = Seen(job, counts, run, alive)
+            seen = Seen(job, counts, run, alive, book.runs.outcome(job.id))
         return {
             **card,
             **_progress(seen, card["rate"]),
@@ -151,7 +158,9 @@ class Scenes:
         follower = self._follower(job_id)
         with follower.lock:
             follower.catch_up(book, CATCH_UP_S)
-            seen = Seen(job, counts, run, alive, follower.scanned_by == (run and run.id))
+            seen = Seen(
+                job, counts, run, alive, book.runs.outcome(job.id), follower.scanned_by == (run and run.id)
+            )
             rate = follower.rate(now) if alive and job.state not in FINISHED else 0.0
             sending = alive and job.state in (JobState.TRANSACTION_OPEN, JobState.UPLOADED)
             picture = follower.picture(now, hour=hour, alive=sending)
@@ -189,7 +198,7 @@ def _progress(seen: Seen, rate: float) -> dict[str, Any]:
     """Return share, bar, and the seconds that are left at this rate (None where that is not known)."""
     counts = seen.counts
     share = share_done(counts)
-    left = max(0, counts.total_bytes * (1 - share))
+    left = max(0, wanted_bytes(counts) * (1 - share))
     # Never 100 before all is done: files without a byte count, too.
     done = share == 1.0 and not counts.unsent
     percent = 100.0 if done else min(99.9, 100 * share)

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from vl_ingest.domain import words
-from vl_ingest.domain.model import SETTLED, WAIVABLE, Counts, FileState, Job, JobState, Run
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, Run
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.standing import next_step, state_text
 from vl_ingest.report.timeline import ENDED
@@ -49,6 +49,7 @@ class Seen:
     counts: Counts
     run: Run | None
     alive: bool
+    outcome: int | None = None  # as `Runs.outcome`
     scanned: bool = True
 
     @property
@@ -63,8 +64,7 @@ def standing(seen: Seen) -> Standing:
     headline = _sentence(state_text(job, seen.counts, at_work=seen.alive))
     if seen.alive:
         return _at_work(seen, headline)
-    last_exit_code = None if run is None else run.exit_code
-    step = next_step(job, seen.counts, last_exit_code=last_exit_code).text
+    step = next_step(job, seen.counts, last_exit_code=seen.outcome).text
     if job.state is JobState.READY:
         step = ""  # there is none
     if job.state in TONES:
@@ -107,7 +107,7 @@ def _sentence(text: str) -> str:
 
 def _delivered(seen: Seen) -> str:
     sent, waived = seen.counts[FileState.SENT], seen.counts[FileState.WAIVED]
-    without = f", {waived:,} left out by decision" if waived else ""
+    without = f", {waived:,} left out by a filter or a decision" if waived else ""
     return f"{files_text(sent)} delivered{without}."
 
 
@@ -118,9 +118,13 @@ def _server_says(job: Job) -> str:
     return f"The server says {job.status}{percent}."
 
 
+def wanted_bytes(counts: Counts) -> int:
+    """Return the bytes of all files but the waived ones."""
+    return counts.total_bytes - counts.bytes.get(FileState.WAIVED, 0)
+
+
 def share_done(counts: Counts) -> float:
-    """Return how much of a job's bytes is sent or waived, from 0 to 1."""
-    done = sum(size for state, size in counts.bytes.items() if state in SETTLED)
-    if counts.total_bytes:
-        return done / counts.total_bytes
+    """Return how much of the bytes that are wanted is sent, from 0 to 1."""
+    if wanted := wanted_bytes(counts):
+        return counts.bytes.get(FileState.SENT, 0) / wanted
     return float(bool(counts.total) and not counts.unsent)

@@ -76,6 +76,11 @@ def default_file() -> Path:
     return user_config_path("vl-ingest", appauthor=False) / "credentials.toml"
 
 
+def assert_keyring() -> None:
+    """Raise `UsageError` where the system keyring can't be used."""
+    _keyring()
+
+
 def store(key: str, secret: str) -> None:
     """Put an API key and its secret into the system keyring. Raises `UsageError` where there is none."""
     keyring, errors = _keyring()

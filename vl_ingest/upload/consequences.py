@@ -136,7 +136,7 @@ class Consequences:
             raise Undecided(
                 f"The server takes no more files into transaction {self._context.transaction_id}: {words.clause(error)}. {self._advice()}"
             ) from error
-        raise refused("upload", error) from error
+        raise refused("upload", error, self._context.job) from error
 
     def _advice(self) -> str:
         """Ask once what the server says of the dataset; return what that means for files it does not take."""
