@@ -175,7 +175,7 @@ def test_what_matters_stands_on_top(world: World, settled_page: Path, browser: w
     assert str(job.event_head) in top["Record head"]
     assert top["Exit state"].startswith("0")
     assert "at work in 3 runs" in top["Elapsed time"]
-    assert "/s while files were sent" in top["Average rate"]
+    assert "/s, waiting included" in top["Average rate"]
     tiles = {
         part.find_element(By.TAG_NAME, "dt").text: part.text.splitlines()[1:]
         for part in browser.find_elements(By.CSS_SELECTOR, "dl.tiles > div")

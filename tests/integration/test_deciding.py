@@ -150,3 +150,18 @@ def test_a_filters_waiver_is_taken_back_by_the_filter(world: World) -> None:
         "p0001.png is left out by --exclude p0001.png: run the job without that filter to send it."
         in ended.err
     )
+
+
+def test_a_job_at_work_is_not_exported(world: World) -> None:
+    """Whoever continued the copy would send the same files again; between two runs it can be moved."""
+    world.pictures(6)
+    world.box.add_fault("upload:slow:seconds=60")
+    process = world.start()
+    world.until(lambda: "in_flight" in world.states_by_now(), "the run is at work", process)
+    copy = world.place / "copy.db"
+    ended = world.cli("export", "job", str(copy))
+    assert (ended.code, copy.exists()) == (11, False)
+    assert "is held by run 1" in ended.err
+    process.kill()
+    process.communicate()
+    assert world.cli("export", "job", str(copy)).code == 0

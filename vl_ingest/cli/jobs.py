@@ -138,7 +138,7 @@ def prune(
 def export(job_reference: str, target: Path, ledger: str | None, as_json: bool) -> None:
     """Write one job to its own file.
 
-    Every command reads it as a ledger with --ledger FILE.
+    Every command reads it as a ledger with --ledger FILE. No run may be working on the job.
 
     Example:  vl-ingest export holidays holidays.db
     """

@@ -1,7 +1,7 @@
 """Keeping and clearing: a job as one file of its own, and finished jobs taken out of the ledger."""
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,11 +17,18 @@ from vl_ingest.ledger.lock import hold
 def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> None:
     """Write a job into a ledger of its own at `target`, one file, which every command reads with `--ledger`.
 
-    Raises `UsageError` if
-    `target` exists, unless it may be written `again`, and `LedgerError` if it can't be written.
+    Raises `UsageError` if `target` exists, unless it may be written `again`, `LedgerError` if it can't be written, and
+    `JobHeld` while a run works on the job: whoever continued the copy would send the same files again.
     """
     if os.path.exists(target) and not again:
         raise UsageError(f"{path_to_text(str(target))} exists already. Name another file.")
+    with ExitStack() as stack:
+        if job.state not in FINISHED:
+            stack.enter_context(hold(ledger, job.id))
+        _write(ledger, job, target)
+
+
+def _write(ledger: Ledger, job: Job, target: Path) -> None:
     try:
         # A folder of its own, for what belongs to a ledger lies beside it: all of that goes, whatever happens.
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:

@@ -17,15 +17,18 @@ class StallAlarm:
         self._moved: object = None
         self._since = clock.monotonic()
         self._stalled = False
-        self._out = 0  # bytes, sent or on their way, at the last look
+        self._sent = self._out = (
+            0  # bytes with a receipt, and these with those on their way, at the last look
+        )
 
     def observe(self, progress: Progress) -> None:
         """Compare a moment of the run with the one before."""
         now = clock.monotonic()
         moved = (progress.counts.bytes, progress.bytes_moving, progress.attempts_failed, progress.scanning)
-        out = progress.counts.bytes.get(FileState.SENT, 0) + progress.bytes_moving
-        more, self._out = out > self._out, out
-        if self._stalled:  # a wait or a failed attempt is no end of it: only bytes are
+        sent = progress.counts.bytes.get(FileState.SENT, 0)
+        more = sent > self._sent or sent + progress.bytes_moving > self._out
+        self._sent, self._out = sent, sent + progress.bytes_moving
+        if self._stalled:  # a wait or a failed attempt is no end of it: only bytes and receipts are
             if more:
                 text = f"Data is moving again, after {words.duration(now - self._since)}."
                 self._report("step", EventKind.STALL_OVER, text)

@@ -241,7 +241,7 @@ def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
         some = _some(files, job.id, FileState.UNKNOWN)
         return Undecided(f"{files_text(unknown)} may or may not have been delivered:\n{some}\n{what_next}")
     held = sum(counts[state] for state in WAIVABLE)
-    some = _some(files, job.id, *sorted(WAIVABLE))
+    some = _some(files, job.id, *(state for state in sorted(WAIVABLE) if counts[state]))
     return FilesHeld(f"{files_text(held)} can't be sent, so processing was not started:\n{some}\n{what_next}")
 
 
@@ -250,7 +250,7 @@ def _some(files: Files, job_id: str, *states: FileState) -> str:
     lines: list[str] = []
     for row in files.rows(job_id, *states):
         if len(lines) == 5:
-            lines.append(f"  ... `vl-ingest files {job_id} --state {row.state}` lists more")
+            lines.append(f"  ... `vl-ingest files {job_id} --state {','.join(states)}` lists more")
             break
         lines.append(f"  {path_to_text(row.path)}: {row.state}, {row.reason or 'no reason on record'}")
     return "\n".join(lines)
