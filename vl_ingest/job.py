@@ -8,7 +8,7 @@ from vl_ingest import clock
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.domain.forms import parse_name
 from vl_ingest.domain.model import FINISHED, TRIGGERED, FileState, Job, JobState
-from vl_ingest.domain.naming import files_text
+from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.standing import next_step
 from vl_ingest.ledger import Ledger
@@ -99,6 +99,8 @@ def resume(
         with hold(ledger, job.id):
             ledger.jobs.relocate(job.id, **where)
         job = ledger.jobs.get(job.id)
+        if observer is not None:
+            observer.notice("step", f"Job {job.id} is now {path_to_text(job.source)} at {job.base_url}.")
     return work(ledger, api, job, source, settings, observer=observer, cancel_token=cancel_token)
 
 

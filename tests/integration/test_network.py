@@ -303,3 +303,18 @@ def test_the_doctor_compares_the_clocks(world: World, monkeypatch: pytest.Monkey
     assert finding["grade"] == "warning"
     assert "ahead" in finding["text"]
     assert -3605 < finding["off_s"] < -3595
+
+
+def test_certificates_that_are_not_there_are_said_at_once(
+    world: World, secure_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be asked, so there is no doubt and no job; `doctor` says the same."""
+    world.pictures(1)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    for command in (world.arguments(), ["doctor"]):
+        ended = world.cli(*command, "--base-url", secure_url)
+        assert ended.code == 2
+        assert (
+            "Can't read the certificates in /nowhere.pem: No such file or directory." in ended.out + ended.err
+        )
+    assert not world.cli("jobs", "--json").out

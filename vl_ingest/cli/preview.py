@@ -11,7 +11,7 @@ import click
 from vl_ingest import clock
 from vl_ingest.cli.options import open_to_read, show
 from vl_ingest.domain import words
-from vl_ingest.domain.errors import FilesHeld, UsageError
+from vl_ingest.domain.errors import FilesHeld
 from vl_ingest.domain.model import FINISHED
 from vl_ingest.domain.naming import files_text, path_to_text
 
@@ -30,6 +30,7 @@ def dry_run(
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
     from vl_ingest.source.folder import Folder
     from vl_ingest.upload.preview import WRONG_TYPE, Previewer
+    from vl_ingest.upload.steps import nothing_to_send
 
     folder = Folder.at(source)
     with _known_ledger(place) as ledger:
@@ -52,10 +53,7 @@ def dry_run(
     facts = _facts(plan, settings, name, folder.address, base_url, rate)
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if plan.is_empty(settings):
-        raise UsageError(
-            f"Nothing to send in {path_to_text(folder.address)}. "
-            "Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` sends files of other types, and only those."
-        )
+        raise nothing_to_send(folder.address, plan.left_out)
     if plan.holds(settings):
         first = "A run would send the others, and start" if plan.files else "A run would start"
         unless = "; the server may accept those of a wrong type" if plan.doubts[WRONG_TYPE] else ""
@@ -117,7 +115,8 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  settled       {files_text(plan.settled)}, sent or waived"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
     if plan.files:
-        yield f"  batches       {words.several(plan.batches, 'request')} or a few more (the last ones are smaller)"
+        more = " or a few more (the last ones are smaller)" if plan.files > 1 else ""
+        yield f"  batches       {words.several(plan.batches, 'request')}{more}"
         speed, whose = _rate(plan, settings, rate)
         origin = {
             "given": "",

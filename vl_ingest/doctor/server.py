@@ -1,6 +1,5 @@
 """What a run needs of the network and the server; a request that changes nothing is all that is sent."""
 
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -20,12 +19,13 @@ from vl_ingest.domain.errors import (
     RequestError,
     Undocumented,
     UsageError,
+    VlIngestError,
 )
 from vl_ingest.server import variables
 from vl_ingest.server.api import Api
 from vl_ingest.server.credentials import Credentials
 from vl_ingest.server.optional import Extras
-from vl_ingest.server.wire import authorities, proxy_of
+from vl_ingest.server.wire import proxy_of, trust
 
 NO_DATASET = "00000000-0000-0000-0000-000000000000"  # asked for where the ledger knows none
 NO_ROUTE = "Not Found"  # what web frameworks answer to an address that they do not know
@@ -85,23 +85,32 @@ def _connection(base_url: str, host: str, port: int, *, secure: bool) -> Check:
         with socket.create_connection((host, port), CONNECT_TIMEOUT_S) as plain:
             if not secure:
                 return _unencrypted(base_url, host)
-            with _tls().wrap_socket(plain, server_hostname=host) as connection:
+            with trust().wrap_socket(plain, server_hostname=host) as connection:
                 certificate, version = connection.getpeercert() or {}, connection.version()
-    except ssl.SSLCertVerificationError as exc:
-        why = f"The certificate of {host} can't be trusted: {exc.verify_message}."
-        return failed(name, Refused(f"{why} If it is your own, set REQUESTS_CA_BUNDLE to its authority."))
+    except UsageError as exc:
+        return failed(name, exc)
     except ssl.SSLError as exc:
-        why = f"{host} port {port} accepts connections, but no TLS: {exc.reason or exc}."
-        return failed(name, GaveUp(f"{why} Check the port, or whether the address begins with http://."))
+        return failed(name, _tls_trouble(host, port, exc))
     except OSError as exc:
         why = f"{host} port {port} can't be reached: {exc}."
         return failed(name, GaveUp(f"{why} Check the address, the network and any firewall."))
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     days = (ends - clock.now()).days
-    text = f"{version}; the certificate holds for {days} days, until {ends:%Y-%m-%d}"
+    text = f"{version}; the certificate holds for {words.several(days, 'day')}, until {ends:%Y-%m-%d}"
     if days < DAYS_LEFT:
         return warning(name, f"{text}. Have it renewed soon.", days_left=days)
     return ok(name, f"{text}.", days_left=days)
+
+
+def _tls_trouble(host: str, port: int, exc: ssl.SSLError) -> VlIngestError:
+    """Return the error for a connection that is made and not trusted, or speaks no TLS."""
+    if not isinstance(exc, ssl.SSLCertVerificationError):
+        why = f"{host} port {port} accepts connections, but no TLS: {exc.reason or exc}."
+        return GaveUp(f"{why} Check the port, or whether the address begins with http://.")
+    why = f"The certificate of {host} can't be trusted: {exc.verify_message.rstrip('.')}."
+    if "mismatch" in why:
+        return Refused(f"{why} Name the server as its certificate does.")
+    return Refused(f"{why} If it is your own, set REQUESTS_CA_BUNDLE to its authority.")
 
 
 def _unencrypted(base_url: str, host: str) -> Check:
@@ -109,14 +118,6 @@ def _unencrypted(base_url: str, host: str) -> Check:
         return ok("TCP", f"{base_url} accepts connections.")
     text = f"{base_url} accepts connections, but they are not encrypted: use https to protect your token."
     return warning("TCP", text)
-
-
-def _tls() -> ssl.SSLContext:
-    """Return what requests are made with: the same authorities."""
-    place = authorities()
-    if os.path.isdir(place):
-        return ssl.create_default_context(capath=place)
-    return ssl.create_default_context(cafile=place)
 
 
 def check_credentials(api: Api, origin: str, dataset_id: str | None) -> Check:
@@ -189,7 +190,7 @@ def _denied(name: str, api: Api, exc: Denied, way: str, dataset_id: str | None) 
 def _clock(api: Api) -> Check:
     skew = api.tokens.skew
     if skew is None:
-        return warning("clock", "The server's answer has no date to compare with.")
+        return warning("clock", "No answer of the server has given a date to compare with.")
     off = skew.total_seconds()
     where = f"This clock is {abs(off):.0f} s {'behind' if off > 0 else 'ahead of'} the server's"
     if abs(off) > CLOCK_OFF_S:

@@ -24,7 +24,7 @@ from vl_ingest.server.answers import Answer, Lost, classify, is_html, of_loss, o
 from vl_ingest.server.body import Body
 from vl_ingest.server.limits import ANSWER_BYTES, KEPT_S, RECEIPT_OF_UPLOAD
 from vl_ingest.server.tokens import Token, Tokens
-from vl_ingest.server.wire import Bearer, Session
+from vl_ingest.server.wire import DEFAULT_AUTHORITIES, Bearer, Session, authorities, trust
 
 BLOCK_BYTES = 64 * 1024
 
@@ -48,6 +48,8 @@ class Transport:
     def __init__(
         self, base_url: str, tokens: Tokens, *, connect_timeout_s: float = 10.0, read_timeout_s: float = 120.0
     ) -> None:
+        if base_url.startswith("https:") and authorities() != DEFAULT_AUTHORITIES:
+            trust()  # what requests would find out too late, and call a lost answer
         self.base_url = base_url
         self.tokens = tokens
         self.timeouts = (connect_timeout_s, read_timeout_s)

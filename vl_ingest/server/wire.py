@@ -5,6 +5,7 @@ reached the server decides between "try again" and "unknown". So the connections
 """
 
 import os
+import ssl
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +14,12 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from vl_ingest.domain.errors import UsageError
 from vl_ingest.server.body import BLOCK_BYTES
 from vl_ingest.server.tokens import Token
 from vl_ingest.version import __version__
 
+DEFAULT_AUTHORITIES = str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
 USER_AGENT = f"vl-ingest/{__version__} {requests.utils.default_user_agent()}"
 
 
@@ -51,7 +54,21 @@ def prepared(url: str) -> str:
 def authorities() -> str:
     """Return the file or folder of the authorities whose certificates requests trust."""
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return named or requests.utils.DEFAULT_CA_BUNDLE_PATH
+    return named or DEFAULT_AUTHORITIES
+
+
+def trust() -> ssl.SSLContext:
+    """Return a context with the same authorities. Raises `UsageError` where the environment names none that can be read."""
+    place = authorities()
+    try:
+        if os.path.isdir(place):
+            return ssl.create_default_context(capath=place)
+        return ssl.create_default_context(cafile=place)
+    except OSError as exc:  # also `SSLError`
+        raise UsageError(
+            f"Can't read the certificates in {place}: {exc.strerror or exc}. Check what REQUESTS_CA_BUNDLE (or "
+            "CURL_CA_BUNDLE) names, or unset it."
+        ) from exc
 
 
 class Wire:

@@ -25,6 +25,7 @@ class Reason(str):
         return reason
 
 
+OTHER_TYPE = "unsupported type"  # how that reason begins
 HIDDEN = Reason("hidden", "hidden files and folders")
 DEEP = Reason("in folders (--no-recursive)", "--no-recursive")
 
@@ -80,7 +81,7 @@ class Filters:
         if not self.is_wanted_type(path):
             ending = extension(path)
             short = ending if len(ending) <= 10 and ending.isprintable() else "other"
-            return Reason(f"unsupported type ({short or 'no extension'})")
+            return Reason(f"{OTHER_TYPE} ({short or 'no extension'})")
         return None if facts is None else self.facts(facts)
 
     def facts(self, facts: Facts) -> Reason | None:

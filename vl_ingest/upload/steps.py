@@ -21,6 +21,7 @@ from vl_ingest.ledger.files import Files
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
 from vl_ingest.run.status import see_unprocessed
+from vl_ingest.source.filters import OTHER_TYPE
 from vl_ingest.upload.backlog import Backlog
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.crew import Crew
@@ -224,10 +225,12 @@ class _Ticks:
 
 def nothing_to_send(address: str, left_out: Mapping[str, int]) -> UsageError:
     """Return the error for a source without a file to send; `left_out`: reason -> number of files."""
+    by_type = not left_out or any(reason.startswith(OTHER_TYPE) for reason in left_out)
+    formats = " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` sends files of other types, and only those."
     return UsageError(
         f"Nothing to send in {path_to_text(address)}"
         + (f" (left out: {words.counted(left_out)})." if left_out else ".")
-        + " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` sends files of other types, and only those."
+        + (formats if by_type else "")
     )
 
 
