@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vl_ingest.run import retry
+from vl_ingest.run import backoff
 from vl_ingest.sandbox import Sandbox
 from world import World
 
@@ -29,7 +29,7 @@ def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a tenth as long between attempts as a real run does; the rules stay the same."""
-    monkeypatch.setattr(retry, "BACKOFF", retry.Backoff(first_s=0.05, most_s=1.0))
+    monkeypatch.setattr(backoff, "BACKOFF", backoff.Backoff(first_s=0.05, most_s=1.0))
 
 
 @pytest.fixture

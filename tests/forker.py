@@ -22,9 +22,14 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from vl_ingest import job, ledger  # noqa: F401  # as above
 from vl_ingest.cli import command_line
-from vl_ingest.run import retry
+from vl_ingest.run import backoff
 
 DIED = 77
+ENDPOINTS = {  # a part of the address -> what it is called
+    "new_dataset": "create", "process_files": "trigger", "/retry": "retry", "/abort": "abort", "/tasks": "tasks",
+    "export_context": "export", "export_status": "export's progress", "export_media_id": "ids", "/exports/": "download",
+    "/datasets": "list", "/dataset/": "status",
+}  # fmt: skip
 ANY = "any"  # as a label: the occurrence counts all points
 
 
@@ -102,7 +107,7 @@ class Points:
 
 
 def _endpoint(method: str, path: str) -> str:
-    for sign, name in (("new_dataset", "create"), ("process_files", "trigger"), ("/dataset/", "status")):
+    for sign, name in ENDPOINTS.items():
         if sign in path:
             return name
     return "upload" if method == "POST" else "open"
@@ -113,7 +118,7 @@ def _child(arguments: list[str], die_at: list[Any] | None, log: str) -> int:
     sink = os.open(log + ".out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
-    retry.BACKOFF = retry.Backoff(first_s=0.02, most_s=0.1)
+    backoff.BACKOFF = backoff.Backoff(first_s=0.02, most_s=0.1)
     points = Points((die_at[0], die_at[1]) if die_at else None, log)
     points.watch_commits()
     points.watch_requests()

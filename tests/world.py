@@ -105,7 +105,7 @@ class World:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = command_line([*arguments, "--ledger", str(self.ledger_path)])
         done = code not in (UsageError.exit_code, LedgerError.exit_code) and "--dry-run" not in arguments
-        if done and arguments[0] in DECISIONS | {"run"}:
+        if done and arguments[0] in DECISIONS | {"run", "reprocess"}:
             check_facts(self.ledger_path)
         return Ended(code, out.getvalue(), err.getvalue())
 

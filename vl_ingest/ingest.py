@@ -103,6 +103,20 @@ class Ingest:
             self._base_url or known.base_url,
         )  # fmt: skip
 
+    def reprocess(self, job: Job | str, settings: Settings | None = None) -> Summary:
+        """Let the server process again a job's dataset that it could not, and watch; nothing is sent again.
+
+        Raises as `run` does, `UsageError` where nothing failed, and `Refused` where the server offers no such thing.
+        """
+        known = self._job(job)
+        return self._observed(
+            lambda api, cancel_token: jobs.reprocess(
+                self.ledger, api, known, settings or Settings.of_job(known.settings), observer=self._observer,
+                cancel_token=cancel_token,
+            ),
+            self._base_url or known.base_url,
+        )  # fmt: skip
+
     def find(self, reference: str | None = None) -> Job:
         """Return a job by its id or name, or the only unfinished one. Raises `UsageError` where that is not one."""
         return self.ledger.jobs.only_unfinished() if reference is None else self.ledger.jobs.find(reference)

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
+from vl_ingest.domain.events import STARTED_AGAIN
 from vl_ingest.domain.forms import parse_name
 from vl_ingest.domain.model import FINISHED, TRIGGERED, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
@@ -17,9 +18,11 @@ from vl_ingest.ledger.lock import hold
 from vl_ingest.ledger.runs import Lease
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.observers.observer import Observer
+from vl_ingest.processing.reprocess import start_again
 from vl_ingest.processing.settle import adopted, settle
 from vl_ingest.processing.trigger import trigger
 from vl_ingest.processing.watch import failed, watch
+from vl_ingest.proof.dataset import confirm
 from vl_ingest.proof.folder import can_be_walked, count_new
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.run.context import Context
@@ -117,20 +120,66 @@ def work(
 ) -> Summary:
     """Hold the job and take it as far as it goes; see `run`."""
     observer = observer or Observer()
-    if job.state in FINISHED:
+    if job.state in FINISHED and not _to_confirm(ledger, job, settings):
         return _finished(ledger, job, source, settings, observer)
     with hold(ledger, job.id) as current:
-        if current.state in FINISHED:  # by a run that ended while this one waited for nothing
-            return _finished(ledger, current, source, settings, observer)
+        if current.state in FINISHED and not _to_confirm(ledger, current, settings):
+            return _finished(ledger, current, source, settings, observer)  # a run ended while this one began
         with _running(
             ledger, api, current, source, settings, observer, cancel_token or CancelToken()
         ) as context:
-            if new_transaction:
-                _reopen(context)
-            scanned = _advance(context)
+            scanned = False
+            if current.state not in FINISHED:
+                if new_transaction:
+                    _reopen(context)
+                scanned = _advance(context)
+            _confirm(context)
             # Files that came while this very run watched are the next run's to report.
             late = None if scanned else _not_in_dataset(ledger, current, source, settings, observer)
     return summarise(ledger, job.id, not_in_dataset=late)
+
+
+def reprocess(
+    ledger: Ledger,
+    api: Api,
+    job: Job,
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    cancel_token: CancelToken | None = None,
+) -> Summary:
+    """Let the server process again a job's dataset that it could not, and watch; nothing is sent again.
+
+    The same call again continues, or says that it is done. Raises as `run` does, and `UsageError` where nothing failed.
+    """
+    observer = observer or Observer()
+    with hold(ledger, job.id) as current:
+        again = ledger.events.last(job.id, *STARTED_AGAIN) is not None
+        if current.state is not JobState.ERRORED and not again:
+            raise UsageError(f"Job {job.id} is {current.state}: there is nothing to process again.")
+        if current.state in (JobState.ERRORED, JobState.PROCESSING) or _to_confirm(ledger, current, settings):
+            source, token = Folder(current.source), cancel_token or CancelToken()
+            with _running(ledger, api, current, source, settings, observer, token) as context:
+                if current.state is JobState.ERRORED:
+                    start_again(context)
+                if settings.wait and context.reload().state is JobState.PROCESSING:
+                    watch(context)
+                _confirm(context)
+    return summarise(ledger, job.id)
+
+
+def _to_confirm(ledger: Ledger, job: Job, settings: Settings) -> bool:
+    """Return whether a job that is ready is still to be confirmed by the server's own list."""
+    if not settings.confirm or job.state is not JobState.READY:
+        return False
+    listed = ledger.listing.last(job.id)
+    return listed is None or listed[0].missing > 0
+
+
+def _confirm(context: Context) -> None:
+    """Ask the server for each file, where that is wanted and not done."""
+    if _to_confirm(context.ledger, context.reload(), context.settings):
+        confirm(context)
 
 
 @contextmanager
@@ -212,7 +261,7 @@ def _check_may_begin(api: Api, source: Source, settings: Settings, cancel_token:
 def _finished(ledger: Ledger, job: Job, source: Source, settings: Settings, observer: Observer) -> Summary:
     """Return the summary of a job that is over; raise what ended it otherwise."""
     if job.state is JobState.ERRORED:
-        raise failed(job.message)
+        raise failed(job.id, job.message)
     if job.state is JobState.CANCELLED:
         what_next = next_step(job, ledger.files.counts(job.id)).text
         raise UsageError(f"Job {job.id} was cancelled. {what_next}")

@@ -48,10 +48,15 @@ def forker() -> Iterator["subprocess.Popen[str]"]:
 
 def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str], die_at: Any) -> int:
     """Run the job in a child that dies at a point; return its exit code."""
+    arguments = world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)
+    return _command(forker, world, arguments, die_at)
+
+
+def _command(forker: "subprocess.Popen[str]", world: World, arguments: list[str], die_at: Any) -> int:
+    """Carry out a command in a child that dies at a point; return its exit code."""
     assert forker.stdin is not None
     assert forker.stdout is not None
-    arguments = world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)
-    arguments += ["--ledger", str(world.ledger_path)]
+    arguments = [*arguments, "--ledger", str(world.ledger_path)]
     asked = {"arguments": arguments, "die_at": die_at, "log": str(world.place / "log")}
     forker.stdin.write(json.dumps(asked) + "\n")
     forker.stdin.flush()
@@ -114,3 +119,70 @@ def test_death_at_every_point(
             except AssertionError as exc:
                 raise AssertionError(f"died at {point}: {exc}\n{said.read_text()}") from exc
     record_property("points", [f"crash points, {scenario}, {processes} processes", len(mine), len(points)])
+
+
+REPROCESS = ["reprocess", "job", "--settle", "0.05s", "--json"]
+# name -> (faults of the run before, its exit code, faults of the command, the command; none: the run, confirmed)
+AFTERWARDS: dict[str, tuple[list[str], int, list[str], list[str]]] = {
+    "reprocess": (["processing:failed:times=1"], 12, [], REPROCESS),
+    "reprocess, answer lost": (["processing:failed:times=1"], 12, ["retry:lost-answer:times=1"], REPROCESS),
+    "reprocess, request lost": (["processing:failed:times=1"], 12, ["retry:reset-after:times=1"], REPROCESS),
+    "confirm": ([], 0, [], []),
+    "confirm by ids": ([], 0, ["exporting:failed", "export-status:503:times=1"], []),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork to make a process die at a point")
+@pytest.mark.parametrize("shard", range(SHARDS // 2))
+@pytest.mark.parametrize("scenario", AFTERWARDS)
+def test_death_at_every_point_of_what_comes_afterwards(
+    scenario: str,
+    shard: int,
+    forker: "subprocess.Popen[str]",
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Wherever the process dies, the same command ends as it would have: each effect once, and nothing sent again."""
+    before, code, faults, command = AFTERWARDS[scenario]
+    with Sandbox(root=tmp_path / "server") as box:
+
+        def born(name: str) -> World:
+            """Make a world whose run has ended, on the same server."""
+            box.clear_faults()
+            for fault in before:
+                box.add_fault(fault)
+            place = tmp_path / name
+            place.mkdir()
+            world = World(place, box)
+            world.pictures(3)
+            assert world.run().code == code
+            for fault in faults:
+                box.add_fault(fault)
+            return world
+
+        def carry_out(world: World, die_at: Any) -> int:
+            return _command(forker, world, command or world.arguments("--confirm"), die_at)
+
+        def check(world: World, what: object) -> None:
+            said, dataset = (world.place / "log.out").read_text(), world.job().dataset_id
+            assert box.record.retries_accepted(dataset) == (code == 12), f"died at {what}: {said}"
+            assert len(box.record.files(dataset)) == 3, "nothing is sent again"
+            if scenario.startswith("confirm"):
+                assert {row.listed for row in world.files()} == {1}, f"died at {what}: {said}"
+                assert box.record.exports_started(dataset) <= 2
+            try:
+                world.check_promises()
+            except AssertionError as exc:
+                raise AssertionError(f"died at {what}: {exc}\n{said}") from exc
+
+        world = born("none")
+        assert carry_out(world, None) == 0
+        check(world, "no point")
+        points = [json.loads(line) for line in (world.place / "log").read_text().splitlines()]
+        mine = points[shard :: SHARDS // 2]
+        for number, point in enumerate(mine):
+            world = born(str(number))
+            assert carry_out(world, point) == DIED, f"did not get to {point}"
+            assert carry_out(world, None) == 0, (world.place / "log.out").read_text()
+            check(world, point)
+    record_property("points", [f"crash points, {scenario}", len(mine), len(points)])

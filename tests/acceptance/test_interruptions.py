@@ -78,7 +78,7 @@ def test_a_signal_stops_cleanly(make_world: MakeWorld, number: signal.Signals, c
 
 INTERRUPTED_INSIDE_A_PAUSE = """
 import os, signal, sys
-from vl_ingest.cli.run import _signals
+from vl_ingest.cli.run import signals
 from vl_ingest.run.cancel import CancelToken
 
 def trace(frame, _event, _argument):
@@ -93,7 +93,7 @@ cancel_token = CancelToken()
 class Stopping:
     stop, abandon, requests = cancel_token.cancel, None, 0
 
-with _signals(Stopping, []):
+with signals(Stopping, []):
     sys.settrace(trace)
     cancel_token.pause(3600)
 """

@@ -1,5 +1,6 @@
 """Every way a trigger can be lost, with every way a status can tell: processing is accepted once."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,28 @@ STATUSES: dict[str, dict[str, object]] = {
     "old words": {"old_statuses": True, "indexing_s": 0.3},
     "old words, late": {"old_statuses": True, "draft_s": 0.3},
 }
+# What the server's tasks tell: at once, late, nothing at all, what is no proof, or what can't be had.
+TASKS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "from the trigger": ({}, []),
+    "from the creation": ({"tasks": "create"}, []),
+    "late": ({"tasks_lag_s": 0.4}, []),
+    "late, from the creation": ({"tasks": "create", "tasks_lag_s": 0.4}, []),
+    "later than the window": ({"tasks_lag_s": 60.0}, []),
+    "always waiting": ({"tasks": "waiting"}, []),
+    "none": ({"tasks": "never"}, []),
+    "missing": ({"without": ["tasks"]}, []),
+    "forbidden": ({}, ["tasks:403"]),
+    "broken": ({}, ["tasks:500"]),
+    "a page": ({}, ["tasks:html"]),
+}
+RARER = ("late, from the creation", "later than the window", "none", "forbidden", "a page")
+COMBINATIONS = [
+    (loss, status, tasks)
+    for loss in LOSSES
+    for status in STATUSES
+    for tasks in TASKS
+    if tasks not in RARER or loss in ("request lost", "answer lost")
+]
 SETTLE = "0.9s"
 
 
@@ -51,14 +74,14 @@ def _short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "Api", impatient)
 
 
-@pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("loss", "status", "tasks"), COMBINATIONS, ids=map("-".join, COMBINATIONS))
 def test_processing_is_accepted_once(
-    loss: str, status: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    loss: str, status: str, tasks: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Whatever became of the trigger, and however slowly the status tells, the server starts once."""
+    """Whatever became of the trigger, however slowly the status tells, and whatever the tasks do, the server starts once."""
     fault, carried_out = LOSSES[loss]
-    with Sandbox(root=tmp_path / "server", faults=[fault], **STATUSES[status]) as box:  # type: ignore[arg-type]  # a table
+    options, faults = TASKS[tasks]
+    with Sandbox(root=tmp_path / "server", faults=[fault, *faults], **STATUSES[status], **options) as box:  # type: ignore[arg-type]  # tables
         world = World(tmp_path, box)
         world.pictures(2)
         ended = world.run("--settle", SETTLE)
@@ -67,7 +90,65 @@ def test_processing_is_accepted_once(
         requests = [r for r in box.record.requests("trigger") if r["status"] != 401]
         if carried_out:
             assert len(requests) <= 1, "what was carried out is not requested again"
-    record_property("points", ["trigger combinations", 1, len(LOSSES) * len(STATUSES)])
+        else:
+            kinds = world.kinds()
+            assert "trigger_proved_by_task" not in kinds[: _last(kinds, "trigger_intended")], (
+                "no task proves what was not"
+            )
+        noted = world.kinds().count("endpoint_not_available")
+        assert noted == (tasks in ("missing", "forbidden", "broken", "a page")), "once"
+    record_property("points", ["trigger combinations", 1, len(COMBINATIONS)])
+
+
+def _last(kinds: list[str], kind: str) -> int:
+    return len(kinds) - 1 - kinds[::-1].index(kind)
+
+
+PROVED = ["from the trigger", "from the creation", "late"]
+
+
+@pytest.mark.parametrize("tasks", PROVED)
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_task_proves_what_a_status_does_not(tasks: str, carried_out: bool, tmp_path: Path) -> None:
+    """The answer is lost, and the status is a word that nobody has explained: the task alone ends with 0; none, with 13."""
+    fault = "trigger:lost-answer:times=1" if carried_out else "trigger:reset-after:times=1"
+    options, _ = TASKS[tasks]
+    with Sandbox(root=tmp_path / "server", faults=[fault], **options) as box:  # type: ignore[arg-type]  # a table
+        world = World(tmp_path, box)
+        world.pictures(2)
+        box._store.status = _odd_status(box, box._store.status)  # type: ignore[method-assign, assignment]  # a server of other words
+        ended = world.run("--settle", SETTLE)
+        assert ended.code == (0 if carried_out else 13), ended.err
+        assert ("trigger_proved_by_task" in world.kinds()) == carried_out
+        assert len(box.record.requests("trigger")) == 1
+        assert world.job().state == ("ready" if carried_out else "triggering")
+
+
+def test_a_task_settles_before_the_window_is_over(world: World) -> None:
+    """The status stands still for longer than anybody would wait; the task tells at once."""
+    world.pictures(2)
+    world.box.add_fault("trigger:lost-answer:times=1")
+    world.box.add_fault("status:word:to=DRAFT:times=4")
+    began = time.monotonic()
+    assert world.run("--settle", "1h").code == 0
+    assert time.monotonic() - began < PATIENCE_S
+    assert "trigger_proved_by_task" in world.kinds()
+    world.check_promises()
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_crash_after_the_trigger_is_settled_by_the_task(carried_out: bool, tmp_path: Path) -> None:
+    """What was known of tasks stands in the intent: the next run holds the server's tasks against it."""
+    with Sandbox(root=tmp_path / "server", draft_s=0.0) as box:
+        world = World(tmp_path, box)
+        world.pictures(2)
+        (world.folder / "torn.png").write_bytes(b"no picture")
+        assert world.run().code == 3
+        _die_in_triggering(world, carried_out=carried_out, tasks={})
+        box.add_fault("status:word:to=DRAFT:times=3")
+        assert world.run("--settle", SETTLE).code == 0
+        world.check_promises()
+        assert ("trigger_proved_by_task" in world.kinds()) == carried_out
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -127,8 +208,9 @@ def test_settling_begins_anew_with_each_run(world: World) -> None:
 def test_a_late_trigger_takes_nothing_along_that_came_after_it(tmp_path: Path) -> None:
     """What was settled as not begun begins after all: new files are not sent into it, but reported as left out."""
     with Sandbox(
-        root=tmp_path / "server", draft_s=60, faults=["trigger:lost-answer:times=1", "trigger:403"]
-    ) as box:
+        root=tmp_path / "server", draft_s=60, without=["tasks"],
+        faults=["trigger:lost-answer:times=1", "trigger:403"],
+    ) as box:  # fmt: skip
         world = World(tmp_path, box)
         world.pictures(2)
         assert world.run("--settle", "0.2s").code == 7
@@ -246,7 +328,19 @@ def _start_processing(world: World) -> None:
     assert requests.post(url, timeout=10).status_code == 202
 
 
-def _die_in_triggering(world: World, *, carried_out: bool) -> None:
+def _odd_status(
+    box: Sandbox, status: Callable[[str], dict[str, object]]
+) -> Callable[[str], dict[str, object]]:
+    """Return what calls every dataset by a word that nobody knows, once somebody has tried to start processing."""
+
+    def odd(dataset_id: str) -> dict[str, object]:
+        words = {"status": "MELLOW", "status_new": "MELLOW"}
+        return status(dataset_id) | (words if box.record.requests("trigger") else {})
+
+    return odd
+
+
+def _die_in_triggering(world: World, *, carried_out: bool, tasks: dict[str, str] | None = None) -> None:
     """Leave the job as a run that died right behind its trigger does."""
     from vl_ingest.domain.model import JobState
 
@@ -256,7 +350,7 @@ def _die_in_triggering(world: World, *, carried_out: bool) -> None:
         run = ledger.runs.take(job.id, "here", 1, "test")
         ledger.jobs.mark_scanned(run, {})
         ledger.jobs.finish_upload(run)
-        ledger.jobs.intend_trigger(run, _word(world), job.transaction_id or "")
+        ledger.jobs.intend_trigger(run, _word(world), job.transaction_id or "", tasks)
         ledger.runs.end(run, 1)
         assert ledger.jobs.get(job.id).state is JobState.TRIGGERING
     if carried_out:

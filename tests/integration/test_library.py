@@ -113,7 +113,7 @@ def test_a_value_that_is_none_is_refused(field: str, value: object) -> None:
 
 def test_each_field_is_tried() -> None:
     """One that is added is added to the tables above; those without words of their own stand here."""
-    paths, switches = {"exclude_from", "files_from"}, {"wait", "recursive"}
+    paths, switches = {"exclude_from", "files_from"}, {"wait", "confirm", "recursive"}
     assert {field.name for field in fields(Settings)} == TAKEN.keys() | paths | switches
     assert TAKEN.keys() - REFUSED.keys() == {"include", "exclude"}
     options = {option for parameter in _options() for option in parameter.opts}

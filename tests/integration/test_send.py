@@ -13,7 +13,7 @@ from vl_ingest.domain import errors
 from vl_ingest.domain.errors import RequestError
 from vl_ingest.domain.model import Facts, FileState, Found, OnUnknown
 from vl_ingest.observers.observer import Observer
-from vl_ingest.run import retry
+from vl_ingest.run import backoff
 from vl_ingest.run.context import Context
 from vl_ingest.upload.backlog import Backlog, Delivery
 from vl_ingest.upload.concurrency import Concurrency
@@ -69,7 +69,7 @@ class ScriptedCrew(Crew):
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the next attempt at once."""
-    monkeypatch.setattr(retry, "BACKOFF", retry.Backoff(first_s=0.0, most_s=0.0))
+    monkeypatch.setattr(backoff, "BACKOFF", backoff.Backoff(first_s=0.0, most_s=0.0))
 
 
 def make_sender(context: Context, script: Script) -> tuple[Sender, Backlog]:

@@ -62,7 +62,7 @@ STATES = [
     (_held, "blocked: 1 file", "retry"),
     (_unknown, "blocked: 3 files", "settle"),
     (_undecided, "starting processing", "settle"),
-    (_errored, "processing failed", "run"),
+    (_errored, "processing failed", "reprocess"),
     (_cancelled, "cancelled", "run"),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 from freezegun import freeze_time
 
 from vl_ingest.domain.errors import GaveUp, Interrupted
-from vl_ingest.run import retry
+from vl_ingest.run import backoff
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.upload.gate import FAILURES_TO_CLOSE, PROBE_EVERY_S, Gate
 
@@ -21,7 +21,7 @@ NOON = "2026-03-01 12:00:00"
 PATIENCE_S = 30.0  # for what must happen; reached only when the code is broken
 MOMENT_S = 0.3  # for what must not happen; a gate that lets somebody through does so at once
 DAY_S = 86_400.0
-REAL_BACKOFF = retry.BACKOFF  # tests/conftest.py shortens it in every test
+REAL_BACKOFF = backoff.BACKOFF  # tests/conftest.py shortens it in every test
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def workers(cancel_token: CancelToken) -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def _real_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait between probes as long as a real run does."""
-    monkeypatch.setattr(retry, "BACKOFF", REAL_BACKOFF)
+    monkeypatch.setattr(backoff, "BACKOFF", REAL_BACKOFF)
 
 
 def close_for_probes(gate: Gate) -> None:

@@ -95,9 +95,11 @@ def test_every_state_can_come_about(machine: type[StrEnum]) -> None:
 
 
 def test_a_finished_job_stays_finished() -> None:
-    """Ready, errored and cancelled jobs have no way out, and no other job is without one."""
-    assert {state for state, targets in TRANSITIONS[JobState].items() if not targets} == FINISHED
-    assert {JobState.READY, JobState.ERRORED, JobState.CANCELLED} == FINISHED
+    """Ready and cancelled jobs have no way out; one that the server failed on goes on only where the server tries again."""
+    ends = {state for state, targets in TRANSITIONS[JobState].items() if not targets}
+    assert ends == {JobState.READY, JobState.CANCELLED}
+    assert ends | {JobState.ERRORED} == FINISHED
+    assert TRANSITIONS[JobState][JobState.ERRORED] == {JobState.PROCESSING}
 
 
 def test_every_unfinished_job_can_be_cancelled() -> None:
@@ -116,7 +118,7 @@ def test_only_a_job_with_everything_uploaded_may_trigger() -> None:
     before = {s for s, targets in TRANSITIONS[JobState].items() if JobState.TRIGGERING in targets}
     assert before == {JobState.UPLOADED}
     into = {s for s, targets in TRANSITIONS[JobState].items() if targets & TRIGGERED}
-    assert into == {JobState.UPLOADED, JobState.TRIGGERING, JobState.PROCESSING}
+    assert into == {JobState.UPLOADED, JobState.TRIGGERING, JobState.PROCESSING, JobState.ERRORED}
 
 
 def test_only_files_in_flight_or_of_unknown_outcome_become_sent() -> None:

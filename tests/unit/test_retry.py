@@ -2,7 +2,7 @@
 
 import pytest
 
-from vl_ingest.run.retry import Backoff
+from vl_ingest.run.backoff import Backoff
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "help": ("manual", "Show the manual, or all options of a command."),
     "jobs": ("jobs", "List the jobs of the ledger, oldest first."),
     "report": ("report", "Report what was sent, from the ledger alone."),
+    "reprocess": ("reprocess", "Let the server try again to process a dataset that failed."),
     "resume": ("run", "Continue a job with the settings it had."),
     "retry": ("decide", "Try again the files that could not be sent."),
     "run": ("run", "Upload the folder SOURCE, and watch until the dataset is ready."),
@@ -37,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 HEADINGS: dict[str, tuple[str, ...]] = {
     "Upload": ("run", "resume", "stop", "cancel"),
     "Look": ("status", "serve", "jobs", "files", "events"),
-    "Decide": ("retry", "waive", "settle"),
+    "Decide": ("retry", "waive", "settle", "reprocess"),
     "Prove and keep": ("report", "verify", "export"),
     "Set up": ("doctor", "auth", "config", "completion"),
     "Learn": ("help", "demo", "sandbox"),

@@ -235,34 +235,35 @@ def setting(field: str, flags: str, **attributes: Any) -> Callable[[F], F]:
     return option(flags, field, default=value, show_default=shown, **attributes)
 
 
-SETTING_OPTIONS: tuple[Callable[[F], F], ...] = (
-    setting("batch_size", "--batch-size", heading=Heading.PACE, rare=True, type=BATCH_SIZE, help="Most files per request."),
-    setting("batch_bytes", "--batch-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per request; a larger file goes alone."),
-    setting("workers", "--workers", heading=Heading.PACE, type=WORKERS, help="Requests at once, or 'auto'."),
-    setting("processes", "--processes", heading=Heading.PACE, rare=True, type=PROCESSES, help="Processes that send; 'auto' starts them where they pay, 0: none."),
-    setting("include", "--include", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Send only matching files; repeatable."),
-    setting("exclude", "--exclude", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Leave out what matches, folders too; repeatable."),
-    setting("exclude_from", "--exclude-from", heading=Heading.FILES, rare=True, type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what the patterns in this file match; repeatable."),
-    setting("min_size_bytes", "--min-size", heading=Heading.FILES, rare=True, type=SIZE, help="Leave out smaller files."),
-    setting("max_size_bytes", "--max-size", heading=Heading.FILES, rare=True, type=SIZE, help="Leave out larger files."),
-    setting("newer_than_s", "--newer-than", heading=Heading.FILES, type=DURATION, help="Send only files changed within this time."),
-    setting("files_from", "--files-from", heading=Heading.FILES, type=LIST, help="Send only the files in this list ('-': stdin)."),
-    setting("recursive", "--recursive/--no-recursive", heading=Heading.FILES, rare=True, help="Include subfolders."),
-    setting("on_rejected", "--on-rejected", heading=Heading.JOB, type=one_of(OnRejected), help="What to do with rejected files."),
-    setting("on_unknown", "--on-unknown", heading=Heading.JOB, rare=True, type=one_of(OnUnknown), help="What to do with files that may have been delivered."),
-    setting("settle_s", "--settle", heading=Heading.PACE, rare=True, type=DURATION, help="How long the status must stay as it was to show that processing has not begun."),
-    setting("give_up_after_s", "--give-up-after", heading=Heading.PACE, rare=True, type=DURATION, help="How long to keep trying without success."),
-    setting("first_contact_s", "--first-contact", heading=Heading.PACE, rare=True, type=DURATION, help="How long to try if the server has never answered."),
-    setting("max_duration_s", "--max-duration", heading=Heading.PACE, type=DURATION, help="Stop cleanly after this time."),
-    setting("bwlimit", "--bwlimit", heading=Heading.PACE, type=BWLIMIT, help="Most bytes a second: '8M', '8:00,1M 19:00,off'."),
-    setting("stall_after_s", "--stall-after", heading=Heading.TELLING, rare=True, type=DURATION, help="Warn after this long without any traffic; '0': never."),
-    setting("wait", "--wait/--no-wait", heading=Heading.JOB, help="Watch until it is ready."),
-)  # fmt: skip
+SETTINGS: dict[str, Callable[[F], F]] = {
+    "batch_size": setting("batch_size", "--batch-size", heading=Heading.PACE, rare=True, type=BATCH_SIZE, help="Most files per request."),
+    "batch_bytes": setting("batch_bytes", "--batch-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per request; a larger file goes alone."),
+    "workers": setting("workers", "--workers", heading=Heading.PACE, type=WORKERS, help="Requests at once, or 'auto'."),
+    "processes": setting("processes", "--processes", heading=Heading.PACE, rare=True, type=PROCESSES, help="Processes that send; 'auto' starts them where they pay, 0: none."),
+    "include": setting("include", "--include", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Send only matching files; repeatable."),
+    "exclude": setting("exclude", "--exclude", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Leave out what matches, folders too; repeatable."),
+    "exclude_from": setting("exclude_from", "--exclude-from", heading=Heading.FILES, rare=True, type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what the patterns in this file match; repeatable."),
+    "min_size_bytes": setting("min_size_bytes", "--min-size", heading=Heading.FILES, rare=True, type=SIZE, help="Leave out smaller files."),
+    "max_size_bytes": setting("max_size_bytes", "--max-size", heading=Heading.FILES, rare=True, type=SIZE, help="Leave out larger files."),
+    "newer_than_s": setting("newer_than_s", "--newer-than", heading=Heading.FILES, type=DURATION, help="Send only files changed within this time."),
+    "files_from": setting("files_from", "--files-from", heading=Heading.FILES, type=LIST, help="Send only the files in this list ('-': stdin)."),
+    "recursive": setting("recursive", "--recursive/--no-recursive", heading=Heading.FILES, rare=True, help="Include subfolders."),
+    "on_rejected": setting("on_rejected", "--on-rejected", heading=Heading.JOB, type=one_of(OnRejected), help="What to do with rejected files."),
+    "on_unknown": setting("on_unknown", "--on-unknown", heading=Heading.JOB, rare=True, type=one_of(OnUnknown), help="What to do with files that may have been delivered."),
+    "settle_s": setting("settle_s", "--settle", heading=Heading.PACE, rare=True, type=DURATION, help="How long the status must stay as it was to show that processing has not begun."),
+    "give_up_after_s": setting("give_up_after_s", "--give-up-after", heading=Heading.PACE, rare=True, type=DURATION, help="How long to keep trying without success."),
+    "first_contact_s": setting("first_contact_s", "--first-contact", heading=Heading.PACE, rare=True, type=DURATION, help="How long to try if the server has never answered."),
+    "max_duration_s": setting("max_duration_s", "--max-duration", heading=Heading.PACE, type=DURATION, help="Stop cleanly after this time."),
+    "bwlimit": setting("bwlimit", "--bwlimit", heading=Heading.PACE, type=BWLIMIT, help="Most bytes a second: '8M', '8:00,1M 19:00,off'."),
+    "stall_after_s": setting("stall_after_s", "--stall-after", heading=Heading.TELLING, rare=True, type=DURATION, help="Warn after this long without any traffic; '0': never."),
+    "wait": setting("wait", "--wait/--no-wait", heading=Heading.JOB, help="Watch until it is ready."),
+    "confirm": setting("confirm", "--confirm/--no-confirm", heading=Heading.JOB, rare=True, help="Then ask the server for each file."),
+}  # fmt: skip
 
 
 def setting_options(command: F) -> F:
     """Add the options that make up `Settings`."""
-    for add in reversed(SETTING_OPTIONS):
+    for add in reversed(SETTINGS.values()):
         command = add(command)
     return command
 

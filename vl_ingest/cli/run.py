@@ -83,12 +83,12 @@ def run(
             "--rate only works with --dry-run, to estimate the duration. To limit a run's speed, use --bwlimit."
         )
     tokens = open_tokens(base_url, access)
-    with open_ledger(ledger, create=True) as book, _observers(book, as_json, **telling) as observers:
+    with open_ledger(ledger, create=True) as book, observers_of(book, as_json, **telling) as observers:
         from vl_ingest.ingest import Ingest
 
         ingest = Ingest(book, base_url=base_url, tokens=tokens, observers=observers)
-        with _signals(ingest, observers):
-            return _exit_code(lambda: ingest.run(source, name, settings, **again))
+        with signals(ingest, observers):
+            return exit_code(lambda: ingest.run(source, name, settings, **again))
 
 
 @click.command(cls=Command)
@@ -118,15 +118,15 @@ def resume(
             raise UsageError("The job's list of patterns could be read only once: give --exclude-from again.")
         where = base_url if given("base_url") else known.base_url
         tokens = open_tokens(where, access)
-        with _observers(book, as_json, **telling) as observers:
+        with observers_of(book, as_json, **telling) as observers:
             from vl_ingest.ingest import Ingest
 
             ingest = Ingest(book, base_url=where, tokens=tokens, observers=observers)
-            with _signals(ingest, observers):
-                return _exit_code(lambda: ingest.resume(known, settings, source=source))
+            with signals(ingest, observers):
+                return exit_code(lambda: ingest.resume(known, settings, source=source))
 
 
-def _exit_code(work: Callable[[], object]) -> int:
+def exit_code(work: Callable[[], object]) -> int:
     """Do the work; how it ended, the observers have told."""
     try:
         work()
@@ -136,7 +136,7 @@ def _exit_code(work: Callable[[], object]) -> int:
 
 
 @contextmanager
-def _observers(
+def observers_of(
     ledger: "Ledger", as_json: bool, *, stats: float, log_file: str | None, log_size: int, metrics_file: str | None,
     on_finish: str | None, on_trouble: str | None,
 ) -> "Iterator[list[Observer]]":  # fmt: skip
@@ -202,7 +202,7 @@ def _leave_now(number: int, requests: int) -> NoReturn:
 
 
 @contextmanager
-def _signals(ingest: "Ingest", observers: "Sequence[Observer]") -> Iterator[None]:
+def signals(ingest: "Ingest", observers: "Sequence[Observer]") -> Iterator[None]:
     """Turn the first signal into a clean stop, and the second, or a request that hangs, into an immediate one."""
     over = threading.Event()
     asked: list[int] = []

@@ -33,7 +33,7 @@ class EventKind(StrEnum):
     JOB_CREATED = ("job_created", _J.CREATED, "source name base_url settings",
         "The job was created, for a dataset named {name!r} at {base_url}.")
     JOB_MOVED = "job_moved", None, "source? base_url?", "The job's folder or server has moved."
-    JOB_READY = "job_ready", _J.READY, "", "The dataset was ready."
+    JOB_READY = "job_ready", _J.READY, "task?", "The dataset was ready."
     JOB_ERRORED = "job_errored", _J.ERRORED, "message", "The server failed to process the dataset: {message}."
     JOB_CANCELLED = "job_cancelled", _J.CANCELLED, "by", "{by} cancelled the job."
     LEDGER_UPGRADED = "ledger_upgraded", None, "before after", "The ledger's schema was upgraded from {before} to {after}."
@@ -93,18 +93,31 @@ class EventKind(StrEnum):
     UPLOAD_RESUMED = "upload_resumed", _J.TRANSACTION_OPEN, "", "The upload continued in the same transaction."
     SENT_BEFORE_PROCESSING = "sent_before_processing", None, "status", "Processing had not begun when all of this had arrived ({status})."
     STATUS_CHANGED = "status_changed", None, "before status progress message n_images n_videos", "The server said of the dataset: {status}."
-    TRIGGER_INTENDED = ("trigger_intended", _J.TRIGGERING, "status_before transaction_id",
+    TRIGGER_INTENDED = ("trigger_intended", _J.TRIGGERING, "status_before transaction_id tasks?",
         "The request to start processing was about to be sent; the dataset was {status_before}.")
     TRIGGER_ACKNOWLEDGED = "trigger_acknowledged", _J.PROCESSING, "http_status", "Processing was started: the server acknowledged it."
     TRIGGER_NOT_DELIVERED = "trigger_not_delivered", _J.UPLOADED, "detail", "The request to start processing was not delivered ({detail})."
     TRIGGER_REFUSED = "trigger_refused", _J.UPLOADED, "detail", "The server refused to start processing ({detail})."
     TRIGGER_UNKNOWN = "trigger_unknown", None, "detail conflict", "The outcome of the request to start processing was unknown ({detail})."
     TRIGGER_SETTLED_BEGUN = "trigger_settled_begun", _J.PROCESSING, "status", "The status {status} proved that processing had begun."
+    TRIGGER_PROVED_BY_TASK = ("trigger_proved_by_task", _J.PROCESSING, "status task task_status",
+        "The server's task {task} ({task_status}) proved that processing had begun.")
     TRIGGER_SETTLED_NOT_BEGUN = "trigger_settled_not_begun", _J.UPLOADED, "detail", "Processing had not begun ({detail})."
     TRIGGER_SETTLED_BY_HAND = "trigger_settled_by_hand", None, "began by status", "{by} settled whether processing had begun: {answer}."
     TRIGGER_ADOPTED = "trigger_adopted", _J.PROCESSING, "status", "Processing was already under way ({status})."
     TRIGGER_NOT_ADOPTED = ("trigger_not_adopted", None, "status",
         "Processing was under way ({status}), perhaps since before every file had arrived.")
+    REPROCESS_INTENDED = ("reprocess_intended", None, "by task task_status started ended status_before",
+        "{by} was about to have the dataset processed again.")
+    REPROCESS_ACKNOWLEDGED = "reprocess_acknowledged", _J.PROCESSING, "by task", "Processing was started again by {by}: the server acknowledged it."
+    REPROCESS_NOT_DELIVERED = "reprocess_not_delivered", None, "detail", "The request to process again was not delivered ({detail})."
+    REPROCESS_REFUSED = "reprocess_refused", None, "detail", "The server refused to process again ({detail})."
+    REPROCESS_UNKNOWN = "reprocess_unknown", None, "detail", "The outcome of the request to process again was unknown ({detail})."
+    REPROCESS_SETTLED_BEGUN = ("reprocess_settled_begun", _J.PROCESSING, "by status task_status?",
+        "Processing had begun again, asked for by {by}: the server's own word proved it ({status}).")
+    REPROCESS_SETTLED_NOT_BEGUN = "reprocess_settled_not_begun", None, "detail", "Processing had not begun again ({detail})."
+    REPROCESS_SETTLED_BY_HAND = "reprocess_settled_by_hand", None, "began by status", "{by} settled whether processing had begun again: {answer}."
+    REPROCESS_ADOPTED = "reprocess_adopted", _J.PROCESSING, "status", "Processing was under way again already ({status})."
     ENDPOINT_NOT_AVAILABLE = "endpoint_not_available", None, "endpoint detail", "The server does not offer {endpoint} ({detail})."
     EXPORT_INTENDED = "export_intended", None, "", "The request to export the dataset's list was about to be sent."
     EXPORT_STARTED = "export_started", None, "export_id", "The server began to export the dataset's list."
@@ -129,4 +142,22 @@ class EventKind(StrEnum):
         """Return the state that a job is in after such an event; None where it stays in its own."""
         if self is EventKind.TRIGGER_SETTLED_BY_HAND:
             return JobState.PROCESSING if facts.get("began") else JobState.UPLOADED
+        if self is EventKind.REPROCESS_SETTLED_BY_HAND:
+            return JobState.PROCESSING if facts.get("began") else None
         return self.becomes if isinstance(self.becomes, JobState) else None
+
+
+# Kinds of events after which processing goes on that had failed.
+STARTED_AGAIN = frozenset(
+    {
+        EventKind.REPROCESS_ACKNOWLEDGED, EventKind.REPROCESS_SETTLED_BEGUN, EventKind.REPROCESS_SETTLED_BY_HAND,
+        EventKind.REPROCESS_ADOPTED,
+    }
+)  # fmt: skip
+# Those after which a request to process again is no longer of unknown outcome, though nothing has begun.
+REPROCESS_SETTLED = frozenset(
+    {
+        EventKind.REPROCESS_NOT_DELIVERED, EventKind.REPROCESS_REFUSED, EventKind.REPROCESS_SETTLED_NOT_BEGUN,
+        EventKind.REPROCESS_SETTLED_BY_HAND,
+    }
+)  # fmt: skip

@@ -88,7 +88,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         _J.TRIGGERING: frozenset({_J.PROCESSING, _J.UPLOADED, _J.CANCELLED}),
         _J.PROCESSING: frozenset({_J.READY, _J.ERRORED, _J.CANCELLED}),
         _J.READY: frozenset(),
-        _J.ERRORED: frozenset(),
+        _J.ERRORED: frozenset({_J.PROCESSING}),  # the server tries again
         _J.CANCELLED: frozenset(),
     },
     FileState: {
@@ -154,6 +154,7 @@ class DatasetStatus:
     message: str | None = None
     n_images: int | None = None
     n_videos: int | None = None
+    created_at: str | None = None  # by the server's clock
 
     @property
     def status_class(self) -> StatusClass:

@@ -42,12 +42,19 @@ class Task:
 
     @property
     def began_at(self) -> datetime | None:
-        """The start as a moment, by the server's clock; None for what can't be read as one. No zone: UTC."""
-        try:
-            moment = datetime.fromisoformat(self.start_time or "")
-        except ValueError:
-            return None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        """The start as a moment, by the server's clock."""
+        return moment(self.start_time)
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return a moment as the server writes it, by its clock; None for what can't be read as one. No zone: UTC."""
+    if text is None or len(text) <= len("2026-01-31"):  # a day is no moment
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Settings:
     bwlimit: _Setting[str | int | None, str | None] = _Setting(None, _bwlimit_or_none)  # bytes a second or a timetable, as `timetable.Timetable` reads it; None: no limit
     stall_after_s: _Duration = _Setting(600.0, parse_duration)  # no byte moved for so long: a warning; 0: never
     wait: _Setting[bool, bool] = _Setting(True, parse_switch)  # whether to watch until the dataset is ready
+    confirm: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to ask the server for each file then
     # fmt: on
 
     def __post_init__(self) -> None:

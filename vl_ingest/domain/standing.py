@@ -48,7 +48,11 @@ def next_step(
         return NextStep(f"`{follow}` follows the run.", (follow,))
     if job.state is JobState.READY:
         return NextStep("Nothing is left to do.")
-    if job.state in (JobState.ERRORED, JobState.CANCELLED):
+    if job.state is JobState.ERRORED:
+        reprocess, again = f"vl-ingest reprocess {job.id}", run_command(job, "--new")
+        text = f"`{reprocess}` lets the server try again with what it has; `{again}` sends everything to another dataset."
+        return NextStep(text, (reprocess,))
+    if job.state is JobState.CANCELLED:
         again = run_command(job, "--new")
         return NextStep(f"`{again}` sends everything to another dataset.", (again,))
     return _way_on(job, counts, last_exit_code)

@@ -13,6 +13,7 @@ from vl_ingest.domain.model import (
     FINISHED,
     SETTLED,
     DatasetStatus,
+    Event,
     FileState,
     Job,
     JobState,
@@ -28,6 +29,7 @@ from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import totals
 from vl_ingest.ledger.tables import events, files, jobs
 
+_IDENTITY = ("source", "name", "base_url")
 _ID_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # no letters that read as another
 
 
@@ -150,17 +152,7 @@ class Jobs:
         """
         with self._db.write() as connection:
             job = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
-            place = {key: where.get(key, getattr(job, key)) for key in ("source", "name", "base_url")}
-            other = connection.execute(
-                sa.select(jobs.c.id)
-                .filter_by(**place)
-                .where(jobs.c.id != job_id, jobs.c.state.not_in(sorted(FINISHED)))
-            ).scalar()
-            if other is not None:
-                raise UsageError(
-                    f"Job {other} already sends {path_to_text(place['source'])} to a dataset named {job.name!r} "
-                    f"there. Continue it with `vl-ingest resume {other}`, or give it up with `vl-ingest cancel {other}`."
-                )
+            _assert_only(connection, job, {key: where.get(key, getattr(job, key)) for key in _IDENTITY})
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**where))
             append(connection, job_id, None, EventKind.JOB_MOVED, **where)
 
@@ -239,12 +231,34 @@ class Jobs:
             facts = totals(connection, run.job_id)
         self._guarded(run, JobState.TRANSACTION_OPEN, EventKind.UPLOAD_FINISHED, facts)
 
-    def intend_trigger(self, run: Run, status_before: str, transaction_id: str) -> None:
-        """Commit the intent to trigger, on the same conditions looked at once more."""
-        self._guarded(
-            run, JobState.UPLOADED, EventKind.TRIGGER_INTENDED,
-            {"status_before": status_before, "transaction_id": transaction_id}, status_before=status_before,
-        )  # fmt: skip
+    def intend_trigger(
+        self, run: Run, status_before: str, transaction_id: str, tasks: Mapping[str, str] | None = None
+    ) -> None:
+        """Commit the intent to trigger, on the same conditions looked at once more.
+
+        `tasks` are the server's from just before, id -> status; None where they can't be had.
+        """
+        facts: dict[str, Any] = {"status_before": status_before, "transaction_id": transaction_id}
+        if tasks is not None:
+            facts["tasks"] = dict(tasks)
+        self._guarded(run, JobState.UPLOADED, EventKind.TRIGGER_INTENDED, facts, status_before=status_before)
+
+    def intend_reprocess(self, run: Run, **facts: Any) -> Event:
+        """Commit the intent to have a failed dataset processed again, with what was known just before; return it.
+
+        Raises `UsageError` where another job has taken this one's place meanwhile.
+        """
+        kind = EventKind.REPROCESS_INTENDED
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            job = connection.execute(sa.select(jobs).where(jobs.c.id == run.job_id)).one()
+            if job.state != JobState.ERRORED:
+                raise TransitionRefused(f"Job {job.id} can't be processed again: it is {job.state}.")
+            _assert_only(connection, job, {key: getattr(job, key) for key in _IDENTITY})
+            append(connection, run.job_id, run.id, kind, **facts)
+            query = sa.select(events).where(events.c.job_id == run.job_id, events.c.kind == kind)
+            row = connection.execute(query.order_by(events.c.number.desc()).limit(1)).one()
+            return Event(**row._mapping)
 
     def _guarded(
         self, run: Run, before: JobState, kind: EventKind, facts: Mapping[str, Any], **values: Any
@@ -272,6 +286,8 @@ class Jobs:
             values: dict[str, Any] = {"status": status.word, "progress": status.progress}
             if status.status_class is StatusClass.FAILED:
                 values["message"] = status.message
+            elif status.status_class is StatusClass.DONE:
+                values["message"] = None  # of a failure that is over
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**values))
             if before == status.word:
                 return False
@@ -297,6 +313,20 @@ class Jobs:
                 append(
                     connection, run.job_id, run.id, EventKind.SIZE_LIMIT_LEARNT, too_large_bytes=body_bytes
                 )
+
+
+def _assert_only(connection: sa.Connection, job: sa.Row[Any], place: Mapping[str, str]) -> None:
+    """Raise `UsageError` where another unfinished job has this source, name and server."""
+    other = connection.execute(
+        sa.select(jobs.c.id)
+        .filter_by(**place)
+        .where(jobs.c.id != job.id, jobs.c.state.not_in(sorted(FINISHED)))
+    ).scalar()
+    if other is not None:
+        raise UsageError(
+            f"Job {other} already sends {path_to_text(place['source'])} to a dataset named {job.name!r} "
+            f"there. Continue it with `vl-ingest resume {other}`, or give it up with `vl-ingest cancel {other}`."
+        )
 
 
 def _find_by_identity(

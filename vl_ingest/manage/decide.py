@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import UsageError
-from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.events import REPROCESS_SETTLED, EventKind
 from vl_ingest.domain.model import (
     FILTER,
     FINISHED,
@@ -75,6 +75,9 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
     """Take a person's word on whether processing has begun; "not begun" holds for the server's last word, too."""
     with hold(ledger, job.id) as current:
         state = current.state
+        if state is JobState.ERRORED and _asked_again(ledger, job):
+            _settle_again(ledger, current, began=began)
+            return
         told = DatasetStatus(current.status or "DRAFT").status_class
         doubted = told is not StatusClass.NOT_BEGUN if began else told is StatusClass.UNCLEAR
         if state is not JobState.TRIGGERING and not (state is JobState.UPLOADED and doubted):
@@ -89,6 +92,23 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
             ledger.jobs.step(job.id, None, state, kind, facts)
         else:
             ledger.jobs.note(job.id, None, kind, **facts)
+
+
+def _asked_again(ledger: Ledger, job: Job) -> bool:
+    """Return whether somebody asked the server to process a failed dataset again, and the outcome is unknown."""
+    open_ones = (EventKind.REPROCESS_INTENDED, EventKind.REPROCESS_UNKNOWN)
+    last = ledger.events.last(job.id, *open_ones, *REPROCESS_SETTLED, EventKind.JOB_ERRORED)
+    return last is not None and last.kind in open_ones
+
+
+def _settle_again(ledger: Ledger, job: Job, *, began: bool) -> None:
+    """Take a person's word on whether processing has begun again."""
+    kind, facts = EventKind.REPROCESS_SETTLED_BY_HAND, {"began": began, "by": author(), "status": job.status}
+    if not began:
+        ledger.jobs.note(job.id, None, kind, **facts)
+        return
+    changes = {"triggered_at": clock.now(), "finished_at": None, "message": None}
+    ledger.jobs.step(job.id, None, JobState.ERRORED, kind, facts, **changes)
 
 
 def settle_files(ledger: Ledger, job: Job, *, delivered: bool) -> int:

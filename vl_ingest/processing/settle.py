@@ -1,18 +1,21 @@
-"""What became of a trigger, where its answer does not tell: decided by the dataset's status alone.
+"""What became of a trigger, where its answer does not tell: decided by the server's own word alone.
 
-A word of another class than before the trigger means that processing began; the same word at both ends of a settling
-window means that it did not, and only then may the trigger be sent again.
+A status of another class than before the trigger, or a task that proves it (see `evidence`), means that processing began;
+the same status at both ends of a settling window, and no such task, means that it did not, and only then may the trigger
+be sent again.
 """
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import Conflict, RequestError, Undecided
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
+from vl_ingest.domain.remote import Task
 from vl_ingest.ledger import TransitionRefused
+from vl_ingest.processing.evidence import Evidence
 from vl_ingest.run.context import Context
 from vl_ingest.run.status import read_status
 
-POLL_S = 5.0
+FIRST_POLL_S, POLL_S, GROWTH = 0.5, 5.0, 1.6
 SHORTEST_SETTLE_S = 0.05  # a window has two ends, whatever --settle says
 BEGUN = frozenset({StatusClass.BEGUN, StatusClass.DONE, StatusClass.FAILED})
 
@@ -25,7 +28,7 @@ def settle_unknown(context: Context, error: RequestError) -> bool:
 
 
 def settle(context: Context) -> bool:
-    """Decide by the dataset's status alone whether an unknown trigger has begun; return whether it has.
+    """Decide by the server's own word whether an unknown trigger has begun; return whether it has.
 
     Time in which the status can't be read does not count. After a 409, in this run or an earlier one, an
     unchanged status decides nothing: the server itself says that its state forbids another trigger.
@@ -38,7 +41,12 @@ def settle(context: Context) -> bool:
     with context.waiting(
         f"Watching the status for {window_s:.0f} s to learn whether processing began ({why})."
     ):
-        status = _watch_status(context, window_s)
+        status, task = _watch_status(context, window_s)
+    if task is not None:
+        told = {"status": status.word, "task": task.id, "task_status": task.status}
+        record_begun(context, EventKind.TRIGGER_PROVED_BY_TASK, **told)
+        context.observer.notice("step", f"Processing has begun (the server's task is {task.status}).")
+        return True
     if has_begun(context, status):
         record_begun(context, EventKind.TRIGGER_SETTLED_BEGUN, status=status.word)
         context.observer.notice("step", f"Processing has begun ({status.word}).")
@@ -57,17 +65,23 @@ def settle(context: Context) -> bool:
     return False
 
 
-def _watch_status(context: Context, window_s: float) -> DatasetStatus:
-    """Return the status that says that processing has begun, or else the one at the end of the window."""
-    reachable_s = 0.0
+def _watch_status(context: Context, window_s: float) -> tuple[DatasetStatus, Task | None]:
+    """Return the status, or the task, that says that processing has begun, or else the status at the end of the window."""
+    reachable_s, poll_s, evidence = 0.0, FIRST_POLL_S, Evidence.of(context)
     while True:
         status = read_status(context)
-        if reachable_s >= window_s or has_begun(context, status):
-            return status
+        if status.status_class in BEGUN:
+            return status, None
+        task = evidence.proof(status)
+        if task is not None or reachable_s >= window_s:
+            return status, task
+        if not evidence.can_come:
+            has_begun(context, status)  # a word that nobody has explained: waiting would not help
         started = clock.monotonic()
-        step_s = min(POLL_S, window_s - reachable_s)
+        step_s = min(poll_s, window_s - reachable_s)
         context.pause(step_s)
         reachable_s += min(clock.monotonic() - started, step_s)
+        poll_s = min(POLL_S, poll_s * GROWTH)
 
 
 def adopted(context: Context, status: DatasetStatus) -> bool:

@@ -1,9 +1,10 @@
 """Start processing exactly once.
 
 The server has no key that makes the trigger idempotent, so it is never repeated on a guess. The intent is
-committed before the request, together with the status read just before. Where the outcome is unknown only
-the server's own status decides: a word of another class means that processing began; the same word at both
-ends of a settling window means that it did not, and only then is the trigger sent again.
+committed before the request, together with the status and the tasks read just before. Where the outcome is unknown
+only the server's own word decides: a task that was not there before, or has gone on, or a status of another class
+means that processing began; the same status at both ends of a settling window, and no such task, means that it did not,
+and only then is the trigger sent again.
 """
 
 from datetime import timedelta
@@ -21,9 +22,11 @@ from vl_ingest.domain.errors import (
     Throttled,
 )
 from vl_ingest.domain.events import EventKind
+from vl_ingest.processing.evidence import creation_tasks
 from vl_ingest.processing.settle import adopted, record_begun, record_not_begun, settle_unknown
+from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
-from vl_ingest.run.retry import backoff_s, gave_up, refused
+from vl_ingest.run.retry import gave_up, refused
 from vl_ingest.run.status import read_status
 
 
@@ -35,11 +38,13 @@ def trigger(context: Context) -> None:
     wait_for_doubtful(context)
     failures, renewed, began_at = 0, False, clock.monotonic()
     while True:
+        tasks = creation_tasks(context.asking, context.dataset_id)
         before = read_status(context)
         if adopted(context, before):
             return
         context.check_may_continue()  # asked to stop meanwhile, or out of time: what is not intended yet is not begun
-        context.ledger.jobs.intend_trigger(context.run, before.word, context.transaction_id)
+        known = None if tasks is None else {task.id: task.status for task in tasks}
+        context.ledger.jobs.intend_trigger(context.run, before.word, context.transaction_id, known)
         try:
             if _request(context):
                 return

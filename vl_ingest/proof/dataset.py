@@ -2,25 +2,29 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import BinaryIO
 
 from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, compared
-from vl_ingest.domain.errors import Conflict, NotAvailable
+from vl_ingest.domain.errors import Conflict, Differs, NotAvailable
 from vl_ingest.domain.formats import VIDEOS, extension
 from vl_ingest.domain.model import FileState
 from vl_ingest.domain.remote import Listed, ListedMedium, MediumKind
 from vl_ingest.ledger.listing import Seen, Tally
 from vl_ingest.proof.listing import csv_media, export_media, export_total
 from vl_ingest.run.asking import Asking
+from vl_ingest.run.context import Context
 from vl_ingest.run.export import By, fetched
 
 NAME = "dataset"
+MISSING = "is missing from the dataset"
 TOGETHER = 1000  # media, or files, that are compared at once
 
-TellDifference = Callable[[str, str], None]  # the name of a file, and what is wrong with it
+TellDifference = Callable[
+    [str, str], None
+]  # the path of a file (or the name of what is none), and what is wrong
 
 
 def verify_dataset(asking: Asking, differs: TellDifference) -> Check:
@@ -39,6 +43,40 @@ def verify_dataset(asking: Asking, differs: TellDifference) -> Check:
     sent = asking.ledger.files.counts(asking.job.id)[FileState.SENT]
     facts |= {"in_dataset": facts.pop("files"), "sent": sent}
     return compared(NAME, found.whole, f"{found}.", **facts)
+
+
+def confirm(context: Context) -> None:
+    """Ask for each file of a job that is ready, and keep what the server says.
+
+    Where it can't be asked, or has more than was sent, that is told. Raises `Differs` where a file is missing, `GaveUp`
+    without an answer.
+    """
+    job, observer = context.reload(), context.observer
+    asking = replace(context.asking, job=job)
+
+    def tell(path: str, why: str) -> None:
+        if why == MISSING:
+            observer.file_error(path, FileState.SENT, why)
+
+    try:
+        with context.waiting("Asking the server for its own list of the dataset."):
+            found = list_dataset(asking, tell)
+    except Conflict as exc:
+        observer.notice(
+            "warning", f"The server can't list the dataset now, so nothing is confirmed: {words.clause(exc)}."
+        )
+        return
+    if found is None:
+        text = (
+            f"The server does not list what is in the dataset, so nothing is confirmed ({why_not(asking)})."
+        )
+        observer.notice("warning", text)
+    elif found.missing:
+        raise Differs(
+            f"{found}. The job stays ready; `vl-ingest verify {job.id}` asks again and names each file."
+        )
+    elif not found.whole:
+        observer.notice("warning", f"{found}. `vl-ingest verify {job.id}` names each.")
 
 
 def why_not(asking: Asking) -> str:
@@ -113,17 +151,17 @@ def _hold_against(
 ) -> None:
     """Compare what was counted with what was sent, and keep the answer; `blind`: a video that is not found may be there."""
     unclear = tally.settle_frames()
-    for name, seen in _answers(asking, tally, unclear, blind=blind):
+    for path, seen in _answers(asking, tally, unclear, blind=blind):
         if seen.listed is None:
             found.unclear += 1
             continue
         found.files += bool(seen.listed)
         if not seen.listed:
             found.missing += 1
-            differs(name, "is missing from the dataset")
+            differs(path, MISSING)
         elif seen.listed > 1:
             found.twice += 1
-            differs(name, f"is in the dataset {'twice' if seen.listed == 2 else f'{seen.listed:,} times'}")
+            differs(path, f"is in the dataset {'twice' if seen.listed == 2 else f'{seen.listed:,} times'}")
     for name in tally.others():
         found.unexpected += 1
         differs(name, "is in the dataset, and was not sent by this job")
@@ -132,16 +170,16 @@ def _hold_against(
 
 
 def _answers(asking: Asking, tally: Tally, unclear: set[int], *, blind: bool) -> Iterator[tuple[str, Seen]]:
-    """Yield each sent file's name, and what the list says of it."""
+    """Yield each sent file's path, and what the list says of it."""
     after = 0
     while rows := asking.ledger.files.page(asking.job.id, FileState.SENT, after, TOGETHER):
         counted = tally.of([row.id for row in rows])
         for row in rows:
             count, media_id = counted.get(row.id, (0, None))
             if row.id in unclear or (not count and blind and extension(row.sent_as) in VIDEOS):
-                yield row.sent_as, Seen(row.id, None, None)
+                yield row.path, Seen(row.id, None, None)
             else:
-                yield row.sent_as, Seen(row.id, count, media_id)
+                yield row.path, Seen(row.id, count, media_id)
         after = rows[-1].id
 
 

@@ -90,7 +90,7 @@ class Replay:
             self.job["left_out"] = {}
             self.settings |= facts.get("settings", {})
         elif state is JobState.PROCESSING:
-            self.job["triggered_at"] = event.at
+            self.job |= {"triggered_at": event.at, "finished_at": None}
         elif state in FINISHED:
             self.job["finished_at"] = event.at
         if state is JobState.ERRORED:

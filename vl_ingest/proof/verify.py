@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import Denied
-from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.events import STARTED_AGAIN, EventKind
 from vl_ingest.domain.model import TRIGGERED, Event, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.ledger import Ledger
@@ -36,6 +36,8 @@ class _Story:
     dataset_id: str | None = None
     transaction_id: str | None = None
     begun: int = 0  # times that processing began
+    failed: int = 0
+    again: int = 0  # times that it was started again
     intended: int = 0
     listed: Event | None = None  # the last `dataset_listed`
     rows: Replay = field(default_factory=Replay)
@@ -46,7 +48,8 @@ class _Story:
         self.rows.tell(event)
         self.waivers.tell(event)
         if kind is not None and kind.job_state(facts) is JobState.PROCESSING:
-            self.begun += 1
+            self.again += kind in STARTED_AGAIN
+            self.begun += kind not in STARTED_AGAIN
         match kind:
             case EventKind.BATCH_SENT:
                 self.receipts[facts["batch"]] = event
@@ -66,6 +69,8 @@ class _Story:
                 self.finished = None
             case EventKind.TRIGGER_INTENDED:
                 self.intended += 1
+            case EventKind.JOB_ERRORED:
+                self.failed += 1
             case EventKind.DATASET_LISTED:
                 self.listed = event
 
@@ -183,6 +188,10 @@ def _processing(job: Job, story: _Story) -> Check:
         wrong.append(f"the job is {job.state}, and by the events processing began {story.begun} times")
     if story.begun > 1:
         wrong.append(f"by the events, processing began {story.begun} times")
+    if not story.failed - 1 <= story.again <= story.failed:
+        wrong.append(
+            f"by the events, it failed {story.failed} times and was started again {story.again} times"
+        )
     text = "Processing has not begun."
     if job.state is JobState.TRIGGERING and not wrong:
         return compared(
@@ -192,7 +201,10 @@ def _processing(job: Job, story: _Story) -> Check:
         text = f"{'; '.join(wrong).capitalize()}."
     elif story.begun:
         text = f"Processing began once; it was asked for {'once' if story.intended == 1 else f'{story.intended:,} times'}."
-    return compared("processing", not wrong, text, begun=story.begun, intended=story.intended)
+        if story.again:
+            text += f" It failed, and was started again on the server: {words.several(story.again, 'time')}."
+    facts = {"begun": story.begun, "intended": story.intended, "again": story.again}
+    return compared("processing", not wrong, text, **facts)
 
 
 def _listed(ledger: Ledger, job: Job, story: _Story) -> list[str]:

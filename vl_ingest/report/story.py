@@ -7,6 +7,8 @@ from math import ceil
 from typing import Any
 
 from vl_ingest import clock
+from vl_ingest.domain import words
+from vl_ingest.domain.events import STARTED_AGAIN, EventKind
 from vl_ingest.domain.model import AttemptOutcome, Delivery, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
@@ -19,13 +21,14 @@ from vl_ingest.version import __version__
 BINS = 60  # bars in the picture of the throughput, at most
 SHORTEST_S = 0.1  # of them
 VERDICTS = {  # what stands before and after what was sent
-    JobState.PROCESSING: ("Sent", "; processing was started once and is under way."),
-    JobState.READY: ("Complete", "; processing was started once and the dataset is ready."),
+    JobState.PROCESSING: ("Sent", "; {started} and is under way."),
+    JobState.READY: ("Complete", "; {started} and the dataset is ready."),
     JobState.ERRORED: ("Failed on the server", ", but the dataset could not be processed."),
     JobState.CANCELLED: ("Given up", ""),
     JobState.TRIGGERING: ("Undecided", "; whether processing has begun is not known yet."),
 }
-NAMED = 3  # deciders in one sentence
+NAMED = 3  # deciders, or failures, in one sentence
+ORDINALS = ("first", "second", "next")
 FORMAT = "vl-ingest report 1"
 
 
@@ -53,7 +56,7 @@ def build(ledger: Ledger, job_id: str) -> Report:
             "format": FORMAT,
             "generated_at": clock.iso(clock.now()),
             "version": __version__,
-            "verdict": verdict(summary, exceptions),
+            "verdict": verdict(summary, exceptions, started(ledger, job_id)),
             "job": {
                 "id": job.id, "name": job.name, "source": path_to_text(job.source), "base_url": job.base_url,
                 "state": job.state, "created_at": clock.iso(job.created_at), "triggered_at": clock.iso(job.triggered_at),
@@ -81,7 +84,26 @@ def build(ledger: Ledger, job_id: str) -> Report:
         })  # fmt: skip
 
 
-def verdict(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
+def started(ledger: Ledger, job_id: str) -> str:
+    """Return how often processing was started: `processing was started once`, or why and by whom again."""
+    failures: list[str] = []
+    again: list[str] = []
+    for event in ledger.events.history(job_id, EventKind.JOB_ERRORED, *STARTED_AGAIN):
+        if event.kind == EventKind.JOB_ERRORED:
+            failures.append(words.clause(event.facts.get("message") or "no reason given"))
+        else:
+            by = event.facts.get("by")
+            retried = f"retried by {by}" if by else "retried on the server"
+            again.append(
+                f"the {ORDINALS[min(len(again), 2)]} failed with {failures[-1] if failures else '?'}, {retried}"
+            )
+    if not again:
+        return "processing was started once"
+    times = "twice" if len(again) == 1 else f"{len(again) + 1} times"
+    return f"processing was started {times} ({'; '.join(again[:NAMED])})"
+
+
+def verdict(summary: Summary, exceptions: Sequence[Mapping[str, Any]], started: str) -> str:
     """Return in one sentence how it stands: what rests on receipts, and what on somebody's word."""
     state, unsent = summary.job.state, files_text(summary.counts.unsent)
     begin, end = VERDICTS.get(state, ("Not finished", f", {unsent} not yet; processing has not begun."))
@@ -89,7 +111,7 @@ def verdict(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
         begin = "Ready, but not every file has a receipt"
     if state is JobState.CANCELLED:
         end = f", {unsent} not sent."
-    return f"{begin}: {_done(summary, exceptions)}{end}"
+    return f"{begin}: {_done(summary, exceptions)}{end.format(started=started)}"
 
 
 def _done(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:

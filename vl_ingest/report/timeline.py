@@ -23,6 +23,7 @@ ENDS = frozenset({EventKind.RUN_STARTED, EventKind.RUN_ENDED, EventKind.OUTAGE_O
 PRELUDES = frozenset(  # told only if nothing follows
     {
         EventKind.CREATE_INTENDED, EventKind.OPEN_INTENDED, EventKind.EXPORT_INTENDED, EventKind.EXPORT_STARTED,
+        EventKind.REPROCESS_INTENDED,
     }
 )  # fmt: skip
 TOGETHER = "together"  # a fact that no ledger holds: how many of its kind an event in memory stands for
@@ -30,7 +31,7 @@ OUTAGE = 3  # attempts in a row that failed, with no answer between,
 OUTAGE_S = 5.0  # for so long
 
 ENDED = {  # exit codes that are part of the story
-    0: " (everything was done)", 3: " (files were left unsent)", 5: " (the trouble lasted too long)",
+    0: " (everything was done)", 3: " (not every file is there)", 5: " (the trouble lasted too long)",
     7: " (it was refused)", 10: " (its time was up)", 12: " (the server failed to process)",
     13: " (a person had to decide)", 130: " (interrupted)", 143: " (it was told to stop)",
 }  # fmt: skip

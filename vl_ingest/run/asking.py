@@ -18,7 +18,7 @@ from vl_ingest.domain.errors import (
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Job, Run
 from vl_ingest.ledger import Ledger
-from vl_ingest.run.retry import backoff_s
+from vl_ingest.run.backoff import backoff_s
 
 if TYPE_CHECKING:  # whoever only looks at a ledger does without an HTTP library
     from vl_ingest.server.optional import Extras

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vl_ingest import clock
@@ -15,6 +16,7 @@ from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.runs import HEARTBEAT_EVERY_S, Lease
 from vl_ingest.observers.observer import Observer, Progress
+from vl_ingest.run.asking import Asking
 from vl_ingest.run.cancel import CancelToken
 from vl_ingest.source import Source
 
@@ -36,6 +38,13 @@ class Context:
     observer: Observer
     lease: Lease
     started_at: float  # on the monotonic clock
+
+    @cached_property
+    def asking(self) -> Asking:
+        """What asks the server for what is optional, in the name of this run."""
+        from vl_ingest.server.optional import Extras
+
+        return Asking(self.ledger, self.job, Extras.beside(self.api), self.run, self.pause)
 
     @property
     def dataset_id(self) -> str:

@@ -22,7 +22,7 @@ from vl_ingest.domain.errors import (
 )
 from vl_ingest.domain.events import EventKind
 from vl_ingest.run.asking import TRIES, Asking
-from vl_ingest.run.retry import backoff_s
+from vl_ingest.run.backoff import backoff_s
 
 if TYPE_CHECKING:
     from vl_ingest.domain.remote import ExportStatus

@@ -1,8 +1,6 @@
 """What to do about a request that failed: wait how long, and when to stop."""
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -24,34 +22,14 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Job, JobState
 from vl_ingest.domain.standing import run_command
 from vl_ingest.observers.observer import Progress
+from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """Exponential backoff with full jitter: a random part of a bound that doubles from `first_s` up to `most_s`."""
-
-    first_s: float
-    most_s: float
-
-    def wait_s(self, failures: int) -> float:
-        """Return how many seconds to wait after so many failures in a row."""
-        doublings = min(max(1, failures), 64) - 1  # more make no number
-        return random.uniform(0, min(self.most_s, self.first_s * 2**doublings))  # noqa: S311  # no secret
-
-
-BACKOFF = Backoff(first_s=0.5, most_s=30.0)
 
 CREATE = "create the dataset"
 LONG_WAIT_S = 5.0  # before one more attempt: an outage, whatever comes then
 TRANSIENT = (NotDelivered, OutcomeUnknown)
 
 T = TypeVar("T")
-
-
-def backoff_s(failures: int) -> float:
-    """Return how many seconds to wait after so many failures in a row."""
-    return BACKOFF.wait_s(failures)
 
 
 def waiting_since(begin: datetime, why: str) -> str:

@@ -59,6 +59,7 @@ class Api(Transport):
             message=said(content.get("fatal_error_msg")),
             n_images=count(content.get("n_images")),
             n_videos=count(content.get("n_videos")),
+            created_at=said(content.get("created_at")),
         )
 
 

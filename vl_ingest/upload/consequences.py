@@ -15,8 +15,9 @@ from vl_ingest.domain.errors import (
     Undecided,
 )
 from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileState, OnUnknown, StatusClass
+from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
-from vl_ingest.run.retry import backoff_s, refused
+from vl_ingest.run.retry import refused
 from vl_ingest.upload import answers
 from vl_ingest.upload.answers import Action, Failed, Lesson
 from vl_ingest.upload.backlog import Backlog, Delivery

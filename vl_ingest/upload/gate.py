@@ -9,8 +9,9 @@ import threading
 
 from vl_ingest import clock
 from vl_ingest.domain.errors import GaveUp
+from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.cancel import CancelToken
-from vl_ingest.run.retry import backoff_s, waiting_since
+from vl_ingest.run.retry import waiting_since
 
 FAILURES_TO_CLOSE = 3
 PROBE_EVERY_S = 15.0  # at most

@@ -1,0 +1,25 @@
+"""How long to wait before something is tried again."""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Exponential backoff with full jitter: a random part of a bound that doubles from `first_s` up to `most_s`."""
+
+    first_s: float
+    most_s: float
+
+    def wait_s(self, failures: int) -> float:
+        """Return how many seconds to wait after so many failures in a row."""
+        doublings = min(max(1, failures), 64) - 1  # more make no number
+        return random.uniform(0, min(self.most_s, self.first_s * 2**doublings))  # noqa: S311  # no secret
+
+
+BACKOFF = Backoff(first_s=0.5, most_s=30.0)
+
+
+def backoff_s(failures: int) -> float:
+    """Return how many seconds to wait after so many failures in a row."""
+    return BACKOFF.wait_s(failures)
