@@ -287,3 +287,21 @@ def test_what_the_server_has_lost_is_answered_with_commands_that_work(world: Wor
     assert f"{run} --new-transaction --ledger" in ended.err
     assert f"`vl-ingest cancel {world.job().id} --ledger" in ended.err
     assert f"{run} --new --ledger" in ended.err
+
+
+def test_a_job_given_up_in_doubt_says_so(world: World) -> None:
+    """Nobody knows whether its dataset is being processed; after a refusal it is known."""
+    world.pictures(1)
+    world.box.add_fault("trigger:409")
+    assert world.run().code == 13
+    assert world.cli("cancel", "job").code == 0
+    doubt = "1 file acknowledged by the server, 0 files not sent; whether processing has begun is not known."
+    assert f"Given up: {doubt}" in world.cli("report", "job").out
+
+
+def test_where_nothing_listens_there_is_no_answer(world: World) -> None:
+    """`auth check` says that it could not reach the server."""
+    ended = world.cli("auth", "check", "--base-url", "http://127.0.0.1:9")
+    assert ended.code == 5
+    assert "Could not reach http://127.0.0.1:9" in ended.out
+    assert "answer" not in ended.out

@@ -288,7 +288,7 @@ def test_a_token_file_and_a_token_command_contradict_each_other() -> None:
 
 def test_a_ready_made_token_that_is_none_is_refused_and_not_shown() -> None:
     """A token that can't stand in a header is refused by the name of its variable."""
-    with pytest.raises(Refused, match="VISUAL_LAYER_TOKEN holds no token") as caught:
+    with pytest.raises(Refused, match="VISUAL_LAYER_TOKEN gave no token") as caught:
         from_environment({"VISUAL_LAYER_TOKEN": "hunter2 hunter2"})
     assert "hunter2" not in str(caught.value)
 

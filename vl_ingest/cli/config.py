@@ -57,7 +57,7 @@ def show(context: click.Context, /, as_json: bool, **_values: Any) -> None:
 
 def _for_people(option: click.Parameter, value: Any) -> str:
     if value is None:
-        return "auto" if option.type is WORKERS else "not set"
+        return "auto" if option.type is WORKERS else str(_places().get(str(option.name), "not set"))
     if option.type is SIZE:
         return words.size(value)
     if option.type is DURATION:
@@ -65,6 +65,14 @@ def _for_people(option: click.Parameter, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "not set"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _places() -> dict[str, Any]:
+    """Return where things lie unless options say otherwise."""
+    from vl_ingest.ledger.database import default_path
+    from vl_ingest.server import credentials
+
+    return {"ledger": default_path(), "credentials_file": credentials.default_file()}
 
 
 def _shown(context: click.Context, option: click.Parameter, file: str | None) -> dict[str, Any]:

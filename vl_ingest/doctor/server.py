@@ -147,8 +147,12 @@ def check_credentials(api: Api, origin: str, dataset_id: str | None) -> Check:
     except (Undocumented, Redirected) as exc:
         return _another_product(name, api, exc)
     except RequestError as exc:
-        text = f"The server gives an unexpected answer: {exc}. Check --base-url, or try again later."
-        return failed(name, GaveUp(text))
+        what = (
+            f"Could not reach {api.base_url}"
+            if exc.http_status is None
+            else "The server gives an unexpected answer"
+        )
+        return failed(name, GaveUp(f"{what}: {words.clause(exc)}. Check --base-url, or try again later."))
     return ok(name, f"The server {way}: dataset {dataset_id} is {status.word}.", status=status.word)
 
 

@@ -56,7 +56,7 @@ def build(ledger: Ledger, job_id: str) -> Report:
             "format": FORMAT,
             "generated_at": clock.iso(clock.now()),
             "version": __version__,
-            "verdict": verdict(summary, exceptions, started(ledger, job_id)),
+            "verdict": verdict(summary, exceptions, started(ledger, job_id), in_doubt=_in_doubt(ledger, job)),
             "job": {
                 "id": job.id, "name": job.name, "source": path_to_text(job.source), "base_url": job.base_url,
                 "state": job.state, "created_at": clock.iso(job.created_at), "triggered_at": clock.iso(job.triggered_at),
@@ -103,14 +103,32 @@ def started(ledger: Ledger, job_id: str) -> str:
     return f"processing was started {times} ({'; '.join(again[:NAMED])})"
 
 
-def verdict(summary: Summary, exceptions: Sequence[Mapping[str, Any]], started: str) -> str:
-    """Return in one sentence how it stands: what rests on receipts, and what on somebody's word."""
+def _in_doubt(ledger: Ledger, job: Job) -> bool:
+    """Return whether a job was given up before it was known whether processing had begun."""
+    if job.state is not JobState.CANCELLED:
+        return False
+    steps = [
+        kind
+        for kind in EventKind
+        if isinstance(kind.becomes, JobState) and kind is not EventKind.JOB_CANCELLED
+    ]
+    last = ledger.events.last(job.id, EventKind.TRIGGER_SETTLED_BY_HAND, *steps)
+    return last is not None and last.kind == EventKind.TRIGGER_INTENDED
+
+
+def verdict(
+    summary: Summary, exceptions: Sequence[Mapping[str, Any]], started: str, *, in_doubt: bool
+) -> str:
+    """Return in one sentence how it stands: what rests on receipts, and what on somebody's word.
+
+    `in_doubt` says that nobody knows whether processing of a job that was given up has begun.
+    """
     state, unsent = summary.job.state, files_text(summary.counts.unsent)
     begin, end = VERDICTS.get(state, ("Not finished", f", {unsent} not yet; processing has not begun."))
     if state is JobState.READY and summary.taken_as_delivered:
         begin = "Ready, but not every file has a receipt"
     if state is JobState.CANCELLED:
-        end = f", {unsent} not sent."
+        end = f", {unsent} not sent{'; whether processing has begun is not known' if in_doubt else ''}."
     return f"{begin}: {_done(summary, exceptions)}{end.format(started=started)}"
 
 

@@ -169,5 +169,5 @@ def _why(exc: Exception) -> str:
 def checked(token: str, origin: str) -> str:
     """Return `token` if it can stand in a header; never show it."""
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise Refused(f"{origin} holds no token: expected one line of printable ASCII without spaces.")
+        raise Refused(f"{origin} gave no token: expected one line of printable ASCII without spaces.")
     return token
