@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from vl_ingest import job as jobs
+from vl_ingest.domain.choices import OnRejected
 from vl_ingest.domain.errors import VlIngestError
-from vl_ingest.domain.model import WAIVABLE, Facts, FileState, Found, OnRejected
+from vl_ingest.domain.model import WAIVABLE, Facts, FileState, Found
 from vl_ingest.domain.opening import OpenedFile
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger

@@ -10,8 +10,9 @@ import pytest
 
 from vl_ingest.couriers.parcel import Outcome, Parcel
 from vl_ingest.domain import errors
+from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import RequestError
-from vl_ingest.domain.model import Facts, FileState, Found, OnUnknown
+from vl_ingest.domain.model import Facts, FileState, Found
 from vl_ingest.observers.observer import Observer
 from vl_ingest.run import backoff
 from vl_ingest.run.context import Context

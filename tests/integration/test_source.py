@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from vl_ingest import job as jobs
+from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import FilesHeld, FileTrouble, Undecided
-from vl_ingest.domain.model import Facts, FileState, Found, OnUnknown
+from vl_ingest.domain.model import Facts, FileState, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger

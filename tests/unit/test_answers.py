@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from vl_ingest.domain import errors
+from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import RequestError
-from vl_ingest.domain.model import AttemptOutcome, Batch, Facts, FileRow, FileState, OnUnknown
+from vl_ingest.domain.model import AttemptOutcome, Batch, Facts, FileRow, FileState
 from vl_ingest.upload.answers import (
     Action,
     History,

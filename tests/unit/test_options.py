@@ -10,7 +10,7 @@ import click
 import pytest
 
 from vl_ingest.cli import options
-from vl_ingest.domain.model import OnRejected, OnUnknown
+from vl_ingest.domain.choices import OnRejected, OnUnknown
 from vl_ingest.domain.settings import Settings
 
 OTHERS: dict[str, Any] = {

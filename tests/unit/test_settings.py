@@ -6,7 +6,7 @@ from dataclasses import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vl_ingest.domain.model import OnRejected, OnUnknown
+from vl_ingest.domain.choices import OnRejected, OnUnknown
 from vl_ingest.domain.settings import Settings, option_text
 
 SECONDS = st.floats(min_value=0, max_value=1e9)

@@ -1,9 +1,15 @@
 """The commands by name, each imported when it is asked for: a list of them needs none."""
 
+import gc
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PROGRAM = "vl-ingest"
 COMPLETION = "_VL_INGEST_COMPLETE"  # the variable by which a shell asks for completions
@@ -45,6 +51,16 @@ HEADINGS: dict[str, tuple[str, ...]] = {
 }
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Look for no garbage meanwhile: what is imported stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 class Imported(MutableMapping[str, click.Command]):
     """Commands by name, as click keeps them."""
 
@@ -53,7 +69,8 @@ class Imported(MutableMapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._added:
-            module = import_module(f"vl_ingest.cli.{COMMANDS[name][0]}")
+            with importing():
+                module = import_module(f"vl_ingest.cli.{COMMANDS[name][0]}")
             self._added[name] = getattr(module, name)
         return self._added[name]
 
@@ -85,3 +102,14 @@ class Commands(click.Group):
         for heading, names in HEADINGS.items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(width), COMMANDS[name][1]) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Return the commands that begin so, and what else a command may take."""
+        from click.shell_completion import CompletionItem
+
+        begun = [
+            CompletionItem(name, help=COMMANDS[name][1])
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return [*begun, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -1,11 +1,15 @@
 """`completion`: what a shell needs to complete commands, options, and the names of jobs."""
 
-import click
-from click.shell_completion import CompletionItem, get_completion_class
+from typing import TYPE_CHECKING
 
-from vl_ingest.cli.commands import COMPLETION, PROGRAM
+import click
+
+from vl_ingest.cli.commands import COMPLETION, PROGRAM, importing
 from vl_ingest.cli.layout import Command
 from vl_ingest.domain.errors import VlIngestError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 @click.command(cls=Command)
@@ -23,15 +27,20 @@ def completion(context: click.Context, /, shell: str) -> None:
 
     Example:  vl-ingest completion bash
     """
+    from click.shell_completion import get_completion_class
+
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  # click knows all three
     click.echo(kind(context.find_root().command, {}, PROGRAM, COMPLETION).source())
 
 
-def jobs(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+def jobs(context: click.Context, _parameter: click.Parameter, begun: str) -> "list[CompletionItem]":
     """Return the jobs of the ledger whose name or id begins so."""
-    from vl_ingest.ledger import Ledger
-    from vl_ingest.ledger.database import default_path
+    from click.shell_completion import CompletionItem
+
+    with importing():
+        from vl_ingest.ledger import Ledger
+        from vl_ingest.ledger.database import default_path
 
     try:
         with Ledger(context.params.get("ledger") or default_path(), readonly=True) as book:

@@ -5,13 +5,15 @@ without it the one in the platform's configuration folder counts, if there is on
 """
 
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.server import variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = "vl_ingest.config"  # in a context's `meta`: the file that was read
 LOOKED = "vl_ingest.looked"  # there too: the environment has been looked at
@@ -20,7 +22,7 @@ PREFIX, HOOK_PREFIX = "VL_INGEST_", "VL_INGEST_HOOK_"  # the latter are what a h
 NOT_IN_A_FILE = {"config", "help", "version"}
 
 
-def default_file() -> Path:
+def default_file() -> "Path":
     """Return where the file lies unless told otherwise."""
     from platformdirs import user_config_path
 
@@ -37,17 +39,20 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
     if not context.meta.get(LOOKED):  # `jobs prune` comes here twice
         context.meta[LOOKED] = True
         _check_environment(context)
+    from pathlib import Path
+
     path = Path(named).expanduser() if named is not None else default_file()
     if named is None and not os.path.isfile(path):
         return
     values = _read(path)
-    known = {key for command in _commands(context.find_root().command) for key in _options(command)}
-    for key in values:
+    options = _options(context.command)
+    for key in [key for key in values if key not in options]:
         if key in SECRETS:
             raise UsageError(
                 f"{path} holds {key!r}: secrets don't belong there. Use token-file or token-command, "
                 f"or set {variables.PAIR}."
             )
+        known = {key for command in _commands(context.find_root().command) for key in _options(command)}
         if key not in known:
             from difflib import get_close_matches
 
@@ -55,7 +60,6 @@ def configure(context: click.Context, _option: click.Parameter, named: str | Non
             raise UsageError(
                 f"{path}: there is no option {key!r}." + (f" Did you mean {near[0]!r}?" if near else "")
             )
-    options = _options(context.command)
     context.default_map = {
         str(option.name): _value(context, path, key, option, values[key])
         for key, option in options.items()
@@ -86,7 +90,7 @@ def _check_environment(context: click.Context) -> None:
             click.echo(f"warning: {name} in the environment is not a setting.{meant}", err=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: "Path") -> dict[str, Any]:
     import tomllib
 
     try:
@@ -112,7 +116,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
     return {key: option for key, option in named.items() if key not in NOT_IN_A_FILE}
 
 
-def _value(context: click.Context, path: Path, key: str, option: click.Option, value: Any) -> Any:
+def _value(context: click.Context, path: "Path", key: str, option: click.Option, value: Any) -> Any:
     """Return a value of the file as click takes it: words, for it reads durations and sizes itself."""
     if isinstance(value, bool) != (option.is_flag and not option.multiple):
         raise UsageError(f"{path}: {key} = {value!r}: use true or false for switches, and only for those.")

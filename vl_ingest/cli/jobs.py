@@ -47,7 +47,7 @@ def jobs(
         return
     from vl_ingest.cli.status import job_facts
 
-    with open_to_read(ledger) as book:
+    with open_to_read(ledger) as book, book.db.snapshot():
         chosen = [
             job
             for job in book.jobs.all()

@@ -6,14 +6,16 @@ import re
 import shutil
 import sys
 from functools import cache
-from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from vl_ingest.cli.commands import COMMANDS, PROGRAM
 from vl_ingest.cli.layout import IN_FULL, Command
 from vl_ingest.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # In the order of the list; a test holds it equal to the folder.
 TOPICS = (
@@ -35,6 +37,7 @@ TOPICS = (
     "developing",
     "changes",
 )
+FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "help")
 WIDEST = 100  # columns of text, however wide the terminal is
 _LINK = re.compile(r"\[([^\]]+)\]\(([a-z-]+)\.md\)")
 _PICTURE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n\n", re.MULTILINE)
@@ -43,7 +46,8 @@ _PICTURE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n\n", re.MULTILINE)
 @cache
 def page(topic: str) -> str:
     """Return a page as Markdown for a terminal: links are the commands that show the page, pictures are left out."""
-    text = (files("vl_ingest") / "help" / f"{topic}.md").read_text(encoding="utf-8")
+    with open(os.path.join(FOLDER, f"{topic}.md"), encoding="utf-8") as file:
+        text = file.read()
     return _PICTURE.sub("", _LINK.sub(rf"`{PROGRAM} help \2`", text))
 
 
@@ -52,8 +56,10 @@ def summary(topic: str) -> str:
     return page(topic).partition("\n")[0].partition(": ")[2]
 
 
-def _topics(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+def _topics(_context: click.Context, _parameter: click.Parameter, begun: str) -> "list[CompletionItem]":
     """Return the topics that begin so, with what they are about, and the commands."""
+    from click.shell_completion import CompletionItem
+
     known = {topic: summary(topic) for topic in TOPICS} | {
         name: about for name, (_, about) in COMMANDS.items()
     }

@@ -4,7 +4,6 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 """
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from vl_ingest.cli.commands import importing
 from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
 from vl_ingest.cli.layout import Heading, Option
 from vl_ingest.cli.suggest import completed, remember
+from vl_ingest.domain.choices import OnRejected, OnUnknown
 from vl_ingest.domain.errors import UsageError, VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
@@ -32,7 +33,6 @@ from vl_ingest.domain.forms import (
     parse_workers,
     size_text,
 )
-from vl_ingest.domain.model import OnRejected, OnUnknown
 from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.timetable import parse_bwlimit, parse_rate
 
@@ -287,16 +287,18 @@ def given(*names: str) -> bool:
 
 def open_ledger(place: str | None, *, create: bool = False) -> "Ledger":
     """Open the ledger that was named, or the default one."""
-    from vl_ingest.ledger import Ledger
-    from vl_ingest.ledger.database import default_path
+    with importing():
+        from vl_ingest.ledger import Ledger
+        from vl_ingest.ledger.database import default_path
 
     return Ledger(place or default_path(), create=create)
 
 
 def open_to_read(place: str | None, *, live: bool = False) -> "AbstractContextManager[Ledger]":
     """Open the same to look at it, also one that is older or can't be written to; see `ledger.reading`."""
-    from vl_ingest.ledger import reading
-    from vl_ingest.ledger.database import default_path
+    with importing():
+        from vl_ingest.ledger import reading
+        from vl_ingest.ledger.database import default_path
 
     return reading(place or default_path(), live=live)
 
@@ -310,7 +312,12 @@ def open_tokens(base_url: str, access: Mapping[str, Any]) -> "Tokens":
 
 def show(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Write one line to standard output: `facts` for programs, `text` for people."""
-    click.echo(json.dumps(facts) if as_json else completed(click.get_current_context())(text))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(facts))
+    else:
+        click.echo(completed(click.get_current_context())(text))
 
 
 yes_option = option("--yes", is_flag=True, help="Do not ask.")

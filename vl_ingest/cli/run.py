@@ -30,7 +30,6 @@ from vl_ingest.cli.suggest import completed
 from vl_ingest.domain.errors import Interrupted, UsageError, VlIngestError
 from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.words import several
-from vl_ingest.source.listing import is_read_once
 
 if TYPE_CHECKING:
     from vl_ingest.ingest import Ingest
@@ -109,6 +108,8 @@ def resume(
 
     Example:  vl-ingest resume holidays --source /mnt/photos
     """
+    from vl_ingest.source.listing import is_read_once
+
     with open_ledger(ledger) as book:
         known = book.jobs.find(job_reference) if job_reference else book.jobs.only_unfinished()
         settings = settings_from(values, Settings.of_job(known.settings))

@@ -45,8 +45,10 @@ def status(
         if watch:
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
         else:
-            facts = job_facts(book, job.id)
-            show(facts, "\n".join(_lines(book, job.id, facts)), as_json=as_json)
+            with book.db.snapshot():
+                facts = job_facts(book, job.id)
+                lines = _lines(book, job.id, facts)
+            show(facts, "\n".join(lines), as_json=as_json)
 
 
 def _found(book: "Ledger", reference: str | None) -> "Job":

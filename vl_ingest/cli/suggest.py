@@ -5,7 +5,6 @@ command line needs the same option there; a known job brings its server's addres
 """
 
 import re
-import shlex
 from collections.abc import Callable
 
 import click
@@ -37,6 +36,8 @@ def completed(context: click.Context) -> Callable[[str], str]:
                 and flag not in match["rest"]
                 and not (name == "base_url" and "job_reference" in takes)
             ):
+                import shlex
+
                 words += [flag, shlex.quote(value)]
         return f"`{' '.join(words)}`"
 

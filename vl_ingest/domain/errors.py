@@ -33,11 +33,12 @@ VlIngestError                    1   unexpected
 ```
 """
 
-import signal
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from vl_ingest.domain.model import Facts
 from vl_ingest.domain.naming import path_to_text
+
+if TYPE_CHECKING:  # every command starts with the errors; few need the model
+    from vl_ingest.domain.model import Facts
 
 
 class VlIngestError(Exception):
@@ -114,6 +115,8 @@ class Interrupted(VlIngestError):
     """A signal asked the run to stop; `exit_code` is 128 + the signal's number."""
 
     def __init__(self, signal_number: int) -> None:
+        import signal
+
         name = signal.Signals(signal_number).name
         super().__init__(f"Stopped by {name}. Run the same command again to continue.")
         self.exit_code = 128 + signal_number  # type: ignore[misc]  # the one class whose code is a fact of the instance
@@ -132,7 +135,7 @@ class FileTrouble(VlIngestError):
     are those of the file on disk, where they are known.
     """
 
-    def __init__(self, path: str, state: str, reason: str, facts: Facts | None = None) -> None:
+    def __init__(self, path: str, state: str, reason: str, facts: "Facts | None" = None) -> None:
         super().__init__(f"{path_to_text(path)}: {reason}")
         self.path = path
         self.state = state

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from vl_ingest.domain.errors import UsageError
 
@@ -177,6 +176,8 @@ def normalise_base_url(text: str) -> str:
 
     Raises `UsageError` for what is not an http(s) URL, or holds a user name or password.
     """
+    from urllib.parse import urlsplit, urlunsplit
+
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port

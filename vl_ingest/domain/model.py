@@ -344,17 +344,3 @@ class Counts:
     def unsent(self) -> int:
         """Files that hold the trigger: neither sent nor waived."""
         return sum(count for state, count in self.files.items() if state not in SETTLED)
-
-
-class OnUnknown(StrEnum):
-    """What settles a file whose delivery is unknown (`--on-unknown`)."""
-
-    RESEND = "resend"
-    HOLD = "hold"
-
-
-class OnRejected(StrEnum):
-    """What becomes of files that the server rejects (`--on-rejected`)."""
-
-    HOLD = "hold"
-    SKIP = "skip"

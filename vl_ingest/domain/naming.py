@@ -6,7 +6,6 @@ characters and bytes that are not UTF-8 are percent-escaped too: servers' parser
 two, and the last can't be written at all.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -59,6 +58,8 @@ def candidate_names(path: str) -> Iterator[str]:
     """
     name = plain_name(path)
     yield name
+    import hashlib  # most files keep their name, and most commands send none
+
     stem, extension = os.path.splitext(name)
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
     for length in (8, 16, 64):

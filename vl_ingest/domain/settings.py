@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from vl_ingest.domain.choices import OnRejected, OnUnknown
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.forms import (
     MOST_FILES,
@@ -23,7 +24,6 @@ from vl_ingest.domain.forms import (
     read_option,
     size_text,
 )
-from vl_ingest.domain.model import OnRejected, OnUnknown
 from vl_ingest.domain.timetable import parse_bwlimit
 
 Given = TypeVar("Given")

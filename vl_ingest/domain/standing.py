@@ -3,9 +3,10 @@
 import shlex
 from dataclasses import dataclass
 
+from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import GaveUp, Refused, Undecided
 from vl_ingest.domain.forms import CLOUD_URL
-from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState, OnUnknown
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 
 _WORDS = {

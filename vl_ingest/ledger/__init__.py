@@ -16,15 +16,13 @@
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vl_ingest.ledger import sqlite
-from vl_ingest.ledger.audit import Audit
-from vl_ingest.ledger.batches import Batches
-from vl_ingest.ledger.browse import Browse
 from vl_ingest.ledger.database import Database, OlderSchema, to_url
 from vl_ingest.ledger.decisions import Decisions
 from vl_ingest.ledger.events import Events, record_upgrade
@@ -32,9 +30,14 @@ from vl_ingest.ledger.files import Files
 from vl_ingest.ledger.guard import TransitionRefused
 from vl_ingest.ledger.jobs import Jobs
 from vl_ingest.ledger.listing import Listing
-from vl_ingest.ledger.retention import Retention
 from vl_ingest.ledger.runs import Runs
 from vl_ingest.ledger.seal import Seals
+
+if TYPE_CHECKING:
+    from vl_ingest.ledger.audit import Audit
+    from vl_ingest.ledger.batches import Batches
+    from vl_ingest.ledger.browse import Browse
+    from vl_ingest.ledger.retention import Retention
 
 __all__ = ["Ledger", "TransitionRefused", "is_missing", "reading"]
 
@@ -54,12 +57,38 @@ class Ledger:
         self.files = Files(self.db)
         self.decisions = Decisions(self.db)
         self.listing = Listing(self.db)
-        self.batches = Batches(self.db)
         self.events = Events(self.db)
-        self.audit = Audit(self.db)
-        self.browse = Browse(self.db)
         self.seals = Seals(self.db)
-        self.retention = Retention(self.db)
+
+    # What looking at a job does not need is not loaded for it.
+
+    @cached_property
+    def batches(self) -> "Batches":
+        """Intents and receipts."""
+        from vl_ingest.ledger.batches import Batches
+
+        return Batches(self.db)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """What a report reads."""
+        from vl_ingest.ledger.audit import Audit
+
+        return Audit(self.db)
+
+    @cached_property
+    def browse(self) -> "Browse":
+        """What a page shows."""
+        from vl_ingest.ledger.browse import Browse
+
+        return Browse(self.db)
+
+    @cached_property
+    def retention(self) -> "Retention":
+        """Whole jobs."""
+        from vl_ingest.ledger.retention import Retention
+
+        return Retention(self.db)
 
     def __enter__(self) -> "Ledger":
         return self
@@ -90,6 +119,8 @@ def reading(place: str | os.PathLike[str], *, live: bool = False) -> Iterator[Le
             path = sqlite.path_of(to_url(place))
             if live or path is None:
                 raise
+            import tempfile
+
             copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vl-ingest-")), "ledger.db")
             sqlite.copy(path, copy)
             Database(copy).close()  # upgrades it; the jobs' histories don't tell of that

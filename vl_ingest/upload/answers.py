@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from vl_ingest.domain import errors
-from vl_ingest.domain.model import AttemptOutcome, Batch, OnUnknown
+from vl_ingest.domain.choices import OnUnknown
+from vl_ingest.domain.model import AttemptOutcome, Batch
 
 FAILURES_AT_FAULT = 3  # in a row, while others succeed: the batch itself is at fault
 FAILURES_ALONE = 8  # in a row, of the last file left, with nothing else to compare with

@@ -5,6 +5,7 @@ from typing import NoReturn
 from vl_ingest import clock
 from vl_ingest.couriers.parcel import Outcome
 from vl_ingest.domain import words
+from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import (
     Conflict,
     CredentialsRefused,
@@ -14,7 +15,7 @@ from vl_ingest.domain.errors import (
     Throttled,
     Undecided,
 )
-from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileState, OnUnknown, StatusClass
+from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileState, StatusClass
 from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import refused

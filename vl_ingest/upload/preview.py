@@ -6,19 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
+from vl_ingest.domain.choices import OnRejected, OnUnknown
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.formats import FIRST_BYTES, mismatch
-from vl_ingest.domain.model import (
-    SETTLED,
-    TRIGGERED,
-    WAIVABLE,
-    Facts,
-    FileRow,
-    FileState,
-    Job,
-    OnRejected,
-    OnUnknown,
-)
+from vl_ingest.domain.model import SETTLED, TRIGGERED, WAIVABLE, Facts, FileRow, FileState, Job
 from vl_ingest.domain.naming import path_to_text, plain_name
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger

@@ -1,7 +1,8 @@
 """Settle what an earlier run left open, before anything new is sent."""
 
+from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import FileTrouble
-from vl_ingest.domain.model import FileRow, FileState, OnUnknown
+from vl_ingest.domain.model import FileRow, FileState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
 from vl_ingest.upload.scan import check_source

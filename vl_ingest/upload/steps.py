@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from vl_ingest import clock
 from vl_ingest.domain import words
+from vl_ingest.domain.choices import OnRejected
 from vl_ingest.domain.errors import (
     DurationReached,
     FilesHeld,
@@ -14,7 +15,7 @@ from vl_ingest.domain.errors import (
     Undecided,
     UsageError,
 )
-from vl_ingest.domain.model import WAIVABLE, Counts, FileState, JobState, OnRejected
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.domain.standing import next_step
 from vl_ingest.ledger.files import Files

@@ -1,0 +1,17 @@
+"""What a person decides beforehand: the choices that options and settings give."""
+
+from enum import StrEnum
+
+
+class OnUnknown(StrEnum):
+    """What settles a file whose delivery is unknown (`--on-unknown`)."""
+
+    RESEND = "resend"
+    HOLD = "hold"
+
+
+class OnRejected(StrEnum):
+    """What becomes of files that the server rejects (`--on-rejected`)."""
+
+    HOLD = "hold"
+    SKIP = "skip"
