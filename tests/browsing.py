@@ -1,7 +1,10 @@
 """What tests of pages ask a browser."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
@@ -11,6 +14,31 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE_S = 120  # a hang, not a slow machine
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+
+
+def has_browser() -> bool:
+    """Say whether there is a Chromium with its driver on this machine."""
+    return BROWSER is not None and DRIVER is not None
+
+
+@contextmanager
+def opened(profile: Path) -> Iterator[webdriver.Chrome]:
+    """Give a browser with this profile that logs console and network."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
 
 
 def complaints(browser: webdriver.Chrome) -> list[dict[str, str]]:
@@ -52,9 +80,9 @@ def click(browser: webdriver.Chrome, selector: str) -> None:
     until(browser, clicked)
 
 
-def look_at(browser: webdriver.Chrome, width: int, *, dark: bool = False) -> None:
-    """Give the window a width in CSS pixels, and the colours of the system."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+def look_at(browser: webdriver.Chrome, width: int, height: int = 900, *, dark: bool = False) -> None:
+    """Give the window a size in CSS pixels, and the colours of the system."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})

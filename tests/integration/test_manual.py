@@ -43,6 +43,17 @@ def test_links_lead_somewhere() -> None:
                 assert name == Path(target).stem, (path.name, name)
 
 
+def test_pictures_are_small_and_described() -> None:
+    """Each is shown in the README and on its page, with words for who can't see it; the wheel stays light."""
+    for picture in FOLDER.glob("*.png"):
+        assert picture.stat().st_size < 64 * 1024
+        shown = [
+            text for text in TEXTS.values() if re.search(rf"!\[[^\]]{{10,}}\]\([^)]*{picture.name}\)", text)
+        ]
+        assert len(shown) == 2
+    assert {path.suffix for path in FOLDER.iterdir()} == {".md", ".png"}
+
+
 def test_nothing_is_said_twice() -> None:
     """No sentence, row or command of some length stands on two pages."""
     said: Counter[str] = Counter()
