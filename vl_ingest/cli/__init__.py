@@ -23,7 +23,7 @@ LOUD = 2  # -vv
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
-    """Upload a folder of images and videos to a Visual Layer dataset, once and completely.
+    """Upload a folder of images and videos to Visual Layer, once and completely.
 
     `vl-ingest run FOLDER --name NAME` does everything. After any interruption, run it again.
     `vl-ingest help` is the manual.
