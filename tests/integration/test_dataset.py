@@ -368,3 +368,18 @@ def _drop_last_item(path: Path) -> None:
     facts["media_items"].pop()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps(facts))
+
+
+def test_a_job_whose_files_are_missing_is_not_called_complete(world: World) -> None:
+    """Once the record holds that, nobody says that nothing is left to do."""
+    world.pictures(5)
+    world.box.add_fault("medium:swallow:name=p0001.png:times=1")
+    assert world.run().code == 0
+    assert "Nothing is left to do." in world.cli("status").out
+    assert world.cli("verify", "job").code == 3
+    report, status, run = world.cli("report", "job"), world.cli("status"), world.run()
+    assert "Ready, but 1 file missing from the dataset: 5 files acknowledged" in report.out
+    for said in (status.out, run.err):
+        assert "The server has acknowledged 1 file and does not list it" in said
+        assert "othing is left to do" not in said
+    assert "Complete" not in report.out

@@ -13,6 +13,7 @@ from vl_ingest.domain import words
 from vl_ingest.domain.errors import Unforeseen, VlIngestError
 from vl_ingest.domain.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
 from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.standing import missing_step
 from vl_ingest.observers.observer import Observer, Progress
 
 if TYPE_CHECKING:
@@ -230,13 +231,14 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
     if job.state is JobState.READY:
-        lines.append(
-            f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done; nothing is left to do."
-        )
+        left = "" if summary.missing else "; nothing is left to do"
+        lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done{left}.")
         if summary.listed is None:
             lines.append(f"Run `vl-ingest verify {job.id}` to ask the server whether it has each file.")
         else:
             lines.append(f"{summary.listed}.")
+        if summary.missing:
+            lines.append(missing_step(job, summary.missing).text)
         lines.append(f"The record holds {job.event_count} events. Keep its head as proof: {job.event_head}")
     else:
         lines.append(

@@ -120,13 +120,14 @@ def prune(
             if not dry_run:
                 retention.prune(book, job, keep_in)
             over = f", {job.state} since {job.finished_at:%Y-%m-%d}" if job.finished_at else ""
-            text = f"{'Would remove' if dry_run else 'Removed'} job {job.id} ({job.name}{over})."
+            kept = "" if keep_in is None or dry_run else f" It is kept in {retention.kept_in(keep_in, job)}."
+            text = f"{'Would remove' if dry_run else 'Removed'} job {job.id} ({job.name}{over}).{kept}"
             facts = {"type": "pruned", "job": job.id, "name": job.name, "dry_run": dry_run}
             show(facts, text, as_json=as_json)
         if chosen and not dry_run:
             book.retention.compact()
             if not as_json:
-                click.echo("Running the same `vl-ingest run` again would send their folders to new datasets.")
+                click.echo("Running the same `vl-ingest run` again would send its folder to a new dataset.")
     if not chosen and not as_json:
         click.echo("No job finished that long ago.")
 

@@ -21,6 +21,7 @@ from vl_ingest.domain.standing import next_step, state_text
 if TYPE_CHECKING:
     from vl_ingest.domain.model import Job, Run
     from vl_ingest.ledger import Ledger
+    from vl_ingest.ledger.summary import Summary
 
 LEAST_INTERVAL_S = 0.1
 
@@ -109,16 +110,20 @@ def job_facts(book: "Ledger", job_id: str) -> dict[str, Any]:
     """Return what programs are shown of a job."""
     from vl_ingest.ledger.summary import summarise
 
-    return {**summary_facts(summarise(book, job_id)), **_standing(book, job_id)}
+    summary = summarise(book, job_id)
+    return {**summary_facts(summary), **_standing(book, summary)}
 
 
-def _standing(book: "Ledger", job_id: str) -> dict[str, Any]:
+def _standing(book: "Ledger", summary: "Summary") -> dict[str, Any]:
     """Return where a job stands in people's words, what its run waits for, and what to do next."""
     from vl_ingest.ledger.runs import is_alive
 
-    job, counts, run = book.jobs.get(job_id), book.files.counts(job_id), book.runs.last(job_id)
+    job, counts = summary.job, summary.counts
+    job_id, run = job.id, book.runs.last(job.id)
     at_work = is_alive(run)
-    step = next_step(job, counts, at_work=at_work, last_exit_code=book.runs.outcome(job_id))
+    step = next_step(
+        job, counts, at_work=at_work, last_exit_code=book.runs.outcome(job_id), missing=summary.missing
+    )
     last = book.events.last(job_id)  # a job begins with one
     return {
         "standing": state_text(job, counts, at_work=at_work),
@@ -136,7 +141,7 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
     job, run = book.jobs.get(job_id), book.runs.last(job_id)
     lines = [
         f"Job {job.id}: {words.path(job.source)} -> {job.name!r} at {job.base_url}",
-        f"  state         {facts['standing']}{'' if facts['standing'] == job.state else f' ({job.state})'}",
+        f"  state         {facts['standing']}{'' if facts['standing'] in (job.state, job.state.replace('_', ' ')) else f' ({job.state})'}",
         f"  dataset       {job.dataset_id or 'not created yet'}",
         f"  transaction   {job.transaction_id or 'not open yet'}",
         f"  server says   {job.status or 'not asked yet'}{f': {job.message}' if job.message else ''}",

@@ -38,17 +38,18 @@ def state_text(job: Job, counts: Counts, *, at_work: bool) -> str:
 
 
 def next_step(
-    job: Job, counts: Counts, *, at_work: bool = False, last_exit_code: int | None = None
+    job: Job, counts: Counts, *, at_work: bool = False, last_exit_code: int | None = None, missing: int = 0
 ) -> NextStep:
     """Return what somebody who wants the job to go on has to do.
 
-    `at_work` says whether a run works on it, `last_exit_code` how the last one ended.
+    `at_work` says whether a run works on it, `last_exit_code` how the last one ended, `missing` how many
+    sent files the server's own list of the dataset does not have.
     """
     if at_work:
         follow = f"vl-ingest status {job.id} --watch"
         return NextStep(f"`{follow}` follows the run.", (follow,))
     if job.state is JobState.READY:
-        return NextStep("Nothing is left to do.")
+        return missing_step(job, missing) if missing else NextStep("Nothing is left to do.")
     if job.state is JobState.ERRORED:
         reprocess, again = f"vl-ingest reprocess {job.id}", run_command(job, "--new")
         text = f"`{reprocess}` lets the server try again with what it has; `{again}` sends everything to another dataset."
@@ -57,6 +58,17 @@ def next_step(
         again = run_command(job, "--new")
         return NextStep(f"`{again}` sends everything to another dataset.", (again,))
     return _way_on(job, counts, last_exit_code)
+
+
+def missing_step(job: Job, missing: int) -> NextStep:
+    """Return what to do about files that were acknowledged and are not in the dataset."""
+    report = f"vl-ingest report {job.id} --format csv"
+    it = "it" if missing == 1 else "them"
+    text = (
+        f"The server has acknowledged {files_text(missing)} and does not list {it}: `{report}` names {it}. Ask whoever runs the "
+        f"server, or send {it} to another dataset: `{run_command(job, '--new', '--files-from')} LIST`."
+    )
+    return NextStep(text, (report,))
 
 
 def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:

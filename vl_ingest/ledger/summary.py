@@ -51,6 +51,11 @@ class Summary:
         """The bytes of these."""
         return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes
 
+    @property
+    def missing(self) -> int:
+        """How many sent files the server's own list does not have; 0 where it was not asked."""
+        return 0 if self.listed is None else self.listed.missing
+
     def doubt_in_words(self) -> str:
         """Return what is known of the `possibly_twice`: `possibly delivered twice`, or what asking showed."""
         asked = {

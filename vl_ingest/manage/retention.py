@@ -50,6 +50,11 @@ def prunable(ledger: Ledger, before: datetime) -> list[Job]:
     ]
 
 
+def kept_in(folder: Path, job: Job) -> Path:
+    """Return the file that `prune` keeps a job in."""
+    return folder / f"vl-ingest-{job.id}.db"
+
+
 def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
     """Take a finished job out of the ledger; with `keep_in`, export it into that folder first.
 
@@ -61,5 +66,5 @@ def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
         if keep_in is not None:
             keep_in.mkdir(parents=True, exist_ok=True)
             # `again`: an earlier prune may have died.
-            export(ledger, current, keep_in / f"vl-ingest-{job.id}.db", again=True)
+            export(ledger, current, kept_in(keep_in, job), again=True)
         ledger.retention.delete(job.id)

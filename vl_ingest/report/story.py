@@ -124,9 +124,14 @@ def verdict(
     `in_doubt` says that nobody knows whether processing of a job that was given up has begun.
     """
     state, unsent = summary.job.state, files_text(summary.counts.unsent)
-    begin, end = VERDICTS.get(state, ("Not finished", f", {unsent} not yet; processing has not begun."))
+    begin, end = VERDICTS.get(
+        state,
+        ("Not finished", f"{f', {unsent} not yet' * bool(summary.counts.unsent)}; processing has not begun."),
+    )
     if state is JobState.READY and summary.taken_as_delivered:
         begin = "Ready, but not every file has a receipt"
+    if state is JobState.READY and summary.missing:
+        begin = f"Ready, but {files_text(summary.missing)} missing from the dataset"
     if state is JobState.CANCELLED:
         end = f", {unsent} not sent{'; whether processing has begun is not known' if in_doubt else ''}."
     return f"{begin}: {_done(summary, exceptions)}{end.format(started=started)}"
