@@ -20,7 +20,7 @@ from vl_ingest.domain.forms import (
     parse_reason,
     read_option,
 )
-from vl_ingest.domain.model import Event, FileRow, FileState, Job, Run
+from vl_ingest.domain.model import FINISHED, Event, FileRow, FileState, Job, Run
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.database import default_path
@@ -28,6 +28,7 @@ from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.manage import decide
 from vl_ingest.manage.stop import PATIENCE_S, stop
 from vl_ingest.observers.observer import Observer, Observers, Progress
+from vl_ingest.processing.abort import abort as abort_processing
 from vl_ingest.proof.rehash import Rehash, verify_files
 from vl_ingest.proof.whole import check_head, checks, raise_what_differs
 from vl_ingest.report import FORMATS, history
@@ -154,14 +155,17 @@ class Ingest:
         """
         return decide.settle(self.ledger, self._job(job), word)
 
-    def cancel(self, job: Job | str, *, patience: float | str = PATIENCE_S) -> None:
+    def cancel(self, job: Job | str, *, patience: float | str = PATIENCE_S, abort: bool = False) -> None:
         """Give a job up, after a run that works on it was stopped; what is on the server stays there.
 
-        `patience` is how long to wait for that run's end, in seconds or as "2m". Raises `JobHeld` if it goes on for
+        With `abort` the server is asked to stop processing, where it can; the history says what became of that. `patience` is how long to wait for that run's end, in seconds or as "2m". Raises `JobHeld` if it goes on for
         longer, `UsageError` if the job is over already.
         """
         wait_s, known = read_option("--patience", parse_duration, patience), self._job(job)
         stop(self.ledger, known, wait_s, "cancel")
+        if abort and known.state not in FINISHED:
+            base_url = self._base_url or known.base_url
+            abort_processing(self.ledger, Api(base_url, self._tokens or find(base_url).tokens), known)
         decide.cancel(self.ledger, self.ledger.jobs.get(known.id))
 
     def files(self, job: Job | str, *states: FileState | str) -> Iterator[FileRow]:

@@ -122,11 +122,14 @@ def test_death_at_every_point(
 
 
 REPROCESS = ["reprocess", "job", "--settle", "0.05s", "--json"]
+ABORT = ["cancel", "job", "--abort", "--json"]
 # name -> (faults of the run before, its exit code, faults of the command, the command; none: the run, confirmed)
 AFTERWARDS: dict[str, tuple[list[str], int, list[str], list[str]]] = {
     "reprocess": (["processing:failed:times=1"], 12, [], REPROCESS),
     "reprocess, answer lost": (["processing:failed:times=1"], 12, ["retry:lost-answer:times=1"], REPROCESS),
     "reprocess, request lost": (["processing:failed:times=1"], 12, ["retry:reset-after:times=1"], REPROCESS),
+    "abort": ([], 0, [], ABORT),
+    "abort, answer lost": ([], 0, ["abort:lost-answer:times=1"], ABORT),
     "confirm": ([], 0, [], []),
     "confirm by ids": ([], 0, ["exporting:failed", "export-status:503:times=1"], []),
 }
@@ -144,7 +147,8 @@ def test_death_at_every_point_of_what_comes_afterwards(
 ) -> None:
     """Wherever the process dies, the same command ends as it would have: each effect once, and nothing sent again."""
     before, code, faults, command = AFTERWARDS[scenario]
-    with Sandbox(root=tmp_path / "server") as box:
+    aborts = command == ABORT
+    with Sandbox(root=tmp_path / "server", indexing_s=3600.0 if aborts else 0.0) as box:
 
         def born(name: str) -> World:
             """Make a world whose run has ended, on the same server."""
@@ -155,7 +159,7 @@ def test_death_at_every_point_of_what_comes_afterwards(
             place.mkdir()
             world = World(place, box)
             world.pictures(3)
-            assert world.run().code == code
+            assert world.run(*(["--no-wait"] if aborts else [])).code == code
             for fault in faults:
                 box.add_fault(fault)
             return world
@@ -170,8 +174,12 @@ def test_death_at_every_point_of_what_comes_afterwards(
             if scenario.startswith("confirm"):
                 assert {row.listed for row in world.files()} == {1}, f"died at {what}: {said}"
                 assert box.record.exports_started(dataset) <= 2
+            if aborts:
+                assert (world.job().state, box.record.aborts_accepted(dataset)) == ("cancelled", 1), (
+                    f"died at {what}: {said}"
+                )
             try:
-                world.check_promises()
+                world.check_promises(done=not aborts)
             except AssertionError as exc:
                 raise AssertionError(f"died at {what}: {exc}\n{said}") from exc
 
@@ -183,6 +191,7 @@ def test_death_at_every_point_of_what_comes_afterwards(
         for number, point in enumerate(mine):
             world = born(str(number))
             assert carry_out(world, point) == DIED, f"did not get to {point}"
-            assert carry_out(world, None) == 0, (world.place / "log.out").read_text()
+            over = 2 if aborts and world.job().state == "cancelled" else 0
+            assert carry_out(world, None) == over, (world.place / "log.out").read_text()
             check(world, point)
     record_property("points", [f"crash points, {scenario}", len(mine), len(points)])

@@ -403,7 +403,7 @@ def _blurred(line: str) -> str:
     line = re.sub(r"[0-9a-f]{64}", "HASH", line)
     line = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "UUID", line)
     line = re.sub(r"[^ ]*/vl-ingest-demo-\w+", "PLACE", line)
-    line = re.sub(r"(job|Job|retry|waive|resume|of) [a-z0-9]{6}\b", r"\1 JOB", line)
+    line = re.sub(r"(job|Job|retry|waive|resume|verify|of) [a-z0-9]{6}\b", r"\1 JOB", line)
     return re.sub(r"[\d.,]+", "#", line)
 
 

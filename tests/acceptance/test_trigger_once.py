@@ -136,6 +136,35 @@ def test_a_task_settles_before_the_window_is_over(world: World) -> None:
     world.check_promises()
 
 
+def test_what_was_settled_as_not_begun_is_proved_before_another_request(tmp_path: Path) -> None:
+    """The window was too short for the status, and the tasks did not answer: now they show that the first was carried out."""
+    faults = ["trigger:lost-answer:times=1", "trigger:403", "tasks:reset-after:after=1"]
+    with Sandbox(root=tmp_path / "server", draft_s=3600.0, faults=faults) as box:
+        world = World(tmp_path, box)
+        world.pictures(2)
+        assert world.run("--settle", "0.1s", "--no-wait").code == 7
+        assert world.job().state == "uploaded"
+        assert "trigger_settled_not_begun" in world.kinds()
+        box.clear_faults()
+        assert world.run("--settle", "0.1s", "--no-wait").code == 0
+        assert world.job().state == "processing"
+        assert len(box.record.requests("trigger")) == 2
+        assert "trigger_proved_by_task" in world.kinds()
+
+
+def test_a_task_of_the_first_request_settles_the_second(tmp_path: Path) -> None:
+    """Both got no receipt, and the task that shows late is that of the first."""
+    with Sandbox(root=tmp_path / "server", draft_s=3600.0, faults=["trigger:lost-answer:times=1"]) as box:
+        world = World(tmp_path, box)
+        world.pictures(2)
+        box.add_fault("tasks:reset-after:after=1")
+        assert world.run("--settle", "0.1s", "--no-wait").code == 13, "a 409, and nothing moves"
+        box.clear_faults()
+        assert world.run("--settle", "0.1s", "--no-wait").code == 0
+        assert "trigger_proved_by_task" in world.kinds()
+        assert box.record.triggers_accepted() == 1
+
+
 @pytest.mark.parametrize("carried_out", [True, False])
 def test_a_crash_after_the_trigger_is_settled_by_the_task(carried_out: bool, tmp_path: Path) -> None:
     """What was known of tasks stands in the intent: the next run holds the server's tasks against it."""

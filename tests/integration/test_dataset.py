@@ -13,7 +13,9 @@ import pytest
 
 import vl_ingest.report
 from conftest import MakeWorld
+from vl_ingest import Ingest
 from vl_ingest.domain.remote import ListedMedium, MediumKind
+from vl_ingest.ledger import Ledger
 from vl_ingest.proof.dataset import place
 from vl_ingest.server import variables
 from world import Ended, World
@@ -289,6 +291,16 @@ def test_an_answer_that_was_touched_is_found(world: World, statement: str) -> No
         connection.executescript(statement)
     ended = world.cli("verify", "job", "--offline", "--no-files", "--json")
     assert [line["name"] for line in ended.lines if line.get("held") is False] == ["requests"]
+
+
+def test_a_ledger_that_can_not_be_written_to_is_verified_without(world: World) -> None:
+    """Nothing is asked whose answer can't be kept; everything else is checked."""
+    done(world)
+    with Ledger(world.ledger_path, readonly=True) as book:
+        made = {check.name: check.held for check in Ingest(book).verify("job")}
+    assert made["dataset"] is None
+    assert made["server"] is True
+    assert world.box.record.exports_started() == 0
 
 
 def test_a_token_goes_to_the_server_alone(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:

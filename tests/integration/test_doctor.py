@@ -46,6 +46,7 @@ def test_all_is_well(world: World) -> None:
     grades = _grades(ended)
     assert list(grades) == [
         "program", "ledger", "ledger folder", "disk space", "open files", "proxy", "DNS", "TCP", "credentials", "clock",
+        "optional",
     ]  # fmt: skip
     assert set(grades.values()) <= {"ok", "warning"}
     human = world.cli("doctor", "--base-url", world.box.url)
@@ -65,7 +66,14 @@ def test_a_doctor_creates_and_changes_nothing(world: World) -> None:
     assert _doctor(world).code == 0
     assert _tree(world.place) == before
     asked = world.box.record.requests()[requests:]
-    assert [request["endpoint"] for request in asked] == ["status"]
+    assert [request["endpoint"] for request in asked] == [
+        "status",
+        "tasks",
+        "export-status",
+        "export-ids",
+        "list",
+    ]
+    assert {request["method"] for request in asked} == {"GET"}
 
 
 def test_a_ledger_that_a_run_has_open_can_be_looked_at(world: World) -> None:

@@ -21,13 +21,15 @@ def _plan(world: World, *more: str) -> dict[str, Any]:
 
 
 def test_nothing_is_sent_and_no_ledger_made(world: World) -> None:
-    """Neither the server nor the disk can tell that somebody looked."""
+    """The disk can't tell that somebody looked, and the server is asked only whether the name is taken."""
     world.pictures(7)
     before = sorted(world.place.rglob("*"))
     ended = world.run("--dry-run")
     assert ended.code == 0, ended.err
     assert sorted(world.place.rglob("*")) == before
-    assert world.box.record.requests() == []
+    assert [request["endpoint"] for request in world.box.record.requests()] == ["list"]
+    with world.box.offline():
+        assert world.run("--dry-run").code == 0, "a plan needs no server"
 
 
 def test_the_plan_is_what_the_run_then_does(world: World) -> None:

@@ -1,6 +1,6 @@
 """`retry`, `waive`, `settle`, `stop` and `cancel`: a person's decisions."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,10 +9,13 @@ from vl_ingest.cli.options import (
     DURATION,
     REASON,
     confirm,
+    given,
     job_argument,
     ledger_options,
+    open_api,
     open_ledger,
     option,
+    server_options,
     show,
     yes_option,
 )
@@ -165,12 +168,18 @@ def stop(job_reference: str, wait_s: float, ledger: str | None, as_json: bool) -
 @click.command(cls=Command)
 @job_argument
 @patience
+@option("--abort", "aborts", is_flag=True, help="Have processing aborted on the server, where it can be.")
 @yes_option
+@server_options
 @ledger_options
-def cancel(job_reference: str, wait_s: float, yes: bool, ledger: str | None, as_json: bool) -> None:
+def cancel(
+    job_reference: str, wait_s: float, aborts: bool, yes: bool, base_url: str, access: dict[str, Any],
+    ledger: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Give up a job. What is on the server stays there.
 
-    A run that is working on it is stopped first. Asks on a terminal; without one, it does not.
+    A run that is working on it is stopped first. Asks on a terminal; without one, it does not. With --abort, the server
+    is asked to stop processing, too.
 
     Example:  vl-ingest cancel holidays
     """
@@ -180,8 +189,14 @@ def cancel(job_reference: str, wait_s: float, yes: bool, ledger: str | None, as_
     with open_ledger(ledger) as book:
         job = book.jobs.find(job_reference)
         if job.state not in FINISHED:
-            confirm(f"Give up job {job.id} ({job.name})? What is on the server stays there.", yes)
+            more = " Its processing on the server is aborted." if aborts else ""
+            confirm(f"Give up job {job.id} ({job.name})? What is on the server stays there.{more}", yes)
         stop_run(book, job, wait_s, "cancel")
+        said = ""
+        if aborts and job.state not in FINISHED:
+            from vl_ingest.processing.abort import abort
+
+            said = f"; {abort(book, open_api(base_url if given('base_url') else job.base_url, access), job)}"
         decide.cancel(book, book.jobs.get(job.id))
     left = f"dataset {job.dataset_id} stays as it is" if job.dataset_id else "no dataset had been created"
-    _print(as_json, job.id, f"Job {job.id} is cancelled; {left}.", state="cancelled")
+    _print(as_json, job.id, f"Job {job.id} is cancelled; {left}{said}.", state="cancelled")

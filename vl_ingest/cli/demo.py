@@ -67,9 +67,14 @@ def demo(folder: str | None, keep: Path | None, watch: bool) -> None:
                 f"* Made {count} pictures and one broken file in {'a temporary folder' if keep is None else keep}."
             )
         with Sandbox(
-            root=Path(place, "server"), faults=[f"upload:slow:seconds={ANSWER_S}"], indexing_s=1.0
+            root=Path(place, "server"),
+            faults=[f"upload:slow:seconds={ANSWER_S}"],
+            indexing_s=1.0,
+            replaces=True,
         ) as box:
-            click.echo(f"* A local stand-in for Visual Layer is listening at {box.url}.\n")
+            click.echo(
+                f"* A local stand-in for Visual Layer is listening at {box.url}. A second file of a name replaces the first there.\n"
+            )
             ledger = Path(place, "ledger.db")
             with watched(ledger) if watch else nullcontext():
                 _story(box, source, ledger)
@@ -125,6 +130,8 @@ def _story(box: "Sandbox", source: Path, ledger: Path) -> None:
         _must(["resume", "demo", "--settle", "2s", "--no-auth"], 0, ledger)
     elif code != 0:
         raise DemoFailed(f"The second run ended with exit code {code}.")
+    click.echo("\n* 4. The server is asked whether it has each file.")
+    _must(["verify", "demo", "--no-auth"], 0, ledger)
     _prove(box, ledger)
 
 
@@ -149,10 +156,12 @@ def _prove(box: "Sandbox", ledger: Path) -> None:
     click.echo(
         f"    delivered twice (when it was cut off)  {len(twice):>6}   (the ledger suspects {len(doubted)})"
     )
+    listed = sum(file.listed == 1 for file in sent)
+    click.echo(f"    listed in the dataset, each once       {listed:>6}   (the server's own list)")
     click.echo(f"    processing started                     {triggers:>6}   time")
-    if promised != set(held) or not twice <= doubted or triggers != 1:
+    if promised != set(held) or not twice <= doubted or listed != len(sent) or triggers != 1:
         raise DemoFailed("The server and the ledger disagree.")
-    click.echo("* Every file is there, and processing was started exactly once.")
+    click.echo("* The server lists every file, each once, and processing was started exactly once.")
 
 
 def _start(arguments: list[str], ledger: Path) -> "subprocess.Popen[bytes]":

@@ -223,6 +223,11 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
         lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
     if summary.possibly_twice:
         lines.append(f"{files_text(summary.possibly_twice)} {summary.doubt_in_words()}.")
+    if summary.orphans:
+        ids = ", ".join(summary.orphans)
+        lines.append(
+            f"Possibly ours and empty, after a request without a receipt: {ids}. Neither used nor deleted."
+        )
     if summary.taken_as_delivered:
         lines.append(
             f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: not acknowledged by the "
@@ -281,6 +286,7 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "in_dataset": None if summary.listed is None else summary.listed.files,
         "missing_from_dataset": None if summary.listed is None else summary.listed.missing,
         "twice_in_dataset": None if summary.listed is None else summary.listed.twice,
+        "orphans": list(summary.orphans),
         "doubts": dict(summary.doubts),
         "listed_at": clock.iso(summary.listed_at),
     }

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vl_ingest.cli.layout import Command
-from vl_ingest.cli.options import ledger_options, option, server_options, show, warn
+from vl_ingest.cli.options import NAME, ledger_options, option, server_options, show, warn
 from vl_ingest.domain.checks import Check, Grade
 
 SHOWN = {Grade.FAILED: "FAILED", Grade.UNANSWERED: "-"}
@@ -16,14 +16,15 @@ SHOWN = {Grade.FAILED: "FAILED", Grade.UNANSWERED: "-"}
 @click.command(cls=Command)
 @option("--offline", is_flag=True, help="Skip the network and the server.")
 @option("--log-file", metavar="PATH", help="The log file that a run would write.")
+@option("--name", type=NAME, help="The name that a dataset is to have: warn if the server has one.")
 @server_options
 @ledger_options
 def doctor(
-    offline: bool, log_file: str | None, base_url: str, access: dict[str, Any], ledger: str | None, as_json: bool,
+    offline: bool, log_file: str | None, name: str | None, base_url: str, access: dict[str, Any], ledger: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Check whether everything is in place for a run.
 
-    Changes nothing, and sends one harmless request. Exit code 0: no check failed (there may be warnings); otherwise
+    Changes nothing: the server gets a few requests that have no effect. Exit code 0: no check failed (there may be warnings); otherwise
     that of the first failure: 2 options, 4 ledger, 5 network, 7 refused.
 
     Example:  vl-ingest doctor --base-url https://vl.example.org
@@ -38,7 +39,7 @@ def doctor(
         yield from check_machine(place, log_file)
         if not offline:
             dataset_id = _known_dataset(str(place), base_url)
-            yield from check_server(base_url, lambda: find(base_url, warn=warn, **access), dataset_id)
+            yield from check_server(base_url, lambda: find(base_url, warn=warn, **access), dataset_id, name)
 
     found: list[Check] = []
     for check in checks():

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock
-from vl_ingest.cli.options import open_to_read, show
+from vl_ingest.cli.options import open_to_read, open_tokens, show
 from vl_ingest.domain import words
-from vl_ingest.domain.errors import FilesHeld
-from vl_ingest.domain.model import FINISHED
+from vl_ingest.domain.errors import FilesHeld, VlIngestError
+from vl_ingest.domain.model import FINISHED, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ NAMED = 20  # doubtful files that people are told by name; with --json it is all
 
 
 def dry_run(
-    source: str, name: str, settings: "Settings", *, base_url: str, new: bool, new_transaction: bool,
+    source: str, name: str, settings: "Settings", *, base_url: str, access: dict[str, Any], new: bool, new_transaction: bool,
     place: str | None, rate: float | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
@@ -50,7 +50,12 @@ def dry_run(
                     show({"type": "file_error", **facts}, text, as_json=as_json)
     if named > NAMED and not as_json:
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` lists all.")
-    facts = _facts(plan, settings, name, folder.address, base_url, rate)
+    taken = (
+        _same_name(name, base_url, access) if plan.job is None or plan.job.state is JobState.CREATED else []
+    )
+    if taken and not as_json:
+        click.echo(f"  name taken    by {', '.join(taken)}: a run makes another dataset of that name")
+    facts = {"same_name": taken} | _facts(plan, settings, name, folder.address, base_url, rate)
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if plan.is_empty(settings):
         raise nothing_to_send(folder.address, plan.left_out)
@@ -61,6 +66,17 @@ def dry_run(
             f"{first} processing only after these are fixed, waived, or excluded with --exclude{unless}."
         )
     return 0
+
+
+def _same_name(name: str, base_url: str, access: dict[str, Any]) -> list[str]:
+    """Return the server's datasets of that name, if it can be asked at once; a plan needs no server."""
+    from vl_ingest.server.optional import Extras
+
+    try:
+        extras = Extras(base_url, open_tokens(base_url, access), connect_timeout_s=3.0, read_timeout_s=10.0)
+        return [dataset.id for dataset in extras.datasets() if dataset.name == name]
+    except VlIngestError:
+        return []
 
 
 @contextmanager

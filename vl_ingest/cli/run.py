@@ -49,7 +49,7 @@ LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
     is_flag=True,
     help="Abandon the open transaction and send everything again.",
 )
-@of_job("--dry-run", is_flag=True, help="Show what would be sent; contacts no server.")
+@of_job("--dry-run", is_flag=True, help="Show what would be sent, and whether the name is taken.")
 @of_job(
     "--rate",
     rare=True,
@@ -75,7 +75,15 @@ def run(
         from vl_ingest.cli import preview
 
         return preview.dry_run(
-            source, name, settings, base_url=base_url, place=ledger, rate=rate, as_json=as_json, **again
+            source,
+            name,
+            settings,
+            base_url=base_url,
+            access=access,
+            place=ledger,
+            rate=rate,
+            as_json=as_json,
+            **again,
         )
     if rate is not None:
         raise UsageError(

@@ -12,7 +12,17 @@ import click
 from vl_ingest import clock
 from vl_ingest.cli.display import Rate, summary_facts
 from vl_ingest.cli.layout import Command
-from vl_ingest.cli.options import DURATION, ledger_options, open_to_read, option, optional_job_argument, show
+from vl_ingest.cli.options import (
+    DURATION,
+    given,
+    ledger_options,
+    open_api,
+    open_to_read,
+    option,
+    optional_job_argument,
+    server_options,
+    show,
+)
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from vl_ingest.domain.model import Job, Run
     from vl_ingest.ledger import Ledger
     from vl_ingest.ledger.summary import Summary
+    from vl_ingest.manage.live import Live
 
 LEAST_INTERVAL_S = 0.1
 
@@ -30,10 +41,13 @@ LEAST_INTERVAL_S = 0.1
 @optional_job_argument
 @option("--watch", is_flag=True, help="Follow the job's run until it ends.")
 @option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch refreshes.")
+@option("--live", is_flag=True, help="Ask the server, too: its status, and its tasks.")
+@server_options
 @ledger_options
 def status(
-    job_reference: str | None, watch: bool, interval: float, ledger: str | None, as_json: bool
-) -> None:
+    job_reference: str | None, watch: bool, interval: float, live: bool, base_url: str, access: dict[str, Any],
+    ledger: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Show where a job stands.
 
     JOB is an id or a name; the default is the newest job. --watch follows a run in another terminal until it ends;
@@ -41,6 +55,8 @@ def status(
 
     Example:  vl-ingest status holidays --watch
     """
+    if live and watch:
+        raise UsageError("--live asks the server once: leave out --watch.")
     with open_to_read(ledger, live=watch) as book:
         job = _found(book, job_reference)
         if watch:
@@ -49,6 +65,10 @@ def status(
             with book.db.snapshot():
                 facts = job_facts(book, job.id)
                 lines = _lines(book, job.id, facts)
+            if live:
+                seen = _live(job, base_url if given("base_url") else job.base_url, access)
+                facts["live"] = None if seen is None else seen.facts()
+                lines += ["  server now    no dataset yet"] if seen is None else seen.lines()
             show(facts, "\n".join(lines), as_json=as_json)
 
 
@@ -59,6 +79,13 @@ def _found(book: "Ledger", reference: str | None) -> "Job":
     if not known:
         raise UsageError("There are no jobs yet. Run `vl-ingest run FOLDER --name NAME` to start one.")
     return known[-1]
+
+
+def _live(job: "Job", base_url: str, access: dict[str, Any]) -> "Live | None":
+    """Return the server's side of a job; None before there is one."""
+    from vl_ingest.manage.live import look
+
+    return None if job.dataset_id is None else look(open_api(base_url, access), job.dataset_id)
 
 
 def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> None:

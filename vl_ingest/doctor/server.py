@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from vl_ingest import clock
+from vl_ingest.doctor.features import NO_ONE, NO_ROUTE, check_features, check_name
 from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, failed, not_checked, ok, warning
 from vl_ingest.domain.errors import (
@@ -27,17 +28,18 @@ from vl_ingest.server.credentials import Credentials
 from vl_ingest.server.optional import Extras
 from vl_ingest.server.wire import proxy_of, trust
 
-NO_DATASET = "00000000-0000-0000-0000-000000000000"  # asked for where the ledger knows none
-NO_ROUTE = "Not Found"  # what web frameworks answer to an address that they do not know
 CONNECT_TIMEOUT_S = 10.0
 DAYS_LEFT = 14
 CLOCK_OFF_S = 30.0
 
 
-def check_server(base_url: str, find: Callable[[], Credentials], dataset_id: str | None) -> Iterator[Check]:
-    """Yield the checks from the name of the server to its answer, and end where the next can't be made.
+def check_server(
+    base_url: str, find: Callable[[], Credentials], dataset_id: str | None, name: str | None = None
+) -> Iterator[Check]:
+    """Yield the checks from the name of the server to what it offers, and end where the next can't be made.
 
-    `find` finds the credentials for the last; `dataset_id` is one that the server should know, if there is one.
+    `find` finds the credentials; `dataset_id` is one that the server should know, if there is one; `name` is what a
+    dataset is to be called.
     """
     parts = urlsplit(base_url)
     host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -64,8 +66,15 @@ def check_server(base_url: str, find: Callable[[], Credentials], dataset_id: str
         yield failed("credentials", exc)
         yield not_checked("clock")
         return
-    yield check_credentials(api, found_credentials.origin, dataset_id)
+    accepted = check_credentials(api, found_credentials.origin, dataset_id)
+    yield accepted
     yield _clock(api)
+    if accepted.exit_code:
+        return
+    extras = Extras.beside(api)
+    yield check_features(extras)
+    if name is not None:
+        yield check_name(extras, name)
 
 
 def _dns(host: str, port: int) -> Check:
@@ -131,7 +140,7 @@ def check_credentials(api: Api, origin: str, dataset_id: str | None) -> Check:
     has_token = api.tokens.current() is not None
     way = "accepts the credentials" if has_token else "asks for no credentials"
     try:
-        status = api.dataset_status(dataset_id or NO_DATASET)
+        status = api.dataset_status(dataset_id or NO_ONE)
     except CredentialsRefused as exc:
         text = f"The server refuses the credentials ({origin}): {exc.detail}. Check them."
         if not has_token:

@@ -20,16 +20,15 @@ from vl_ingest.domain.model import (
     Run,
     StatusClass,
 )
-from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.guard import TransitionRefused, move
+from vl_ingest.ledger.identity import IDENTITY, assert_only, find_row
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import totals
 from vl_ingest.ledger.tables import events, files, jobs
 
-_IDENTITY = ("source", "name", "base_url")
 _ID_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # no letters that read as another
 
 
@@ -92,9 +91,9 @@ class Jobs:
         the same job. Raises `UsageError` for another source under the same name and server.
         """
         with self._db.write() as connection:
-            known = _find_by_identity(connection, source, name, base_url, new=new)
+            known = find_row(connection, source, name, base_url, new=new)
             if known is not None:
-                return known
+                return _job(known)
             import secrets
 
             job_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
@@ -113,7 +112,8 @@ class Jobs:
     def find_by_identity(self, source: str, name: str, base_url: str, *, new: bool = False) -> Job | None:
         """Return the job that `enter` would; None where it would make one. Raises what `enter` raises."""
         with self._db.read() as connection:
-            return _find_by_identity(connection, source, name, base_url, new=new)
+            row = find_row(connection, source, name, base_url, new=new)
+        return None if row is None else _job(row)
 
     def change_settings(self, run: Run, settings: Mapping[str, Any]) -> None:
         """Record the options this run works with; an event only where they differ from the last run's."""
@@ -152,7 +152,7 @@ class Jobs:
         """
         with self._db.write() as connection:
             job = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
-            _assert_only(connection, job, {key: where.get(key, getattr(job, key)) for key in _IDENTITY})
+            assert_only(connection, job, {key: where.get(key, getattr(job, key)) for key in IDENTITY})
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**where))
             append(connection, job_id, None, EventKind.JOB_MOVED, **where)
 
@@ -254,7 +254,7 @@ class Jobs:
             job = connection.execute(sa.select(jobs).where(jobs.c.id == run.job_id)).one()
             if job.state != JobState.ERRORED:
                 raise TransitionRefused(f"Job {job.id} can't be processed again: it is {job.state}.")
-            _assert_only(connection, job, {key: getattr(job, key) for key in _IDENTITY})
+            assert_only(connection, job, {key: getattr(job, key) for key in IDENTITY})
             append(connection, run.job_id, run.id, kind, **facts)
             query = sa.select(events).where(events.c.job_id == run.job_id, events.c.kind == kind)
             row = connection.execute(query.order_by(events.c.number.desc()).limit(1)).one()
@@ -313,55 +313,6 @@ class Jobs:
                 append(
                     connection, run.job_id, run.id, EventKind.SIZE_LIMIT_LEARNT, too_large_bytes=body_bytes
                 )
-
-
-def _assert_only(connection: sa.Connection, job: sa.Row[Any], place: Mapping[str, str]) -> None:
-    """Raise `UsageError` where another unfinished job has this source, name and server."""
-    other = connection.execute(
-        sa.select(jobs.c.id)
-        .filter_by(**place)
-        .where(jobs.c.id != job.id, jobs.c.state.not_in(sorted(FINISHED)))
-    ).scalar()
-    if other is not None:
-        raise UsageError(
-            f"Job {other} already sends {path_to_text(place['source'])} to a dataset named {job.name!r} "
-            f"there. Continue it with `vl-ingest resume {other}`, or give it up with `vl-ingest cancel {other}`."
-        )
-
-
-def _find_by_identity(
-    connection: sa.Connection, source: str, name: str, base_url: str, *, new: bool
-) -> Job | None:
-    """Return the job of (source, name, server) that goes on; see `Jobs.get_or_create`."""
-    identity = (jobs.c.name == name) & (jobs.c.base_url == base_url)
-    rows = connection.execute(sa.select(jobs).where(identity).order_by(jobs.c.created_at, jobs.c.id)).all()
-    same = [row for row in rows if row.source == source]
-    unfinished = [row for row in same if row.state not in FINISHED]
-    if unfinished:
-        return _job(unfinished[-1])
-    if same and not new:
-        return _job(same[-1])
-    other = [row for row in rows if row.source != source and _has_dataset(connection, row)]
-    if other and not new:
-        raise UsageError(
-            f"Job {other[-1].id} already sends {other[-1].source} to a dataset named {name!r} there. "
-            f"If the folder has moved: `vl-ingest resume {other[-1].id} --source {source}`. "
-            "For another dataset of that name add `--new`."
-        )
-    return None
-
-
-def _has_dataset(connection: sa.Connection, row: sa.Row[Any]) -> bool:
-    """Return whether a job has a dataset on the server, or may have one, and is not given up."""
-    if (state := JobState(row.state)) is not JobState.CREATED:
-        return state is not JobState.CANCELLED
-    asked, failed = (
-        connection.execute(
-            sa.select(sa.func.count()).where(events.c.job_id == row.id, events.c.kind == kind)
-        ).scalar_one()
-        for kind in (EventKind.CREATE_INTENDED, EventKind.CREATE_FAILED)
-    )
-    return int(asked) > int(failed)
 
 
 def _job(row: sa.Row[Any]) -> Job:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Counts, FileState, Job
 from vl_ingest.domain.remote import Listed
 from vl_ingest.ledger import Ledger
@@ -17,6 +18,7 @@ class Summary:
     (`taken_as_delivered`). `possibly_twice` counts, among both, those that went out again after a lost answer.
     `listed` is what the server's own list of the dataset came to, read at `listed_at`; None where it was not asked.
     `doubts` says what is known of the `possibly_twice` since then, in words -> how many.
+    `orphans` are ids of datasets that may be ours and empty, after a request to create without a receipt.
     `not_in_dataset` is how many files of the folder came too late for it; None where nobody has looked.
     """
 
@@ -30,6 +32,7 @@ class Summary:
     listed: Listed | None = None
     listed_at: datetime | None = None
     doubts: Mapping[str, int] = field(default_factory=dict)
+    orphans: tuple[str, ...] = ()
 
     @property
     def dataset_id(self) -> str | None:
@@ -75,6 +78,7 @@ class Summary:
 
 def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None) -> Summary:
     """Return where a job stands."""
+    orphans = ledger.events.last(job_id, EventKind.ORPHANS_FOUND)
     listed, listed_at = ledger.listing.last(job_id) or (None, None)
     taken, taken_bytes = ledger.files.taken_as_delivered(job_id)
     return Summary(
@@ -88,4 +92,5 @@ def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None)
         listed=listed,
         listed_at=listed_at,
         doubts=ledger.files.doubts(job_id),
+        orphans=() if orphans is None else tuple(orphans.facts["datasets"]),
     )

@@ -82,25 +82,30 @@ class Evidence:
 
     @classmethod
     def of(cls, context: Context) -> "Evidence":
-        """Return what the record holds."""
+        """Return what was known before the first intent since the last file was sent.
+
+        A trigger that was settled as not begun may have begun after all: every one since then is about the same files.
+        """
         events, job_id = context.ledger.events, context.job.id
-        intent, made = (
-            events.last(job_id, kind) for kind in (EventKind.TRIGGER_INTENDED, EventKind.DATASET_CREATED)
-        )
-        if intent is None:
-            return cls(context, None, None)
-        same_clock = made is not None and made.host == intent.host
-        least = intent.at - made.at if made is not None and same_clock else None
-        return cls(context, intent.facts.get("tasks"), least)
+        made = events.last(job_id, EventKind.DATASET_CREATED)
+        sent = events.last(job_id, EventKind.BATCH_SENT, EventKind.FILES_SETTLED_BY_HAND)
+        after = 0 if sent is None else sent.number
+        for intent in events.history(job_id, EventKind.TRIGGER_INTENDED, after=after):
+            if "tasks" in intent.facts:
+                same_clock = made is not None and made.host == intent.host
+                least = intent.at - made.at if made is not None and same_clock else None
+                return cls(context, intent.facts["tasks"], least)
+        return cls(context, None, None)
 
     @property
     def can_come(self) -> bool:
         """Whether a task may still prove something."""
         return self.before is not None and TASKS not in self.context.asking.missing
 
-    def proof(self, status: DatasetStatus) -> Task | None:
-        """Ask for the tasks, and return the one that proves that processing began, if one does."""
+    def proof(self, status: DatasetStatus, after: Iterable[Task] | None = None) -> Task | None:
+        """Return the task that proves that processing began, of those in `after`, or of those that there are now."""
         if not self.can_come:
             return None
-        after = creation_tasks(self.context.asking, self.context.dataset_id)
+        if after is None:
+            after = creation_tasks(self.context.asking, self.context.dataset_id)
         return None if after is None else proof(self.before, after, status.created_at, self.least)

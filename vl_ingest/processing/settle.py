@@ -43,9 +43,7 @@ def settle(context: Context) -> bool:
     ):
         status, task = _watch_status(context, window_s)
     if task is not None:
-        told = {"status": status.word, "task": task.id, "task_status": task.status}
-        record_begun(context, EventKind.TRIGGER_PROVED_BY_TASK, **told)
-        context.observer.notice("step", f"Processing has begun (the server's task is {task.status}).")
+        record_proved(context, JobState.TRIGGERING, status, task)
         return True
     if has_begun(context, status):
         record_begun(context, EventKind.TRIGGER_SETTLED_BEGUN, status=status.word)
@@ -123,10 +121,19 @@ def _delivered_in_time(context: Context) -> bool:
     return sent is None or (seen is not None and sent.number < seen.number)
 
 
-def record_begun(context: Context, kind: EventKind, **facts: object) -> None:
-    """Take the job from `triggering` to `processing`, by an event of this kind."""
+def record_proved(context: Context, state: JobState, status: DatasetStatus, task: Task) -> None:
+    """Take the job from this state to `processing`, because a task proves that it has begun."""
+    told = {"status": status.word, "task": task.id, "task_status": task.status}
+    record_begun(context, EventKind.TRIGGER_PROVED_BY_TASK, state, **told)
+    context.observer.notice("step", f"Processing has begun (the server's task is {task.status}).")
+
+
+def record_begun(
+    context: Context, kind: EventKind, state: JobState = JobState.TRIGGERING, **facts: object
+) -> None:
+    """Take the job from `triggering`, or another state, to `processing`, by an event of this kind."""
     try:
-        context.step(JobState.TRIGGERING, kind, facts, triggered_at=clock.now())
+        context.step(state, kind, facts, triggered_at=clock.now())
     except TransitionRefused:  # a run on another host, which took this one for dead, may have seen the same
         if context.reload().state is not JobState.PROCESSING:
             raise

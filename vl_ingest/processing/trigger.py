@@ -22,8 +22,15 @@ from vl_ingest.domain.errors import (
     Throttled,
 )
 from vl_ingest.domain.events import EventKind
-from vl_ingest.processing.evidence import creation_tasks
-from vl_ingest.processing.settle import adopted, record_begun, record_not_begun, settle_unknown
+from vl_ingest.domain.model import JobState
+from vl_ingest.processing.evidence import Evidence, creation_tasks
+from vl_ingest.processing.settle import (
+    adopted,
+    record_begun,
+    record_not_begun,
+    record_proved,
+    settle_unknown,
+)
 from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import gave_up, refused
@@ -41,6 +48,10 @@ def trigger(context: Context) -> None:
         tasks = creation_tasks(context.asking, context.dataset_id)
         before = read_status(context)
         if adopted(context, before):
+            return
+        task = Evidence.of(context).proof(before, tasks or ())
+        if task is not None:  # an earlier request, settled as not begun, was carried out after all
+            record_proved(context, JobState.UPLOADED, before, task)
             return
         context.check_may_continue()  # asked to stop meanwhile, or out of time: what is not intended yet is not begun
         known = None if tasks is None else {task.id: task.status for task in tasks}

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from vl_ingest.domain import words
 from vl_ingest.domain.checks import Check, compared
-from vl_ingest.domain.errors import Conflict, Differs, NotAvailable
+from vl_ingest.domain.errors import Conflict, Differs, LedgerError, NotAvailable
 from vl_ingest.domain.formats import VIDEOS, extension
 from vl_ingest.domain.model import FileState
 from vl_ingest.domain.remote import Listed, ListedMedium, MediumKind
@@ -36,6 +36,8 @@ def verify_dataset(asking: Asking, differs: TellDifference) -> Check:
         found = list_dataset(asking, differs)
     except Conflict as exc:
         return compared(NAME, None, f"The server can't list the dataset now: {words.clause(exc)}.")
+    except LedgerError as exc:  # nothing is asked whose answer can't be kept
+        return compared(NAME, None, f"Not asked, or not kept: {words.clause(exc)}.")
     if found is None:
         text = f"Not asked: the server does not list what is in the dataset ({why_not(asking)})."
         return compared(NAME, None, text)

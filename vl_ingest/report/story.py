@@ -62,7 +62,8 @@ def build(ledger: Ledger, job_id: str) -> Report:
                 "state": job.state, "created_at": clock.iso(job.created_at), "triggered_at": clock.iso(job.triggered_at),
                 "finished_at": clock.iso(job.finished_at), "left_out": dict(job.left_out), "message": job.message,
             },
-            "remote": {"dataset_id": job.dataset_id, "transaction_id": job.transaction_id, "status": job.status},
+            "remote": {"dataset_id": job.dataset_id, "transaction_id": job.transaction_id, "status": job.status,
+                "orphans": list(summary.orphans)},
             "settings": dict(job.settings),
             "totals": {
                 "files": counts.total, "size_bytes": counts.total_bytes,

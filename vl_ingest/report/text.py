@@ -24,6 +24,11 @@ def to_text(report: Report) -> str:
         f"  server       {job['base_url']}",
         f"  dataset      {remote['dataset_id'] or '-'}, transaction {remote['transaction_id'] or '-'}",
         f"  status       {remote['status'] or '-'}",
+        *(
+            [f"  possibly ours {', '.join(remote['orphans'])} (empty; neither used nor deleted)"]
+            if remote["orphans"]
+            else []
+        ),
         f"  took         {lasted(timing['elapsed_s'])}; at work {report.timing}",
         f"  files        {totals['files']:,}: {report.summary.in_words()}",
         f"  in dataset   {listed_text(report.summary)}",

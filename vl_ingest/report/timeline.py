@@ -23,7 +23,7 @@ ENDS = frozenset({EventKind.RUN_STARTED, EventKind.RUN_ENDED, EventKind.OUTAGE_O
 PRELUDES = frozenset(  # told only if nothing follows
     {
         EventKind.CREATE_INTENDED, EventKind.OPEN_INTENDED, EventKind.EXPORT_INTENDED, EventKind.EXPORT_STARTED,
-        EventKind.REPROCESS_INTENDED,
+        EventKind.REPROCESS_INTENDED, EventKind.ABORT_INTENDED,
     }
 )  # fmt: skip
 TOGETHER = "together"  # a fact that no ledger holds: how many of its kind an event in memory stands for
@@ -222,6 +222,7 @@ def _words(event: Event, runs: Mapping[int, int]) -> str:
         "word": "was delivered" if facts.get("state") == FileState.SENT else "was not delivered",
         "settled": _settled(event),
         "options": ", ".join(option_text(name, value) for name, value in facts.items()),
+        "orphans": ", ".join(facts.get("datasets", [])),
         "folders": ", ".join(facts.get("unread", [])),
         "exit": ENDED.get(facts.get("exit_code", -1), ""),
     }

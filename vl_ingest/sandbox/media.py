@@ -31,7 +31,13 @@ def media(record: Record, store: Store, dataset_id: str, frame_folder: str = "na
     for entry in record.entries("medium_swallowed", "medium_doubled"):
         if entry["dataset_id"] == dataset_id:
             wrong[entry["request"], entry["name"]] += 1 if entry["kind"] == "medium_doubled" else -1
-    for number, entry in enumerate(record.entries("file_received")):
+    arrived = record.entries("file_received")
+    last = {
+        (entry["dataset_id"], group(entry), entry["name"]): number for number, entry in enumerate(arrived)
+    }
+    for number, entry in enumerate(arrived):
+        if store.replaces and last[entry["dataset_id"], group(entry), entry["name"]] != number:
+            continue
         if entry["dataset_id"] == dataset_id and group(entry) in groups:
             for copy in range(1 + wrong[entry["request"], entry["name"]]):
                 yield from _of_file(entry, f"{dataset_id} {number} {copy}", frame_folder)

@@ -44,6 +44,7 @@ class Processing:
     reindexing_s: float = 0.0
     exporting_s: float = 0.0
     values_s: float = 0.0
+    replaces: bool = False  # a second file of a name in one transaction takes the place of the first, as in an object store
 
 
 def parse_without(texts: Iterable[str]) -> frozenset[str]:

@@ -35,6 +35,7 @@ class Sandbox:
     `indexing_s` are the seconds that the status lags behind the trigger, and that processing takes; `adding_s`,
     `reindexing_s`, `exporting_s` and `values_s` those that the other work takes. `without` names features (of
     `rules.FEATURES`) that are answered with 404; `tasks` is a key of `rules.TASKS`.
+    With `replaces` a second file of a name takes the place of the first; otherwise both are in the dataset.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Sandbox:
         list_drafts: bool = True,
         frame_folder: str = "name",
         object_store: bool = False,
+        replaces: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._faults = FaultPlan([parse_fault(text) for text in faults])
@@ -83,7 +85,15 @@ class Sandbox:
         self._thread: threading.Thread | None = None
         self.record = Record(self._root)
         processing = Processing(
-            draft_s, indexing_s, processing_error, old_statuses, adding_s, reindexing_s, exporting_s, values_s
+            draft_s,
+            indexing_s,
+            processing_error,
+            old_statuses,
+            adding_s,
+            reindexing_s,
+            exporting_s,
+            values_s,
+            replaces,
         )
         self._store = Store(processing, clock, self.record.entries())
         self._app = App(

@@ -54,6 +54,7 @@ class Dataset:
     wrong: Counter[tuple[Group, bool]] = field(
         default_factory=Counter
     )  # by (group, is a video): too many, too few
+    names: set[tuple[Group, str]] = field(default_factory=set)
     triggered: set[int] = field(default_factory=set)
     works: list[Work] = field(default_factory=list)  # in order of their beginnings
 
@@ -75,6 +76,7 @@ class Store:
         self, processing: Processing, clock: Callable[[], float], entries: Iterable[dict[str, Any]]
     ) -> None:
         self._processing = processing
+        self.replaces = processing.replaces
         self.clock = clock
         self._datasets: dict[str, Dataset] = {}
         self._next_transaction = FIRST_TRANSACTION
@@ -95,7 +97,7 @@ class Store:
         elif kind == "batch_accepted":
             dataset.files[entry["transaction_id"]] += entry["files"]
         elif kind == "file_received":
-            dataset.videos[group(entry)] += extension(entry["name"]) in VIDEOS
+            self._receive(dataset, group(entry), entry["name"])
         elif kind in ("medium_swallowed", "medium_doubled"):
             change = 1 if kind == "medium_doubled" else -1
             dataset.wrong[group(entry), extension(entry["name"]) in VIDEOS] += change
@@ -105,6 +107,14 @@ class Store:
             del self._datasets[dataset.id]
         else:
             self._begin(dataset, entry, began)
+
+    def _receive(self, dataset: Dataset, where: Group, name: str) -> None:
+        """Take up a file."""
+        is_video = extension(name) in VIDEOS
+        dataset.videos[where] += is_video
+        if self.replaces and (where, name) in dataset.names:
+            dataset.wrong[where, is_video] -= 1
+        dataset.names.add((where, name))
 
     def _begin(self, dataset: Dataset, entry: dict[str, Any], began: float) -> None:
         """Begin the work that an entry says was accepted."""

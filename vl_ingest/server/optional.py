@@ -198,7 +198,9 @@ def _reading(request: Callable[[], T]) -> T:
     except (CredentialsRefused, Conflict):
         raise
     except (Answered, Undocumented) as exc:
-        raise NotAvailable(exc.detail, exc.http_status) from exc
+        unavailable = NotAvailable(exc.detail, exc.http_status)
+        unavailable.in_form = exc.in_form
+        raise unavailable from exc
     except OutcomeUnknown as exc:
         if exc.http_status in _MISSING:
             raise NotAvailable(exc.detail, exc.http_status) from exc
