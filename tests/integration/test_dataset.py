@@ -165,7 +165,7 @@ def test_without_a_list_everything_is_as_before(world: World, kind: str) -> None
     for _ in range(2):
         ended, line, differing = verify(world)
         assert (ended.code, line["held"], differing) == (0, None, {})
-        assert line["text"].startswith("Not asked: the server does not list what is in the dataset")
+        assert line["text"].startswith("The server does not list what is in the dataset")
     assert world.kinds().count("endpoint_not_available") == (1 if kind == "reset-after" else 2), (
         "each endpoint once"
     )

@@ -165,3 +165,13 @@ def test_a_job_at_work_is_not_exported(world: World) -> None:
     process.kill()
     process.communicate()
     assert world.cli("export", "job", str(copy)).code == 0
+
+
+def test_a_path_is_taken_as_it_is_listed(world: World) -> None:
+    """Also one that can't be printed as it is."""
+    world.pictures(1)
+    (world.folder / "new\nline.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    listed = world.cli("files", "job", "--state", "rejected").out.split("  ")[-2].strip()
+    assert listed == "new\\nline.png"
+    assert world.cli("waive", "job", listed).code == 0

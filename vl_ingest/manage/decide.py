@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from vl_ingest import clock
+from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import REPROCESS_SETTLED, EventKind
 from vl_ingest.domain.model import (
@@ -148,6 +149,9 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool
         spellings = [name, path_from_text(name), Folder(job.source).path_of(os.path.abspath(name)) or name]
         if exact := [path for path in spellings if path in held]:
             chosen[exact[0]] = None
+            continue
+        if listed := [path for path in held if words.path(path) == name]:  # as `files` shows it
+            chosen |= dict.fromkeys(listed)
             continue
         for row in ledger.files.known(job.id, spellings).values():
             if row.state is FileState.WAIVED and row.decided_by == FILTER:

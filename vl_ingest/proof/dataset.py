@@ -39,7 +39,7 @@ def verify_dataset(asking: Asking, differs: TellDifference) -> Check:
     except LedgerError as exc:  # nothing is asked whose answer can't be kept
         return compared(NAME, None, f"Not asked, or not kept: {words.clause(exc)}.")
     if found is None:
-        text = f"Not asked: the server does not list what is in the dataset ({why_not(asking)})."
+        text = f"The server does not list what is in the dataset ({why_not(asking)})."
         return compared(NAME, None, text)
     facts = asdict(found)
     sent = asking.ledger.files.counts(asking.job.id)[FileState.SENT]
