@@ -4,6 +4,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -46,7 +47,9 @@ class Ingest:
     `ledger` is a path or URL (by default the one of the command line), or a `Ledger` that the caller closes.
     `base_url` is the server, by default the cloud, and for a known job its own. `tokens` are by default those that the
     environment, the credentials file and the keyring give (`vl_ingest.credentials`). `observers` are told of
-    everything; `on_progress` about once a second of where a run stands.
+    everything; `on_progress` about once a second of where a run stands. `executor` sends the batches, if it is given: one
+    that runs each call at most once, where the folder has the same path (or `remote_source`) and this package is
+    installed; the caller ends it. For the workers of a Dask cluster there is `Settings(dask=...)`.
 
     One run at a time; from any thread. Signals are left to the caller: `stop` ends a run from another thread.
     """
@@ -59,11 +62,13 @@ class Ingest:
         tokens: Tokens | None = None,
         observers: Sequence[Observer] = (),
         on_progress: Callable[[Progress], None] | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._owns = not isinstance(ledger, Ledger)
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger or default_path(), create=True)
         self._base_url = None if base_url is None else normalise_base_url(base_url)
         self._tokens = tokens
+        self._executor = executor
         self._caller = _Caller(on_progress)
         self._observer = Observers([self._caller, *observers])
         self._cancel_token = CancelToken()
@@ -82,6 +87,7 @@ class Ingest:
             lambda api, cancel_token: jobs.run(
                 self.ledger, api, Folder.at(os.fspath(source)), name, settings or Settings(), new=new,
                 new_transaction=new_transaction, observer=self._observer, cancel_token=cancel_token,
+                executor=self._executor,
             ),
             self._base_url or CLOUD_URL,
         )  # fmt: skip
@@ -100,6 +106,7 @@ class Ingest:
             lambda api, cancel_token: jobs.resume(
                 self.ledger, api, known, settings or Settings.of_job(known.settings),
                 source=None if source is None else Folder.at(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
+                executor=self._executor,
             ),
             self._base_url or known.base_url,
         )  # fmt: skip

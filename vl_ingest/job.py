@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 
 from vl_ingest import clock
@@ -48,6 +49,7 @@ def run(
     new_transaction: bool = False,
     observer: Observer | None = None,
     cancel_token: CancelToken | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Take `source` to a processed dataset `name`, from wherever its job stands.
 
@@ -76,6 +78,7 @@ def run(
         new_transaction=new_transaction,
         observer=observer,
         cancel_token=cancel_token,
+        executor=executor,
     )
 
 
@@ -88,6 +91,7 @@ def resume(
     source: Source | None = None,
     observer: Observer | None = None,
     cancel_token: CancelToken | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Continue a known job; `source` is what it sends, as it is now if that has moved.
 
@@ -104,7 +108,9 @@ def resume(
         job = ledger.jobs.get(job.id)
         if observer is not None:
             observer.notice("step", f"Job {job.id} is now {path_to_text(job.source)} at {job.base_url}.")
-    return work(ledger, api, job, source, settings, observer=observer, cancel_token=cancel_token)
+    return work(
+        ledger, api, job, source, settings, observer=observer, cancel_token=cancel_token, executor=executor
+    )
 
 
 def work(
@@ -117,6 +123,7 @@ def work(
     new_transaction: bool = False,
     observer: Observer | None = None,
     cancel_token: CancelToken | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Hold the job and take it as far as it goes; see `run`."""
     observer = observer or Observer()
@@ -126,7 +133,7 @@ def work(
         if current.state in FINISHED and not _to_confirm(ledger, current, settings):
             return _finished(ledger, current, source, settings, observer)  # a run ended while this one began
         with _running(
-            ledger, api, current, source, settings, observer, cancel_token or CancelToken()
+            ledger, api, current, source, settings, observer, cancel_token or CancelToken(), executor
         ) as context:
             scanned = False
             if current.state not in FINISHED:
@@ -191,6 +198,7 @@ def _running(
     settings: Settings,
     observer: Observer,
     cancel_token: CancelToken,
+    executor: Executor | None,
 ) -> Iterator[Context]:
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
@@ -200,7 +208,9 @@ def _running(
         ledger.jobs.change_settings(this, settings.to_record())
         observer.job_started(job, this)
         lease = Lease(ledger.runs, this)
-        context = Context(ledger, api, job, this, source, settings, cancel_token, observer, lease, started_at)
+        context = Context(
+            ledger, api, job, this, source, settings, cancel_token, observer, lease, started_at, executor
+        )
         with listening(context, job.event_count):
             yield context
         exit_code = 0

@@ -15,6 +15,7 @@ from vl_ingest.domain.settings import Settings
 
 OTHERS: dict[str, Any] = {
     "batch_size": 51, "batch_bytes": 8_500_000, "workers": 5, "processes": 3, "include": ("*.jpg",), "exclude": ("old/",),
+    "dask": "tcp://scheduler:8786", "remote_source": "/data/photos",
     "exclude_from": ("/dev/null",), "min_size_bytes": 1024, "max_size_bytes": 8_500_000, "newer_than_s": 86400.0,
     "files_from": "/dev/null", "recursive": False, "on_rejected": OnRejected.SKIP, "on_unknown": OnUnknown.HOLD,
     "settle_s": 45.5, "give_up_after_s": 172800.0, "first_contact_s": 30.0, "max_duration_s": 90.0, "bwlimit": "8M", "stall_after_s": 0.0,

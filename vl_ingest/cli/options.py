@@ -240,6 +240,8 @@ SETTINGS: dict[str, Callable[[F], F]] = {
     "batch_bytes": setting("batch_bytes", "--batch-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per request; a larger file goes alone."),
     "workers": setting("workers", "--workers", heading=Heading.PACE, type=WORKERS, help="Requests at once, or 'auto'."),
     "processes": setting("processes", "--processes", heading=Heading.PACE, rare=True, type=PROCESSES, help="Processes that send; 'auto' starts them where they pay, 0: none."),
+    "dask": setting("dask", "--dask", heading=Heading.PACE, rare=True, metavar="ADDRESS", help="Send from the workers of the Dask cluster with this scheduler."),
+    "remote_source": setting("remote_source", "--remote-source", heading=Heading.PACE, rare=True, metavar="PATH", help="Where the folder is on these workers, if elsewhere."),
     "include": setting("include", "--include", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Send only matching files; repeatable."),
     "exclude": setting("exclude", "--exclude", heading=Heading.FILES, multiple=True, metavar="GLOB", help="Leave out what matches, folders too; repeatable."),
     "exclude_from": setting("exclude_from", "--exclude-from", heading=Heading.FILES, rare=True, type=click.Path(exists=True, dir_okay=False), multiple=True, help="Leave out what the patterns in this file match; repeatable."),

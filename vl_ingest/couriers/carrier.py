@@ -10,11 +10,10 @@ import socket
 import ssl
 from collections.abc import Generator, Sequence
 from http.client import HTTPException, HTTPResponse
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from vl_ingest import clock
-from vl_ingest.couriers.board import Board
 from vl_ingest.couriers.content import BLOCK_BYTES, BrokenPromise, Content
 from vl_ingest.domain.promised import Broken, Promised
 from vl_ingest.server.form import content_type, frames, new_boundary
@@ -40,6 +39,9 @@ class Task(NamedTuple):
     address: str
     token: str | None
     deadline_s: float | None
+    until_wall_s: float | None = (
+        None  # the same on the other clock, in seconds since 1970, for where that one may stand still
+    )
 
 
 class Trust:
@@ -54,6 +56,16 @@ class Trust:
         self.session: ssl.SSLSession | None = None
 
 
+class Begun(Protocol):
+    """Where it is noted what has begun."""
+
+    def begin(self, line: int, parcel: int) -> None:
+        """Note that the first byte of a parcel is about to leave."""
+
+    def move(self, line: int, bytes_out: int) -> None:
+        """Note how much of its files is out."""
+
+
 class _Answered(Exception):
     """Something came from the server before the body was out."""
 
@@ -61,14 +73,19 @@ class _Answered(Exception):
 class Carrier:
     """One connection, kept from parcel to parcel; `line` is its number on the board."""
 
-    def __init__(self, terms: Terms, board: Board, line: int, pace: Pace | None) -> None:
-        self._terms, self._board, self._line, self._pace = terms, board, line, pace
+    def __init__(self, terms: Terms, board: Begun, line: int, pace: Pace | None) -> None:
+        self._terms, self._board, self._line, self.pace = terms, board, line, pace
         self._content = Content()
         self._socket: socket.socket | None = None
         self._origin: tuple[str, str, int] | None = None
         self._used_at = 0.0
         self._stopped = False  # by `cut`
         self._body_is_out = False
+
+    def close(self) -> None:
+        """Give back the connection and the folder."""
+        self._drop()
+        self._content.close()
 
     def cut(self) -> None:
         """Leave the request incomplete if its body is not out yet, and begin no other; from any thread."""
@@ -84,6 +101,7 @@ class Carrier:
         """Send a parcel once; return the fields of `parcel.Carried`."""
         began = clock.monotonic()
         self._until = None if task.deadline_s is None else began + task.deadline_s
+        self._until_wall_s = task.until_wall_s
         self._number, self._started, self._body_is_out, self._is_cut = task.number, False, False, False
         self._written = 0
         files = [Promised(*file) for file in task.files]
@@ -184,9 +202,9 @@ class Carrier:
         """Hand a piece to the network, as fast as it may go."""
         while piece:
             part = piece
-            if self._pace is not None:
-                part = piece[: self._pace.piece(len(piece))]
-                self._pace.spend(len(part), self._may_not_send)
+            if self.pace is not None:
+                part = piece[: self.pace.piece(len(piece))]
+                self.pace.spend(len(part), self._may_not_send)
             piece = piece[len(part) :]
             if self._origin is not None and self._origin[0] == "http" and self._is_readable(connection):
                 raise _Answered
@@ -206,7 +224,9 @@ class Carrier:
                     part = part[count:]
 
     def _may_not_send(self) -> bool:
-        return self._stopped or (self._until is not None and clock.monotonic() > self._until)
+        if self._stopped or (self._until is not None and clock.monotonic() > self._until):
+            return True
+        return self._until_wall_s is not None and clock.now().timestamp() > self._until_wall_s
 
     def _wait(self, connection: socket.socket, events: int) -> None:
         """Wait until it goes on. Raises `_Answered` where an answer comes first, `TimeoutError`."""

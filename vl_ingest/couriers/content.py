@@ -56,13 +56,17 @@ class Content:
             seen = os.stat(folder)
             entered = (folder, seen.st_dev, seen.st_ino)
             if entered != self._entered:
-                if self._folder >= 0:
-                    os.close(self._folder)
-                    self._folder, self._entered = -1, None
+                self.close()
                 self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 self._entered = entered
         except OSError as exc:
             raise BrokenPromise(*(inaccessible(file.path, exc) for file in files)) from exc
+
+    def close(self) -> None:
+        """Give the folder back."""
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder, self._entered = -1, None
 
     def see_to(self, files: Sequence[Promised]) -> None:
         """Look at all files before the first byte leaves: what is not as promised then costs no doubt."""

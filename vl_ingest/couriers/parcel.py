@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
+from vl_ingest.couriers.carrier import Terms
 from vl_ingest.domain.errors import CourierLost, FileTrouble, Refused, RequestError
 from vl_ingest.domain.promised import Broken, Promised
 from vl_ingest.server.answers import Answer, Lost, of_loss, of_upload
@@ -12,6 +13,7 @@ from vl_ingest.server.form import body_bytes
 from vl_ingest.server.limits import RECEIPT_OF_UPLOAD
 from vl_ingest.server.tokens import Token
 from vl_ingest.server.transport import log
+from vl_ingest.server.wire import Session
 
 
 class Parcel(NamedTuple):
@@ -117,6 +119,13 @@ class Carried(NamedTuple):
     began: float
     ended: float
     cpu_s: float
+
+
+def terms_of(api: Api, named: str) -> Terms:
+    """Return what the requests of another process have in common with those of this one; `named`: whom they trust."""
+    with Session() as session:
+        headers = {**session.headers, "Accept-Encoding": "identity"}
+    return Terms(tuple((name, str(value)) for name, value in headers.items()), named, *api.timeouts)
 
 
 def judged(api: Api, parcel: Parcel, carried: Carried, line: int) -> Outcome:

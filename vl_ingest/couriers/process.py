@@ -13,9 +13,9 @@ from typing import Any
 
 from vl_ingest.couriers.board import BOARD_BYTES, Board
 from vl_ingest.couriers.link import Inbox, packed
-from vl_ingest.couriers.parcel import Outcome, Parcel
+from vl_ingest.couriers.parcel import Outcome, Parcel, terms_of
 from vl_ingest.server.api import Api
-from vl_ingest.server.wire import Session, authorities
+from vl_ingest.server.wire import authorities
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
 CREDENTIALS = "VISUAL_LAYER_"  # how the names of variables begin that a courier has no use for
@@ -64,11 +64,7 @@ class Process:
                 raise
         ours.setblocking(False)
         self._socket = ours
-        with Session() as session:
-            headers = {**session.headers, "Accept-Encoding": "identity"}
-        connect_timeout_s, read_timeout_s = api.timeouts
-        texts = tuple((name, str(value)) for name, value in headers.items())
-        self.put(("terms", texts, authorities(), connect_timeout_s, read_timeout_s, limited))
+        self.put(("terms", *terms_of(api, authorities()), limited))
 
     @property
     def pid(self) -> int:

@@ -159,6 +159,24 @@ def parse_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     return tuple(os.path.abspath(os.fspath(path)) for path in several)
 
 
+def parse_scheduler(text: str) -> str:
+    """Return the address of a Dask scheduler, as in `tcp://host:8786`. Raises `UsageError` for what is none."""
+    address = text.strip()
+    if not re.fullmatch(r"[a-z]+://\S+:\d+|\S+:\d+", address):
+        raise UsageError(f"Invalid address of a scheduler: {text!r}. Use the form `tcp://HOST:8786`.")
+    return address if "://" in address else f"tcp://{address}"
+
+
+def parse_path_elsewhere(path: str | os.PathLike[str]) -> str:
+    """Return a path on another host. Raises `UsageError` for one that is not absolute."""
+    text = os.fspath(path)
+    if not os.path.isabs(text):
+        raise UsageError(
+            f"Invalid path on the workers: {text!r}. Give it from the root, as in `/data/photos`."
+        )
+    return text
+
+
 def parse_list(path: str | os.PathLike[str]) -> str:
     """Return the path of a list, as an absolute one; "-" stays what it is."""
     return "-" if path == "-" else os.path.abspath(os.fspath(path))

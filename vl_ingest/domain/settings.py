@@ -15,9 +15,11 @@ from vl_ingest.domain.forms import (
     parse_choice,
     parse_duration,
     parse_list,
+    parse_path_elsewhere,
     parse_paths,
     parse_patterns,
     parse_processes,
+    parse_scheduler,
     parse_size,
     parse_switch,
     parse_workers,
@@ -56,6 +58,8 @@ def _or_none(parse: Callable[[Given], Value]) -> Callable[[Given | None], Value 
 _size_or_none = _or_none(parse_size)
 _duration_or_none = _or_none(parse_duration)
 _list_or_none = _or_none(parse_list)
+_scheduler_or_none = _or_none(parse_scheduler)
+_elsewhere_or_none = _or_none(parse_path_elsewhere)
 _bwlimit_or_none = _or_none(parse_bwlimit)
 
 _Size = _Setting[str | int, int]
@@ -80,6 +84,8 @@ class Settings:
     batch_bytes: _Size = _Setting(64 * 1024**2, parse_size)  # bytes of files a request, at most; a larger file goes alone
     workers: _Setting[str | int | None, int | None] = _Setting(None, parse_workers)  # requests at once, 1 to 64; None: as many as pay
     processes: _Setting[str | int | None, int | None] = _Setting(None, parse_processes)  # that send for this one, 0 to 64; None: as many as pay
+    dask: _Setting[str | None, str | None] = _Setting(None, _scheduler_or_none)  # scheduler of a Dask cluster whose workers send; None: this host sends
+    remote_source: _Setting[_Path | None, str | None] = _Setting(None, _elsewhere_or_none)  # the folder on those workers; None: under the same path
     include: _Patterns = _Setting((), parse_patterns)  # patterns as in .gitignore: only files that match one; (): all
     exclude: _Patterns = _Setting((), parse_patterns)  # the same: no file and no folder that matches one
     exclude_from: _Setting[_Path | Iterable[_Path], tuple[str, ...]] = _Setting((), parse_paths)  # paths of files with such patterns, one a line, read at each run

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,7 @@ class Context:
     observer: Observer
     lease: Lease
     started_at: float  # on the monotonic clock
+    executor: Executor | None = None  # that sends, if the caller has given one
 
     @cached_property
     def asking(self) -> Asking:

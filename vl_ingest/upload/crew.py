@@ -1,12 +1,21 @@
-"""Who carries for the sender: threads of this process, and processes of this host where they are wanted and pay."""
+"""Who carries for the sender: workers of other hosts if they are named; else threads of this process, and processes of this
+host where they are wanted and pay.
+"""
 
 import os
 from concurrent.futures import Future
+from datetime import datetime
 
 from vl_ingest import clock
+from vl_ingest.couriers.away import Away
+from vl_ingest.couriers.cluster import Cluster
+from vl_ingest.couriers.engine import Engine, OfExecutor
 from vl_ingest.couriers.here import Here
-from vl_ingest.couriers.parcel import Outcome, Parcel
+from vl_ingest.couriers.parcel import Courier, Outcome, Parcel
 from vl_ingest.couriers.processes import Processes, hindrance
+from vl_ingest.domain.errors import UsageError
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.forms import MOST_WORKERS
 from vl_ingest.domain.timetable import Timetable
 from vl_ingest.run.context import Context
 from vl_ingest.source.folder import Folder
@@ -20,10 +29,12 @@ class Crew:
         self._api = context.api
         self._timetable = Timetable(context.settings.bwlimit)
         self._here = Here(self._api, self._timetable, context.source)
+        self._away = _away(context, self._timetable)
         self._processes: Processes | None = None
         self._fixed = processes
-        self._limit = 1
         why_not = None
+        if self._away is not None:
+            processes = self._fixed = 0
         if processes != 0:
             why_not = hindrance(context.api.base_url)
             if not isinstance(context.source, Folder):
@@ -40,7 +51,8 @@ class Crew:
 
     def adjust(self, limit: int, done_bytes: int, left_bytes: int | None) -> None:
         """Have as many processes as are wanted, for `limit` requests at once."""
-        self._limit = limit
+        if self._away is not None:
+            self._away.resize(limit)
         if self._fixed is not None:
             size = self._fixed
         else:
@@ -54,12 +66,12 @@ class Crew:
 
     def submit(self, parcel: Parcel) -> "Future[Outcome]":
         """Take a parcel."""
-        return (self._sending or self._here).submit(parcel)
+        return self._sending.submit(parcel)
 
     @property
     def ahead(self) -> int:
         """How many parcels more than are sent at once are worth being given."""
-        return (self._sending or self._here).ahead
+        return self._sending.ahead
 
     @property
     def cpu_s(self) -> float:
@@ -74,25 +86,55 @@ class Crew:
 
     def recall(self) -> None:
         """Give back what has not begun."""
-        if self._processes is not None:
-            self._processes.recall()
+        for courier in self._there:
+            courier.recall()
 
     def cancel(self) -> None:
         """Cut whatever is being sent; nothing begins any more."""
-        self._here.cancel()
-        if self._processes is not None:
-            self._processes.cancel()
+        for courier in (self._here, *self._there):
+            courier.cancel()
 
     def close(self) -> None:
         """Cut everything and end."""
-        self._here.close()
-        if self._processes is not None:
-            self._processes.close()
+        for courier in (self._here, *self._there):
+            courier.close()
 
     @property
-    def _sending(self) -> Processes | None:
-        """The processes, if they are what sends now: as soon as the first is up, or at once if they are asked for."""
+    def _there(self) -> list[Courier]:
+        return [courier for courier in (self._processes, self._away) if courier is not None]
+
+    @property
+    def _sending(self) -> Courier:
+        """Who sends now: workers, or processes as soon as the first is up, or at once if they are asked for."""
         processes = self._processes
+        if self._away is not None:
+            return self._away
         if processes is None or processes.broken or not processes.size:
-            return None
-        return processes if self._fixed is not None or processes.ready else None
+            return self._here
+        return processes if self._fixed is not None or processes.ready else self._here
+
+
+def _away(context: Context, timetable: Timetable) -> Away | None:
+    """Return who carries on other hosts, if anybody is named. Raises `UsageError` for what can't be used."""
+    scheduler, executor = context.settings.dask, context.executor
+    engine: Engine
+    if executor is not None:
+        engine = OfExecutor(executor, MOST_WORKERS)
+    elif scheduler is not None:
+        engine = Cluster(scheduler)
+    else:
+        return None
+    if not isinstance(context.source, Folder):
+        raise UsageError("Only files of a folder can be sent from other hosts.")
+
+    def record(until: datetime | None, hosts: str) -> None:
+        if until is None:
+            context.note(EventKind.COURIERS_BACK)
+        else:
+            context.note(EventKind.COURIERS_AWAY, until=clock.iso(until), hosts=hosts)
+
+    return Away(
+        context.api, timetable, engine, run=f"{context.job.id}-{context.run.id}",
+        folder=context.settings.remote_source or context.source.address, record=record,
+        notice=context.observer.notice,
+    )  # fmt: skip

@@ -1,7 +1,12 @@
 """Settle what an earlier run left open, before anything new is sent."""
 
+from datetime import datetime
+
+from vl_ingest import clock
+from vl_ingest.couriers.away import ON_RECORD_S
 from vl_ingest.domain.choices import OnUnknown
 from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileRow, FileState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
@@ -30,6 +35,23 @@ def reconcile(context: Context) -> None:
             "step",
             f"{files_text(settled)} of unknown delivery will be sent again, possibly for the second time.",
         )
+
+
+def wait_for_couriers(context: Context) -> None:
+    """Wait until nothing can be on its way that an earlier run gave to workers of other hosts."""
+    last = context.ledger.events.last(context.job.id, EventKind.COURIERS_AWAY, EventKind.COURIERS_BACK)
+    if last is None or last.kind == EventKind.COURIERS_BACK:
+        return
+    until = datetime.fromisoformat(last.facts["until"])
+    left_s = min(
+        (until - clock.now()).total_seconds(), ON_RECORD_S
+    )  # this host's clock may have been put back
+    if left_s > 0:
+        hosts = last.facts["hosts"]
+        with context.waiting(
+            f"Waiting until {until:%H:%M:%S} UTC: workers on {hosts} may still be sending for an earlier run."
+        ):
+            context.pause(left_s)
 
 
 def _settle(context: Context, file: FileRow) -> None:

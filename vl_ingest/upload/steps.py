@@ -27,7 +27,7 @@ from vl_ingest.upload.backlog import Backlog
 from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.crew import Crew
 from vl_ingest.upload.plan import BatchLimits
-from vl_ingest.upload.reconcile import reconcile
+from vl_ingest.upload.reconcile import reconcile, wait_for_couriers
 from vl_ingest.upload.remote import prepare
 from vl_ingest.upload.scan import scan
 from vl_ingest.upload.send import Sender
@@ -91,6 +91,7 @@ def upload(context: Context) -> None:
     Raises `FilesHeld`, `GaveUp` or `Undecided` for what is left otherwise, `UsageError` if there is nothing
     to send, and the reason of a halted run.
     """
+    wait_for_couriers(context)
     reconcile(context)
     limits = BatchLimits(context.settings, context.reload().too_large_bytes)
     concurrency = Concurrency(context.settings.workers)
@@ -99,9 +100,9 @@ def upload(context: Context) -> None:
     scanning.start()
     try:
         _wait_for_files(context, scanning)
-        prepare(context)
         crew = Crew(context, context.settings.processes)
         try:
+            prepare(context)
             _send(context, Sender(context, crew, backlog, limits, concurrency), scanning)
         finally:
             crew.close()  # nothing is on its way any more

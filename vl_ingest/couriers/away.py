@@ -1,0 +1,274 @@
+"""Couriers on other hosts: parcels go to the workers of an engine, each with a deadline that the worker keeps by itself.
+
+A worker that is lost is an unknown outcome. That is told only when nothing can be on its way from it any more: after
+the deadline, which goes on record before the parcel leaves, so that a next run waits for it too.
+"""
+
+import heapq
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+
+from vl_ingest import clock
+from vl_ingest.couriers.carrier import Task
+from vl_ingest.couriers.engine import Assignment, Engine, Worker
+from vl_ingest.couriers.parcel import Carried, Outcome, Parcel, judged, lost_with_courier, terms_of
+from vl_ingest.couriers.roster import AHEAD, Roster
+from vl_ingest.couriers.task import (
+    CARRIED,
+    CUT,
+    OVERDUE,
+    Errand,
+    Report,
+    carry,
+    cut,
+)
+from vl_ingest.domain.errors import NotDelivered
+from vl_ingest.domain.timetable import Timetable
+from vl_ingest.server.api import Api
+from vl_ingest.server.limits import ENDED
+from vl_ingest.server.wire import prepared
+
+SHORTEST_S, LONGEST_S = 30.0, 600.0  # a deadline
+SLACK_S = 5.0  # what compared clocks may be apart at a deadline
+ANSWER_S = 30.0  # an answer may come so long after it
+TIMES = 4.0  # what a parcel may take, in terms of what it should
+LOOK_S = 0.2
+ALONE_S = 10.0  # without any worker
+RECORDED_S = 60.0  # how much later than a deadline that on record is: it covers the next parcels too
+ON_RECORD_S = LONGEST_S + SLACK_S + RECORDED_S  # what is on record is over after so long, whatever it says
+CLOSE_S = 2.0
+LEAST_S = 0.001  # that carrying takes
+
+
+class Away:
+    """Carries by the workers of an engine.
+
+    `run` names the run among all; `folder` is where the files are on the workers; `record` commits until when they may
+    send and on which hosts (None: nothing is on its way any more); `notice` tells a person (kind, text).
+    """
+
+    def __init__(
+        self, api: Api, timetable: Timetable, engine: Engine, *, run: str, folder: str,
+        record: Callable[[datetime | None, str], None], notice: Callable[[str, str], None],
+    ) -> None:  # fmt: skip
+        self._api, self._timetable, self._engine = api, timetable, engine
+        self._run, self._folder = run, folder
+        self._record = record
+        self._terms = terms_of(api, "")
+        self._lock = threading.RLock()
+        self._woken = threading.Event()
+        self._roster = Roster(api, engine, folder, self._lock, notice, self._woken.set)
+        self._waiting: list[Assignment] = []
+        self._out: set[Assignment] = set()
+        self._lines: list[int] = []  # a heap of those that are free
+        self._last = self._last_line = 0
+        self._limit = 1
+        self._recorded = -math.inf  # the deadline on record
+        self._cancelled = self._closing = False
+        self._thread = threading.Thread(target=self._work, name="couriers", daemon=True)
+        self._thread.start()
+
+    def resize(self, limit: int) -> None:
+        """Let so many parcels be sent at once."""
+        self._limit = limit
+
+    def submit(self, parcel: Parcel) -> "Future[Outcome]":
+        """Take a parcel; it goes to the worker that should be done with it first."""
+        future: Future[Outcome] = Future()
+        with self._lock:
+            self._last += 1
+            held = Assignment(self._last, parcel, future, clock.monotonic(), parcel.body_bytes)
+            refused = self._cancelled or self._closing
+            if not refused:
+                self._waiting.append(held)
+        if refused:
+            future.set_result(_not_sent(held, ENDED))
+        self._woken.set()
+        return future
+
+    @property
+    def ahead(self) -> int:
+        """How many parcels more than are sent at once are worth being given."""
+        return AHEAD * len(self._roster.usable)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of this process."""
+        return clock.cpu()
+
+    bytes_moving = 0  # nobody says
+
+    def recall(self) -> None:
+        """Give back the parcels that no worker has yet."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for held in waiting:
+            held.future.set_result(_not_sent(held, ENDED)._replace(recalled=True))
+
+    def cancel(self) -> None:
+        """Cut whatever is being sent, as far as workers can be told; their deadlines do the rest."""
+        with self._lock:
+            self._cancelled = True
+            waiting, self._waiting = self._waiting, []
+            workers = list({held.worker.address for held in self._out if held.worker is not None})
+        for held in waiting:
+            held.future.set_result(_not_sent(held, ENDED))
+        if workers:
+            self._engine.broadcast(workers, cut, self._run)
+
+    def close(self) -> None:
+        """Cut everything and end."""
+        self.cancel()
+        until = clock.monotonic() + CLOSE_S
+        while self._out and clock.monotonic() < until:
+            self._woken.wait(0.01)
+        with self._lock:
+            self._closing = True
+            left = len(self._out)
+        self._woken.set()
+        self._thread.join()
+        self._engine.close()
+        if not left and self._recorded > -math.inf:
+            self._record(None, "")
+
+    # The thread
+
+    def _work(self) -> None:
+        while not self._closing:
+            try:
+                with self._lock:
+                    first = self._waiting[0].parcel if self._waiting else None
+                if first is not None or self._out:
+                    self._roster.refresh(first)
+                self._dispatch()
+                self._release()
+            except BaseException as exc:  # noqa: BLE001  # raised where a future is asked for its result
+                self._fail(exc)
+            self._woken.wait(LOOK_S)
+            self._woken.clear()
+
+    def _fail(self, error: BaseException) -> None:
+        """Hand a mistake, or a ledger that can't be written, to whoever waits for a parcel that no worker has."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for held in waiting:
+            held.future.set_exception(error)
+
+    def _dispatch(self) -> None:
+        """Hand out what waits, as far as workers have room."""
+        while True:
+            with self._lock:
+                held = self._waiting[0] if self._waiting else None
+                worker = None
+                if held is not None and not self._cancelled:
+                    worker = self._roster.choose(held.size_bytes)
+                if held is None or worker is None:
+                    break
+                del self._waiting[0]
+            should_s = (worker.held_bytes + held.size_bytes) / worker.rate
+            deadline_s = min(LONGEST_S, SHORTEST_S + TIMES * should_s)
+            held.until = clock.monotonic() + deadline_s
+            try:
+                self._put_on_record(held.until)
+            except BaseException:
+                with self._lock:
+                    self._waiting.insert(0, held)
+                raise
+            self._hand_over(held, worker)
+        self._give_up_waiting()
+
+    def _put_on_record(self, until: float) -> None:
+        """Commit until when workers may send, if that is later than what is on record."""
+        if until + SLACK_S > self._recorded:
+            later_s = until + SLACK_S + RECORDED_S - clock.monotonic()
+            self._record(clock.now() + timedelta(seconds=later_s), self._roster.hosts)
+            self._recorded = until + SLACK_S + RECORDED_S
+
+    def _hand_over(self, held: Assignment, worker: Worker) -> None:
+        parcel, rate = held.parcel, self._timetable.rate(clock.local())
+        monotonic_s, wall_s = worker.deadlines(held.until)
+        pinned = self._engine.pinned
+        assert worker.intro is not None  # noqa: S101  # it is usable
+        errand = Errand(
+            self._run, worker.intro.identity if pinned else None, self._terms,
+            Task(
+                held.number, self._folder, parcel.files,
+                prepared(self._api.url(parcel.address)), None if parcel.token is None else parcel.token.value, None,
+            ),
+            monotonic_s if pinned else None,
+            wall_s if pinned else clock.now().timestamp() + held.until - clock.monotonic(),
+            None if rate is None else max(1.0, rate / max(1, self._limit)),
+        )  # fmt: skip
+        with self._lock:
+            held.worker = worker
+            worker.held.add(held)
+            self._out.add(held)
+            if not self._lines:
+                self._last_line += 1
+                heapq.heappush(self._lines, self._last_line)
+            held.line = heapq.heappop(self._lines)
+        try:
+            done = self._engine.submit(worker.address, carry, errand)
+        except OSError as exc:  # some of it may have been handed over
+            held.lost = str(exc)
+        else:
+            done.add_done_callback(lambda done: self._arrived(held, done))
+
+    def _arrived(self, held: Assignment, done: "Future[Report]") -> None:
+        try:
+            report = done.result()
+        except BaseException as exc:  # noqa: BLE001  # the worker, or what is between, is lost
+            held.lost = str(exc) or type(exc).__name__
+            self._woken.set()
+            return
+        if report.how in (CUT, OVERDUE):  # it has not begun, and does not
+            self._over(held, _not_sent(held, ENDED)._replace(recalled=True))
+        elif report.how == CARRIED and report.carried is not None:
+            carried, now = Carried(*report.carried), clock.monotonic()
+            took_s = carried.ended - carried.began
+            carried = carried._replace(began=now - took_s, ended=now)
+            outcome = judged(self._api, held.parcel, carried, held.line)._replace(cpu_s=0.0)
+            if held.worker is not None:
+                held.worker.learn(carried.bytes_out / max(took_s, LEAST_S), whole=outcome.error is None)
+            self._over(held, outcome)
+        else:
+            held.lost = f"worker {held.worker and held.worker.address} was started again"
+        self._woken.set()
+
+    def _release(self) -> None:
+        """Say of what has not been heard of that it is lost, once nothing of it can be on its way."""
+        now = clock.monotonic()
+        with self._lock:
+            over = [h for h in self._out if now > h.until + (SLACK_S if h.lost is not None else ANSWER_S)]
+        for held in over:
+            why = held.lost or "nothing was heard of it before its deadline"
+            if held.worker is not None:
+                self._roster.forget(held.worker)  # it may be frozen
+            self._over(held, lost_with_courier(why, held.taken_at, now, held.line, held.size_bytes))
+
+    def _give_up_waiting(self) -> None:
+        """Give back what no worker has taken for long."""
+        now = clock.monotonic()
+        with self._lock:
+            none = now - self._roster.usable_at > ALONE_S
+            old = [held for held in self._waiting if none and now - held.taken_at > ALONE_S]
+            self._waiting = [held for held in self._waiting if held not in old]
+        for held in old:
+            held.future.set_result(_not_sent(held, f"no worker can be used ({self._roster.why_none})"))
+
+    def _over(self, held: Assignment, outcome: Outcome) -> None:
+        with self._lock:
+            if held not in self._out:
+                return  # it has been given up: the attempt is on record as unknown
+            self._out.discard(held)
+            if held.worker is not None:
+                held.worker.held.discard(held)
+            heapq.heappush(self._lines, held.line)
+        held.future.set_result(outcome)
+
+
+def _not_sent(held: Assignment, why: str) -> Outcome:
+    return Outcome(NotDelivered(why), [], 0, held.size_bytes, held.taken_at, clock.monotonic())
