@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,25 @@ def test_a_worker_with_another_folder_is_named_and_not_used(
     assert not world.box.record.files()
     assert world.run("--dask", cluster.address, "--remote-source", str(world.folder)).code == 0
     world.check_promises()
+
+
+def test_a_file_that_only_a_worker_misses_is_not_missing(
+    world: World, cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is no longer used, and is named; the file is sent by one that sees it."""
+    monkeypatch.setattr(away, "ALONE_S", 1.0)
+    world.pictures(4)
+    other = tmp_path / "other"
+    shutil.copytree(world.folder, other)
+    (world.folder / "last.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(5000))
+    cluster.worker()
+    ended = world.run("--dask", cluster.address, "--remote-source", str(other), "--max-duration", "6s")
+    assert ended.code == 10
+    assert "it does not see last.mp4 as it is here" in ended.err
+    assert world.states()["last.mp4"] == "pending"
+    assert world.run("--dask", cluster.address, "--remote-source", str(world.folder)).code == 0
+    world.check_promises()
+    assert set(world.held().values()) == {1}
 
 
 def test_any_executor_sends(world: World) -> None:

@@ -24,8 +24,10 @@ from vl_ingest.couriers.task import (
     Report,
     carry,
     cut,
+    samples,
 )
 from vl_ingest.domain.errors import NotDelivered
+from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.timetable import Timetable
 from vl_ingest.server.api import Api
 from vl_ingest.server.limits import ENDED
@@ -106,7 +108,7 @@ class Away:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for held in waiting:
-            held.future.set_result(_not_sent(held, ENDED)._replace(recalled=True))
+            held.future.set_result(_recalled(held))
 
     def cancel(self) -> None:
         """Cut whatever is being sent, as far as workers can be told; their deadlines do the rest."""
@@ -125,13 +127,11 @@ class Away:
         until = clock.monotonic() + CLOSE_S
         while self._out and clock.monotonic() < until:
             self._woken.wait(0.01)
-        with self._lock:
-            self._closing = True
-            left = len(self._out)
+        self._closing = True
         self._woken.set()
         self._thread.join()
         self._engine.close()
-        if not left and self._recorded > -math.inf:
+        if not self._out and self._recorded > -math.inf:
             self._record(None, "")
 
     # The thread
@@ -200,9 +200,12 @@ class Away:
             ),
             monotonic_s if pinned else None,
             wall_s if pinned else clock.now().timestamp() + held.until - clock.monotonic(),
-            None if rate is None else max(1.0, rate / max(1, self._limit)),
+            None if rate is None else max(1.0, rate / (self._limit + self.ahead)),
         )  # fmt: skip
         with self._lock:
+            if self._cancelled:  # while it was put on record
+                held.future.set_result(_not_sent(held, ENDED))
+                return
             held.worker = worker
             worker.held.add(held)
             self._out.add(held)
@@ -225,7 +228,9 @@ class Away:
             self._woken.set()
             return
         if report.how in (CUT, OVERDUE):  # it has not begun, and does not
-            self._over(held, _not_sent(held, ENDED)._replace(recalled=True))
+            if report.how == OVERDUE and held.worker is not None:
+                self._roster.forget(held.worker)  # its clocks are not what they were
+            self._over(held, _recalled(held))
         elif report.how == CARRIED and report.carried is not None:
             carried, now = Carried(*report.carried), clock.monotonic()
             took_s = carried.ended - carried.began
@@ -233,6 +238,10 @@ class Away:
             outcome = judged(self._api, held.parcel, carried, held.line)._replace(cpu_s=0.0)
             if held.worker is not None:
                 held.worker.learn(carried.bytes_out / max(took_s, LEAST_S), whole=outcome.error is None)
+            strange = None if outcome.bytes_out else _unseen(held, outcome)
+            if strange is not None and held.worker is not None:
+                self._roster.distrust(held.worker, f"it does not see {strange} as it is here")
+                outcome = _recalled(held)
             self._over(held, outcome)
         else:
             held.lost = f"worker {held.worker and held.worker.address} was started again"
@@ -272,3 +281,14 @@ class Away:
 
 def _not_sent(held: Assignment, why: str) -> Outcome:
     return Outcome(NotDelivered(why), [], 0, held.size_bytes, held.taken_at, clock.monotonic())
+
+
+def _recalled(held: Assignment) -> Outcome:
+    return _not_sent(held, ENDED)._replace(recalled=True)
+
+
+def _unseen(held: Assignment, outcome: Outcome) -> str | None:
+    """Return a file that the worker found in trouble, and that is here as it was promised."""
+    paths = {trouble.path for trouble in outcome.troubles}
+    found = samples(held.parcel.folder, [file for file in held.parcel.files if file[0] in paths])
+    return path_to_text(found[0].path) if found else None

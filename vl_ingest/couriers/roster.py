@@ -65,6 +65,15 @@ class Roster:
             if self._workers.get(worker.address) is worker:
                 del self._workers[worker.address]
 
+    def distrust(self, worker: Worker, trouble: str) -> None:
+        """Use a worker no more, and say why."""
+        with self._lock:
+            if worker.intro is None:
+                return
+            worker.intro = worker.intro._replace(trouble=trouble)
+        self.why_none = f"{worker.address}: {trouble}"
+        self._notice("warning", f"Worker {worker.address} on {worker.intro.host} is not used: {trouble}.")
+
     def refresh(self, parcel: Parcel | None) -> None:
         """Learn which workers there are now; let new ones prove that they see the files of `parcel`, if there is one."""
         now = clock.monotonic()
@@ -106,8 +115,7 @@ class Roster:
             worker.seen_at, worker.intro = clock.monotonic(), intro
             is_asking = any(known.intro is None for known in self._workers.values())
         if intro.trouble is not None:
-            self.why_none = f"{worker.address}: {intro.trouble}"
-            self._notice("warning", f"Worker {worker.address} on {intro.host} is not used: {intro.trouble}.")
+            self.distrust(worker, intro.trouble)
         text = f"Sending from {several(len(self.usable), 'worker')} on {self.hosts}."
         if self.usable and not is_asking and text != self._told:
             self._told = text

@@ -62,6 +62,9 @@ class Errand(NamedTuple):
     until_wall_s: float
     rate: float | None
 
+    def __repr__(self) -> str:  # it may be logged where it is carried, and the token must not
+        return f"Errand({self.run}, {self.task.number})"
+
 
 class Report(NamedTuple):
     """What became of it: `how` is one of the words above; `carried` holds the fields of `parcel.Carried`, if it is."""
