@@ -198,7 +198,7 @@ def _running(
     settings: Settings,
     observer: Observer,
     cancel_token: CancelToken,
-    executor: Executor | None,
+    executor: Executor | None = None,
 ) -> Iterator[Context]:
     """Make the run's row, and record how the run ended."""
     started_at = clock.monotonic()
