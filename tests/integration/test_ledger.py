@@ -165,7 +165,7 @@ def test_a_decision_is_about_the_job_as_it_is_now(ledger: Ledger, run: Run) -> N
     stale = ledger.jobs.get(run.job_id)
     ledger.jobs.step(run.job_id, run, JobState.TRIGGERING, EventKind.TRIGGER_ACKNOWLEDGED, {})
     ledger.runs.end(run, 0)
-    with pytest.raises(UsageError, match="is processing"):
+    with pytest.raises(UsageError, match="There is no doubt whether processing"):
         decide.settle_trigger(ledger, stale, began=False)
     decide.cancel(ledger, stale)
     assert ledger.jobs.get(run.job_id).state is JobState.CANCELLED

@@ -42,7 +42,7 @@ def test_a_folder_in_the_ledgers_place(world: World) -> None:
     world.pictures(1)
     world.ledger_path.mkdir()
     assert world.run().code == 4
-    assert "it is a folder. Name a file with `--ledger`." in world.cli("status").err
+    assert "it is a folder. A ledger is a file: name another ledger with `--ledger" in world.cli("status").err
     assert world.box.record.requests() == []
 
 

@@ -194,10 +194,10 @@ class Display(Observer):
         text = self._complete(text)
         with self._lock:
             try:
-                if self._console is not None:  # a line stays one, so that a command in it can be copied
+                if self._console is not None:  # which breaks lines between words
                     from rich.text import Text
 
-                    self._console.print(Text(text), soft_wrap=True)
+                    self._console.print(Text(text))
                 else:
                     click.echo(text, err=True)
             except OSError:

@@ -319,7 +319,7 @@ def _explain(exc: Exception, doing: str, ledger: str) -> str:
         "not a directory": "Part of that path is not a folder: name another ledger with `--ledger`.",
         "no such file": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
         "not a database": "Name another ledger with `--ledger`.",
-        "it is a folder": "Name a file with `--ledger`.",
+        "it is a folder": "A ledger is a file: name another ledger with `--ledger`.",
         "disk i/o error": "Check the disk, its quota, and the limit of a file's size (`ulimit -f`).",
         "malformed": "Restore it from a copy; nothing was sent that it could not record.",
         "locked": "Another program has locked it; close that and run the same command again.",
