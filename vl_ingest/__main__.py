@@ -1,5 +1,6 @@
 """The command: parse, do, and turn whatever happens into an exit code."""
 
+import gc
 import io
 import os
 import sys
@@ -10,6 +11,7 @@ from vl_ingest.cli import command_line, complete_here
 
 def main() -> None:
     """Run the command line with this process's arguments, or answer a shell that completes one; and exit."""
+    gc.freeze()  # what is imported stays: to look for garbage in it, at the end too, takes time for nothing
     sys.stdin = _usable(sys.stdin, "r")
     sys.stdout, sys.stderr = _usable(sys.stdout, "w"), _usable(sys.stderr, "w")
     asked = complete_here()

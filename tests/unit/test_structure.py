@@ -174,6 +174,25 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     }
 
 
+def test_the_list_of_commands_needs_none_of_them() -> None:
+    """Neither the list of all, nor the manual, nor the shell that completes a command."""
+    program = "import sys; from vl_ingest.cli import command_line, complete_here; {}; sys.stderr.write(' '.join(sys.modules))"
+    asking = {"_VL_INGEST_COMPLETE": "bash_complete", "COMP_WORDS": "vl-ingest re", "COMP_CWORD": "1"}
+    for asked, environment in (
+        ("command_line(['--help'])", {}),
+        ("command_line(['help'])", {}),
+        ("command_line(['help', 'audit'])", {}),
+        ("complete_here()", asking),
+    ):
+        done = call(sys.executable, "-c", program.format(asked), environment=environment)
+        assert "report" in done.stdout
+        loaded = set(done.stderr.split())
+        assert "click" in loaded
+        assert not loaded & {"vl_ingest.cli.options", "vl_ingest.domain.model", "vl_ingest.ledger", "rich"}, (
+            asked
+        )
+
+
 def test_looking_at_a_ledger_needs_neither_alembic_nor_http(tmp_path: Path) -> None:
     """Alembic is loaded to upgrade, not to make a ledger or to look at one; and looking sends nothing."""
     program = (

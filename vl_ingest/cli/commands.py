@@ -1,6 +1,7 @@
 """The commands by name, each imported when it is asked for: a list of them needs none."""
 
 import gc
+import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -53,11 +54,14 @@ HEADINGS: dict[str, tuple[str, ...]] = {
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Look for no garbage meanwhile: what is imported stays."""
+    """Look for no garbage meanwhile, nor ever among what is imported: it stays."""
+    before = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
+        if len(sys.modules) > before:
+            gc.freeze()
         gc.enable()
 
 
