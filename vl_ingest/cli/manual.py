@@ -28,6 +28,7 @@ TOPICS = (
     "unattended",
     "growing",
     "speed",
+    "hosts",
     "page",
     "audit",
     "guarantees",

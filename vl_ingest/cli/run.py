@@ -49,7 +49,7 @@ LEAVE_AFTER_S = 9.5  # after a signal, whatever still hangs
     is_flag=True,
     help="Abandon the open transaction and send everything again.",
 )
-@of_job("--dry-run", is_flag=True, help="Show what would be sent, and whether the name is taken.")
+@of_job("--dry-run", is_flag=True, help="Show what would be sent; sends nothing.")
 @of_job(
     "--rate",
     rare=True,
