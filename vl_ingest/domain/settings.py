@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from vl_ingest.domain.choices import OnRejected, OnUnknown
+from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.forms import (
     MOST_FILES,
     duration_text,
+    parse_add_files,
     parse_batch_size,
     parse_choice,
     parse_duration,
@@ -104,12 +105,18 @@ class Settings:
     stall_after_s: _Duration = _Setting(600.0, parse_duration)  # no byte moved for so long: a warning; 0: never
     wait: _Setting[bool, bool] = _Setting(True, parse_switch)  # whether to watch until the dataset is ready
     confirm: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to ask the server for each file then
+    add: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to add what is new to the dataset that is ready
+    add_bytes: _Size = _Setting(1024**3, parse_size)  # bytes of files an addition, at most; a larger file goes alone
+    add_files: _Setting[str | int, int] = _Setting(10_000, parse_add_files)  # files an addition, 1 to 20,000
+    reindex: _Setting[str, Reindex] = _Setting(Reindex.AUTO, partial(parse_choice, Reindex))  # whether the dataset is indexed anew after the last addition
     # fmt: on
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that can't go together."""
         if self.batch_bytes < 1:
             raise UsageError(f"Invalid value for '--batch-bytes': {self.batch_bytes} is not at least 1.")
+        if self.add_bytes < 1:
+            raise UsageError(f"Invalid value for '--add-bytes': {self.add_bytes} is not at least 1.")
         lower, upper = self.min_size_bytes, self.max_size_bytes
         if lower is not None and upper is not None and lower > upper:
             raise UsageError(
