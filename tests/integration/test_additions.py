@@ -322,3 +322,67 @@ def test_two_jobs_of_one_folder_do_not_mix(world: World) -> None:
     assert ended.code == 2
     assert "vl-ingest resume" in ended.err
     assert world.box.record.additions_accepted() == 0
+
+
+def test_a_dry_run_says_what_would_be_added(world: World) -> None:
+    """The files that are new, in how many additions; nothing is sent or recorded."""
+    ready(world)
+    world.pictures(5, "new")
+    events = len(world.kinds())
+    plan = world.run("--add", "--dry-run", "--add-files", "2").summary
+    assert (plan["adds"], plan["files"], plan["batches"], plan["late"], plan["holds"]) == (
+        True,
+        5,
+        3,
+        0,
+        False,
+    )
+    command = ["run", str(world.folder), "--name", "job", "--base-url", world.box.url, "--dry-run"]
+    said = world.cli(*command, "--add").out
+    assert "adds to" in said
+    assert "1 addition" in said
+    assert "--add" in world.cli(*command).out
+    assert len(world.kinds()) == events
+    assert world.box.record.additions_accepted() == 0
+
+
+def test_a_folder_that_can_not_be_read_holds_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could be found is added; the run ends with 3 and names the folder."""
+    from vl_ingest.source.scanner import Scanner
+
+    ready(world)
+    world.picture("new.png", 99)
+    found = Scanner.found
+
+    def unread(scanner: Scanner, *more: object) -> object:
+        yield from found(scanner, *more)  # type: ignore[arg-type]  # as it is
+        scanner.unread.append("locked")
+
+    monkeypatch.setattr(Scanner, "found", unread)
+    ended = world.run("--add")
+    assert ended.code == 3
+    assert "locked" in ended.err
+    assert "processing was not started" not in ended.err
+    assert world.box.record.additions_accepted() == 1
+
+
+def test_known_content_is_said_and_sent_unless_it_is_to_be_skipped(world: World) -> None:
+    """A copy under another path: it is added, and named; with `--skip-known-content` it is waived, with the reason."""
+    ready(world)
+    world.picture("copy.png", 1)
+    ended = world.run("--add")
+    assert ended.code == 0
+    assert "copy.png as p0001.png" in ended.err
+    assert len(world.held()) == 4
+    world.picture("another.png", 2)
+    world.picture("new.png", 99)
+    ended = world.run("--add", "--skip-known-content")
+    assert ended.code == 0
+    assert world.states()["another.png"] == "waived"
+    assert len(world.held()) == 5
+    files = {file.path: file for file in world.files()}
+    assert files["another.png"].decided_by == "--skip-known-content"
+    assert files["another.png"].decided_why == "same content as p0002.png"
+    world.check_promises()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from vl_ingest import clock
 from vl_ingest.additions import follow as following
 from vl_ingest.additions.choose import is_last, next_batch
+from vl_ingest.additions.content import skip_known, tell_known
 from vl_ingest.additions.evidence import PARTIAL, Sight
 from vl_ingest.additions.send import Failure, Receipt, body_of, goes_as_files, send
 from vl_ingest.additions.settle import settle
@@ -61,7 +62,13 @@ def add(context: Context) -> None:
     and `Refused` for what ends the run before.
     """
     context.ledger.rounds.release(context.run)  # by a run that died: certainly not sent
-    scan(context, lambda: None)
+    held: FilesHeld | None = None
+    try:
+        scan(context, lambda: None, "nothing of that was added")
+    except FilesHeld as exc:  # what was found is added all the same
+        held = exc
+    if context.settings.skip_known_content:
+        skip_known(context)
     adding = _Adding(context)
     try:
         adding.all()
@@ -71,6 +78,8 @@ def add(context: Context) -> None:
     if context.settings.reindex is Reindex.AUTO and context.settings.wait and _wants_reindex(context):
         following.reindex(context)
     _finish(context)
+    if held is not None:
+        raise held
 
 
 def _finish(context: Context) -> None:
@@ -177,6 +186,7 @@ class _Adding:
         context.observer.notice(
             "step", f"Round {number}: the server has taken {files_text(len(batch.files))}."
         )
+        tell_known(context, zip(batch.files, receipt.sha256s, strict=True))
 
     def _failed(self, batch: Batch, failure: Failure, body_bytes: int) -> list[Batch] | None:
         """Record a request without a receipt, and carry out what follows from it.

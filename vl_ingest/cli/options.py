@@ -218,7 +218,7 @@ ACCESS_OPTIONS: Callable[[F], F] = together(
 telling_options: Callable[[F], F] = together(
     "telling",
     stats=of_telling("--stats", rare=True, type=DURATION, default="60s", show_default=True, help="Without a terminal, a progress line this often; '0': none."),
-    log_file=of_telling("--log-file", metavar="PATH", help="Write a log to this file, as JSON Lines."),
+    log_file=of_telling("--log-file", rare=True, metavar="PATH", help="Write a log to this file, as JSON Lines."),
     log_size=of_telling("--log-size", rare=True, type=SIZE, default="16MiB", show_default=True, help="Start a new log at this size, keeping five old ones (0: never)."),
     metrics_file=of_telling("--metrics-file", rare=True, metavar="PATH", help="Write metrics to this file, for Prometheus' textfile collector."),
     on_finish=of_telling("--on-finish", rare=True, metavar="CMD", help="Run this command when the run has ended."),
@@ -266,6 +266,7 @@ SETTINGS: dict[str, Callable[[F], F]] = {
     "add_bytes": setting("add_bytes", "--add-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per addition; a larger file goes alone."),
     "add_files": setting("add_files", "--add-files", heading=Heading.PACE, rare=True, type=ADD_FILES, help="Most files per addition."),
     "reindex": setting("reindex", "--reindex", heading=Heading.JOB, rare=True, type=one_of(Reindex), help="Whether to reindex the dataset after the last addition."),
+    "skip_known_content": setting("skip_known_content", "--skip-known-content/--no-skip-known-content", heading=Heading.FILES, rare=True, help="Do not add new files whose content is already in the dataset."),
 }  # fmt: skip
 
 

@@ -109,6 +109,7 @@ class Settings:
     add_bytes: _Size = _Setting(1024**3, parse_size)  # bytes of files an addition, at most; a larger file goes alone
     add_files: _Setting[str | int, int] = _Setting(10_000, parse_add_files)  # files an addition, 1 to 20,000
     reindex: _Setting[str, Reindex] = _Setting(Reindex.AUTO, partial(parse_choice, Reindex))  # whether the dataset is indexed anew after the last addition
+    skip_known_content: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to leave out new files whose content was sent before
     # fmt: on
 
     def __post_init__(self) -> None:
