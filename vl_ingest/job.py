@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 
 from vl_ingest import clock
 from vl_ingest.additions import steps as additions
+from vl_ingest.additions.fields import attach
 from vl_ingest.additions.follow import follow, is_by_addition
 from vl_ingest.additions.settle import settle as settle_addition
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
@@ -144,6 +145,7 @@ def work(
                     _reopen(context)
                 scanned = _advance(context)
             _confirm(context)
+            attach(context)
             # Files that came while this very run watched are the next run's to report.
             late = None if scanned else _not_in_dataset(ledger, current, source, settings, observer)
     return summarise(ledger, job.id, not_in_dataset=late)
@@ -247,8 +249,10 @@ def _reopen(context: Context) -> None:
 
 
 def _is_over(ledger: Ledger, job: Job, settings: Settings) -> bool:
-    """Return whether nothing is left to do for a job: nothing to confirm, and nothing that may be added."""
-    return job.state in FINISHED and not _to_confirm(ledger, job, settings) and not _adds(job, settings)
+    """Return whether nothing is left to do for a job: nothing to confirm, to add or to label."""
+    labels = job.state is JobState.READY and (settings.path_field or settings.folder_field)
+    more = _to_confirm(ledger, job, settings) or _adds(job, settings) or labels
+    return job.state in FINISHED and not more
 
 
 def _adds(job: Job, settings: Settings) -> bool:

@@ -1,6 +1,6 @@
 """rounds.
 
-A job may have more rounds than its first one: media that are added to the dataset that has been processed. A batch of
+A file's row says which custom metadata fields have its value. A job may have more rounds than its first one: media that are added to the dataset that has been processed. A batch of
 an addition has no transaction.
 
 Revision ID: 0006
@@ -37,10 +37,14 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("batches") as batch_op:
         batch_op.alter_column("transaction_id", existing_type=sa.Text(), nullable=True)
+    with op.batch_alter_table("files") as batch_op:
+        batch_op.add_column(sa.Column("fields", sa.Text()))
 
 
 def downgrade() -> None:
     """Take back."""
+    with op.batch_alter_table("files") as batch_op:
+        batch_op.drop_column("fields")
     with op.batch_alter_table("batches") as batch_op:
         batch_op.alter_column("transaction_id", existing_type=sa.Text(), nullable=False)
     op.drop_table("rounds")

@@ -17,10 +17,10 @@ CREATE TABLE attempts (
 	CONSTRAINT uq_attempts_batch_id_number UNIQUE (batch_id, number), 
 	CONSTRAINT fk_attempts_batch_id_batches FOREIGN KEY(batch_id) REFERENCES batches (id)
 );
-INSERT INTO "attempts" VALUES(1,1,1,'2026-11-26 09:48:41.324337','2026-11-26 09:48:41.416323','sent',202,NULL);
-INSERT INTO "attempts" VALUES(2,2,1,'2026-11-26 09:48:41.324337','2026-11-26 09:48:41.438706','sent',202,NULL);
-INSERT INTO "attempts" VALUES(3,3,1,'2026-11-26 09:48:41.419713',NULL,NULL,NULL,NULL);
-INSERT INTO "attempts" VALUES(4,4,1,'2026-11-26 09:48:41.439566',NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES(1,1,1,'2026-11-26 10:43:32.182564','2026-11-26 10:43:32.335139','sent',202,NULL);
+INSERT INTO "attempts" VALUES(2,2,1,'2026-11-26 10:43:32.182564','2026-11-26 10:43:32.335139','sent',202,NULL);
+INSERT INTO "attempts" VALUES(3,3,1,'2026-11-26 10:43:32.347815',NULL,NULL,NULL,NULL);
+INSERT INTO "attempts" VALUES(4,4,1,'2026-11-26 10:43:32.347815',NULL,NULL,NULL,NULL);
 CREATE TABLE batches (
 	id INTEGER NOT NULL, 
 	job_id VARCHAR(16) NOT NULL, 
@@ -37,10 +37,10 @@ CREATE TABLE batches (
 	CONSTRAINT fk_batches_run_id_runs FOREIGN KEY(run_id) REFERENCES runs (id), 
 	CONSTRAINT fk_batches_parent_id_batches FOREIGN KEY(parent_id) REFERENCES batches (id)
 );
-INSERT INTO "batches" VALUES(1,'hkw3rk',1,NULL,'3610','sent',3,231,'2026-11-26 09:48:41.322880','2026-11-26 09:48:41.416323');
-INSERT INTO "batches" VALUES(2,'hkw3rk',1,NULL,'3610','sent',3,231,'2026-11-26 09:48:41.324171','2026-11-26 09:48:41.438706');
-INSERT INTO "batches" VALUES(3,'hkw3rk',1,NULL,'3610','in_flight',3,231,'2026-11-26 09:48:41.419502',NULL);
-INSERT INTO "batches" VALUES(4,'hkw3rk',1,NULL,'3610','in_flight',3,231,'2026-11-26 09:48:41.439456',NULL);
+INSERT INTO "batches" VALUES(1,'zt5y3y',1,NULL,'3610','sent',3,231,'2026-11-26 10:43:32.175237','2026-11-26 10:43:32.335139');
+INSERT INTO "batches" VALUES(2,'zt5y3y',1,NULL,'3610','sent',3,231,'2026-11-26 10:43:32.181899','2026-11-26 10:43:32.335139');
+INSERT INTO "batches" VALUES(3,'zt5y3y',1,NULL,'3610','in_flight',3,231,'2026-11-26 10:43:32.347547',NULL);
+INSERT INTO "batches" VALUES(4,'zt5y3y',1,NULL,'3610','in_flight',3,231,'2026-11-26 10:43:32.347720',NULL);
 CREATE TABLE events (
 	id INTEGER NOT NULL, 
 	job_id VARCHAR(16) NOT NULL, 
@@ -56,15 +56,15 @@ CREATE TABLE events (
 	CONSTRAINT uq_events_job_id_number UNIQUE (job_id, number), 
 	CONSTRAINT fk_events_job_id_jobs FOREIGN KEY(job_id) REFERENCES jobs (id)
 );
-INSERT INTO "events" VALUES(1,'hkw3rk',1,NULL,'vm','root','2026-11-26 09:48:41.103609','job_created','{"source": "/home/user/pictures", "name": "job", "base_url": "http://127.0.0.1:8765", "settings": {"batch_size": 3, "batch_bytes": 67108864, "workers": 2, "processes": 0, "include": [], "exclude": [], "exclude_from": [], "min_size_bytes": null, "max_size_bytes": null, "newer_than_s": null, "files_from": null, "recursive": true, "on_rejected": "hold", "on_unknown": "resend", "settle_s": 30.0, "give_up_after_s": 86400.0, "first_contact_s": 120.0, "max_duration_s": null, "bwlimit": null, "stall_after_s": 600.0, "wait": true, "add": false, "add_bytes": 1073741824, "add_files": 10000, "reindex": "auto"}}','003d496061c8540d614db7d81acb20486781d6b43696ecaaa696bd657f81c0c4');
-INSERT INTO "events" VALUES(2,'hkw3rk',2,1,'vm','root','2026-11-26 09:48:41.147252','run_started','{"host": "host", "pid": 21855, "version": "0.2.0"}','f5aea11e76a17b2fbd23d36d63b2885b1ce65b216b4e460a78463a7af0a5fb2b');
-INSERT INTO "events" VALUES(3,'hkw3rk',3,1,'vm','root','2026-11-26 09:48:41.202416','scan_finished','{"left_out": {}}','a213abad2951b67b209b826cfe6d81c68c279384cd6b5d799cdf04c41b83b4c4');
-INSERT INTO "events" VALUES(4,'hkw3rk',4,1,'vm','root','2026-11-26 09:48:41.205752','create_intended','{}','c79e47213789697f25b5fd96e5659c09ac652dbefa01818cc9119ef175f48463');
-INSERT INTO "events" VALUES(5,'hkw3rk',5,1,'vm','root','2026-11-26 09:48:41.285567','dataset_created','{"dataset_id": "0f1672f1-f842-4e63-8227-4a41203ea61e"}','52563fc83ecb20a6fc137aa6a2a922c4ca10a61b6229876580522277d08566b4');
-INSERT INTO "events" VALUES(6,'hkw3rk',6,1,'vm','root','2026-11-26 09:48:41.290181','open_intended','{}','69e92b4a5b229516c7b950c2d7cbeba5b74a1dfc2daa810f45aa59be99421368');
-INSERT INTO "events" VALUES(7,'hkw3rk',7,1,'vm','root','2026-11-26 09:48:41.310136','transaction_opened','{"transaction_id": "3610"}','88ae1608f716675cbd645cc7f3f1471cb34a0ea4893766e1d33fbe327e52854e');
-INSERT INTO "events" VALUES(8,'hkw3rk',8,1,'vm','root','2026-11-26 09:48:41.419207','batch_sent','{"batch": 1, "attempt": 1, "http_status": 202, "files": 3, "size_bytes": 231, "digest": "5e3fb6718d7a8da9c5d535926d89883173639a802939dfc50082b4f158ac9211"}','2329c58eed8763058a93fffcfbfd4e85a67859203f2723675a84e091d55b8eb4');
-INSERT INTO "events" VALUES(9,'hkw3rk',9,1,'vm','root','2026-11-26 09:48:41.439132','batch_sent','{"batch": 2, "attempt": 1, "http_status": 202, "files": 3, "size_bytes": 231, "digest": "603c0a2bf68de7ce54aa17ce385463538b2ca87e25afbdbbb8ae83ba8d8c112d"}','d41765ecc9aa035969e48518409f25b584837a43116e6ba07b6117abdf30d11e');
+INSERT INTO "events" VALUES(1,'zt5y3y',1,NULL,'vm','root','2026-11-26 10:43:31.949298','job_created','{"source": "/home/user/pictures", "name": "job", "base_url": "http://127.0.0.1:8765", "settings": {"batch_size": 3, "batch_bytes": 67108864, "workers": 2, "processes": 0, "include": [], "exclude": [], "exclude_from": [], "min_size_bytes": null, "max_size_bytes": null, "newer_than_s": null, "files_from": null, "recursive": true, "on_rejected": "hold", "on_unknown": "resend", "settle_s": 30.0, "give_up_after_s": 86400.0, "first_contact_s": 120.0, "max_duration_s": null, "bwlimit": null, "stall_after_s": 600.0, "wait": true, "confirm": false, "add": false, "add_bytes": 1073741824, "add_files": 10000, "reindex": "auto", "skip_known_content": false, "path_field": null, "folder_field": null}}','0206173d1e10f23b493be4981fcbd95bad9019a39a2027ebe11922146aa8073d');
+INSERT INTO "events" VALUES(2,'zt5y3y',2,1,'vm','root','2026-11-26 10:43:31.979033','run_started','{"host": "host", "pid": 5418, "version": "0.2.0"}','25978ec0374cff8dec9eef62c2fa3295efb6e3cb2eb62414957ba150a1245a34');
+INSERT INTO "events" VALUES(3,'zt5y3y',3,1,'vm','root','2026-11-26 10:43:32.046762','scan_finished','{"left_out": {}}','f4c97074a1d4288122218007bdb1b8b210e60d6fcfc7d6e494c59cc8f379dad0');
+INSERT INTO "events" VALUES(4,'zt5y3y',4,1,'vm','root','2026-11-26 10:43:32.056557','create_intended','{}','daa46059148885542842d84e54d73d607ad4de7d0119cc3fda913dfb8e16880e');
+INSERT INTO "events" VALUES(5,'zt5y3y',5,1,'vm','root','2026-11-26 10:43:32.095689','dataset_created','{"dataset_id": "16f46b45-4a50-4275-88c4-a28394d7380e"}','5e666e75301aea6d87b1e1e298db8fb1b804131b44e1fe4cfc2a9922f0ee8eaf');
+INSERT INTO "events" VALUES(6,'zt5y3y',6,1,'vm','root','2026-11-26 10:43:32.114246','open_intended','{}','bf5680d504b95491b8494683c65f2cfb3ef4a4b91d093f5f6feb0c773854afb4');
+INSERT INTO "events" VALUES(7,'zt5y3y',7,1,'vm','root','2026-11-26 10:43:32.143103','transaction_opened','{"transaction_id": "3610"}','68b4b2a225892363225ba4d70bc473325a435918b680cd58cbdfbfb76cea6d96');
+INSERT INTO "events" VALUES(8,'zt5y3y',8,1,'vm','root','2026-11-26 10:43:32.346820','batch_sent','{"batch": 1, "attempt": 1, "http_status": 202, "files": 3, "size_bytes": 231, "digest": "12e3250cdd23c1288f71e23be7c7791755307396f249f9482469ababfaee91bc"}','4345ed6f55d3e92e5d29b0e8c1b8589bc0f9ec09b2e9d13278b6051fd6ba8755');
+INSERT INTO "events" VALUES(9,'zt5y3y',9,1,'vm','root','2026-11-26 10:43:32.346898','batch_sent','{"batch": 2, "attempt": 1, "http_status": 202, "files": 3, "size_bytes": 231, "digest": "0f05cd4194c1ab7db01473299b83c3756d844209c0bd0a6e5f450d3ac3d613b2"}','4f46bf3368679e6e782b88611926e3f9c3723b70b05a34540ef12ea2fee4caa2');
 CREATE TABLE files (
 	id INTEGER NOT NULL, 
 	job_id VARCHAR(16) NOT NULL, 
@@ -84,32 +84,33 @@ CREATE TABLE files (
 	listed INTEGER, 
 	media_id TEXT, 
 	listed_at DATETIME, 
+	fields TEXT, 
 	CONSTRAINT pk_files PRIMARY KEY (id), 
 	CONSTRAINT uq_files_job_id_path UNIQUE (job_id, path), 
 	CONSTRAINT uq_files_job_id_sent_as UNIQUE (job_id, sent_as), 
 	CONSTRAINT fk_files_job_id_jobs FOREIGN KEY(job_id) REFERENCES jobs (id), 
 	CONSTRAINT fk_files_batch_id_batches FOREIGN KEY(batch_id) REFERENCES batches (id)
 );
-INSERT INTO "files" VALUES(1,'hkw3rk','p0000.png','p0000.png',77,1795686518922644634,'sent',1,1,0,0,'3f29b4b6378deda13bf05af2f9635df853e91275d0d61cfee10b3cbc866a5d57',NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(2,'hkw3rk','p0001.png','p0001.png',77,1795686518922794697,'sent',1,1,0,0,'9e1b67e850a601efbb58e75e34a3507b3e150c9df589feb86196d79f4c5d9b41',NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(3,'hkw3rk','p0002.png','p0002.png',77,1795686518922891791,'sent',1,1,0,0,'b703429886f8a9cbbd990aa872df150771e8bdf59d602a6b65c4036b5637f5bf',NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(4,'hkw3rk','p0003.png','p0003.png',77,1795686518922977469,'sent',2,1,0,0,'26a6b2a4514f036a04a1756f06f61723eb94f0b22310947b755e95693c294e29',NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(5,'hkw3rk','p0004.png','p0004.png',77,1795686518923056206,'sent',2,1,0,0,'b4f3124da4ad35e2601fe3406513d6d1f54cc61212fa9c283f2f7c2df618118f',NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(6,'hkw3rk','p0005.png','p0005.png',77,1795686518923131428,'sent',2,1,0,0,'8d6e1e6bde25639e2d22b1f099724a8329a9a18cac1a5f7757187fabb74d1571',NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(7,'hkw3rk','p0006.png','p0006.png',77,1795686518923206249,'in_flight',3,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(8,'hkw3rk','p0007.png','p0007.png',77,1795686518923316794,'in_flight',3,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(9,'hkw3rk','p0008.png','p0008.png',77,1795686518923393468,'in_flight',3,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(10,'hkw3rk','p0009.png','p0009.png',77,1795686518923465375,'in_flight',4,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(11,'hkw3rk','p0010.png','p0010.png',77,1795686518923530662,'in_flight',4,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(12,'hkw3rk','p0011.png','p0011.png',77,1795686518923597481,'in_flight',4,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(13,'hkw3rk','p0012.png','p0012.png',77,1795686518923663650,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(14,'hkw3rk','p0013.png','p0013.png',77,1795686518923728075,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(15,'hkw3rk','p0014.png','p0014.png',77,1795686518923790739,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(16,'hkw3rk','p0015.png','p0015.png',77,1795686518923853953,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(17,'hkw3rk','p0016.png','p0016.png',77,1795686518923914543,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(18,'hkw3rk','p0017.png','p0017.png',77,1795686518923982093,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(19,'hkw3rk','p0018.png','p0018.png',77,1795686518924046990,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "files" VALUES(20,'hkw3rk','p0019.png','p0019.png',77,1795686518924121160,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(1,'zt5y3y','p0000.png','p0000.png',77,1795689809723684201,'sent',1,1,0,0,'3f29b4b6378deda13bf05af2f9635df853e91275d0d61cfee10b3cbc866a5d57',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(2,'zt5y3y','p0001.png','p0001.png',77,1795689809723860293,'sent',1,1,0,0,'9e1b67e850a601efbb58e75e34a3507b3e150c9df589feb86196d79f4c5d9b41',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(3,'zt5y3y','p0002.png','p0002.png',77,1795689809723958819,'sent',1,1,0,0,'b703429886f8a9cbbd990aa872df150771e8bdf59d602a6b65c4036b5637f5bf',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(4,'zt5y3y','p0003.png','p0003.png',77,1795689809724053460,'sent',2,1,0,0,'26a6b2a4514f036a04a1756f06f61723eb94f0b22310947b755e95693c294e29',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(5,'zt5y3y','p0004.png','p0004.png',77,1795689809724132788,'sent',2,1,0,0,'b4f3124da4ad35e2601fe3406513d6d1f54cc61212fa9c283f2f7c2df618118f',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(6,'zt5y3y','p0005.png','p0005.png',77,1795689809724208330,'sent',2,1,0,0,'8d6e1e6bde25639e2d22b1f099724a8329a9a18cac1a5f7757187fabb74d1571',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(7,'zt5y3y','p0006.png','p0006.png',77,1795689809724376130,'in_flight',3,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(8,'zt5y3y','p0007.png','p0007.png',77,1795689809724495247,'in_flight',3,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(9,'zt5y3y','p0008.png','p0008.png',77,1795689809724572883,'in_flight',3,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(10,'zt5y3y','p0009.png','p0009.png',77,1795689809724644379,'in_flight',4,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(11,'zt5y3y','p0010.png','p0010.png',77,1795689809724755294,'in_flight',4,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(12,'zt5y3y','p0011.png','p0011.png',77,1795689809724903134,'in_flight',4,1,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(13,'zt5y3y','p0012.png','p0012.png',77,1795689809724980119,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(14,'zt5y3y','p0013.png','p0013.png',77,1795689809725046938,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(15,'zt5y3y','p0014.png','p0014.png',77,1795689809725111304,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(16,'zt5y3y','p0015.png','p0015.png',77,1795689809725221908,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(17,'zt5y3y','p0016.png','p0016.png',77,1795689809725296349,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(18,'zt5y3y','p0017.png','p0017.png',77,1795689809725394625,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(19,'zt5y3y','p0018.png','p0018.png',77,1795689809725491610,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "files" VALUES(20,'zt5y3y','p0019.png','p0019.png',77,1795689809725582845,'pending',NULL,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE jobs (
 	id VARCHAR(16) NOT NULL, 
 	source TEXT NOT NULL, 
@@ -134,7 +135,7 @@ CREATE TABLE jobs (
 	event_head VARCHAR(64), 
 	CONSTRAINT pk_jobs PRIMARY KEY (id)
 );
-INSERT INTO "jobs" VALUES('hkw3rk','/home/user/pictures','job','http://127.0.0.1:8765','transaction_open','{"batch_size": 3, "batch_bytes": 67108864, "workers": 2, "processes": 0, "include": [], "exclude": [], "exclude_from": [], "min_size_bytes": null, "max_size_bytes": null, "newer_than_s": null, "files_from": null, "recursive": true, "on_rejected": "hold", "on_unknown": "resend", "settle_s": 30.0, "give_up_after_s": 86400.0, "first_contact_s": 120.0, "max_duration_s": null, "bwlimit": null, "stall_after_s": 600.0, "wait": true, "add": false, "add_bytes": 1073741824, "add_files": 10000, "reindex": "auto"}','0f1672f1-f842-4e63-8227-4a41203ea61e','3610',1,1,'{}',NULL,NULL,NULL,NULL,NULL,'2026-11-26 09:48:41.081058',NULL,NULL,9,'d41765ecc9aa035969e48518409f25b584837a43116e6ba07b6117abdf30d11e');
+INSERT INTO "jobs" VALUES('zt5y3y','/home/user/pictures','job','http://127.0.0.1:8765','transaction_open','{"batch_size": 3, "batch_bytes": 67108864, "workers": 2, "processes": 0, "include": [], "exclude": [], "exclude_from": [], "min_size_bytes": null, "max_size_bytes": null, "newer_than_s": null, "files_from": null, "recursive": true, "on_rejected": "hold", "on_unknown": "resend", "settle_s": 30.0, "give_up_after_s": 86400.0, "first_contact_s": 120.0, "max_duration_s": null, "bwlimit": null, "stall_after_s": 600.0, "wait": true, "confirm": false, "add": false, "add_bytes": 1073741824, "add_files": 10000, "reindex": "auto", "skip_known_content": false, "path_field": null, "folder_field": null}','16f46b45-4a50-4275-88c4-a28394d7380e','3610',1,1,'{}',NULL,NULL,NULL,NULL,NULL,'2026-11-26 10:43:31.943335',NULL,NULL,9,'4f46bf3368679e6e782b88611926e3f9c3723b70b05a34540ef12ea2fee4caa2');
 CREATE TABLE rounds (
 	id INTEGER NOT NULL, 
 	job_id VARCHAR(16) NOT NULL, 
@@ -166,7 +167,7 @@ CREATE TABLE runs (
 	CONSTRAINT pk_runs PRIMARY KEY (id), 
 	CONSTRAINT fk_runs_job_id_jobs FOREIGN KEY(job_id) REFERENCES jobs (id)
 );
-INSERT INTO "runs" VALUES(1,'hkw3rk','host',21855,'0.2.0','2026-11-26 09:48:41.132290','2026-11-26 09:48:41.132290',NULL,NULL,NULL,NULL);
+INSERT INTO "runs" VALUES(1,'zt5y3y','host',5418,'0.2.0','2026-11-26 10:43:31.968724','2026-11-26 10:43:31.968724',NULL,NULL,NULL,NULL);
 CREATE UNIQUE INDEX uq_jobs_unfinished ON jobs (source, name, base_url) WHERE state NOT IN ('ready', 'errored', 'cancelled');
 CREATE INDEX ix_runs_job_id ON runs (job_id);
 CREATE INDEX ix_batches_in_flight ON batches (job_id) WHERE state = 'in_flight';

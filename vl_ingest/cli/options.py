@@ -27,6 +27,7 @@ from vl_ingest.domain.forms import (
     parse_add_files,
     parse_batch_size,
     parse_duration,
+    parse_field,
     parse_name,
     parse_processes,
     parse_reason,
@@ -85,6 +86,7 @@ BWLIMIT = Parsed("rate", parse_bwlimit)
 NAME = Parsed("text", parse_name)
 REASON = Parsed("text", parse_reason)
 BATCH_SIZE = Parsed("1-1000", parse_batch_size)
+FIELD = Parsed("text", parse_field)
 ADD_FILES = Parsed("1-20000", parse_add_files)
 WORKERS = Parsed("auto|N", parse_workers, unset="auto")
 PROCESSES = Parsed("auto|N", parse_processes, unset="auto")
@@ -266,6 +268,8 @@ SETTINGS: dict[str, Callable[[F], F]] = {
     "add_bytes": setting("add_bytes", "--add-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per addition; a larger file goes alone."),
     "add_files": setting("add_files", "--add-files", heading=Heading.PACE, rare=True, type=ADD_FILES, help="Most files per addition."),
     "reindex": setting("reindex", "--reindex", heading=Heading.JOB, rare=True, type=one_of(Reindex), help="Whether to reindex the dataset after the last addition."),
+    "path_field": setting("path_field", "--path-field", heading=Heading.JOB, rare=True, type=FIELD, help="Keep each file's path in this custom metadata field."),
+    "folder_field": setting("folder_field", "--folder-field", heading=Heading.JOB, rare=True, type=FIELD, help="Keep each file's folder in this custom metadata field."),
     "skip_known_content": setting("skip_known_content", "--skip-known-content/--no-skip-known-content", heading=Heading.FILES, rare=True, help="Do not add new files whose content is already in the dataset."),
 }  # fmt: skip
 

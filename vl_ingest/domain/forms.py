@@ -139,6 +139,13 @@ def parse_add_files(text: str | int) -> int:
     return number
 
 
+def parse_field(text: str) -> str:
+    """Return the name of a custom metadata field. Raises `UsageError` for anything else."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,63}", text) or text != text.strip():
+        raise UsageError(f"{text!r} is not a field's name: up to 64 letters, digits, spaces and _ . -")
+    return text
+
+
 def parse_switch(value: bool) -> bool:
     """Return what is True or False. Raises `UsageError` for anything else."""
     if not isinstance(value, bool):

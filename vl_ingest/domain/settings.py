@@ -15,6 +15,7 @@ from vl_ingest.domain.forms import (
     parse_batch_size,
     parse_choice,
     parse_duration,
+    parse_field,
     parse_list,
     parse_path_elsewhere,
     parse_paths,
@@ -61,6 +62,7 @@ _duration_or_none = _or_none(parse_duration)
 _list_or_none = _or_none(parse_list)
 _scheduler_or_none = _or_none(parse_scheduler)
 _elsewhere_or_none = _or_none(parse_path_elsewhere)
+_field_or_none = _or_none(parse_field)
 _bwlimit_or_none = _or_none(parse_bwlimit)
 
 _Size = _Setting[str | int, int]
@@ -110,6 +112,8 @@ class Settings:
     add_files: _Setting[str | int, int] = _Setting(10_000, parse_add_files)  # files an addition, 1 to 20,000
     reindex: _Setting[str, Reindex] = _Setting(Reindex.AUTO, partial(parse_choice, Reindex))  # whether the dataset is indexed anew after the last addition
     skip_known_content: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to leave out new files whose content was sent before
+    path_field: _Setting[str | None, str | None] = _Setting(None, _field_or_none)  # custom metadata field that gets each file's path; None: none
+    folder_field: _Setting[str | None, str | None] = _Setting(None, _field_or_none)  # the same for its folder
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -118,6 +122,8 @@ class Settings:
             raise UsageError(f"Invalid value for '--batch-bytes': {self.batch_bytes} is not at least 1.")
         if self.add_bytes < 1:
             raise UsageError(f"Invalid value for '--add-bytes': {self.add_bytes} is not at least 1.")
+        if self.path_field is not None and self.path_field == self.folder_field:
+            raise UsageError("--path-field and --folder-field can't be the same field.")
         lower, upper = self.min_size_bytes, self.max_size_bytes
         if lower is not None and upper is not None and lower > upper:
             raise UsageError(

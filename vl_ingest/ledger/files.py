@@ -84,6 +84,26 @@ class Files:
         with self._db.read() as connection:
             return bool(connection.execute(query).scalar_one())
 
+    def without_field(self, job_id: str, field: str, limit: int) -> list[FileRow]:
+        """Return the first `limit` sent files with a media id that have no value in a custom metadata field yet."""
+        query = (
+            select_files()
+            .where(files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.media_id.is_not(None))
+            .where(sa.or_(files.c.fields.is_(None), ~files.c.fields.contains(f",{field},", autoescape=True)))
+            .order_by(files.c.id)
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [file_row(row) for row in connection.execute(query)]
+
+    def set_field(self, run: Run, field: str, ids: Sequence[int], kind: EventKind, **facts: Any) -> None:
+        """Note that these files have their value in a field, and record the event that says so."""
+        known = sa.func.coalesce(files.c.fields, ",") + f"{field},"
+        with self._db.write() as connection:
+            for chunk in (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK)):
+                connection.execute(sa.update(files).where(files.c.id.in_(chunk)).values(fields=known))
+            append(connection, run.job_id, run.id, kind, field=field, files=len(ids), **facts)
+
     def sent_content(
         self, job_id: str, sizes: Collection[int], besides: Collection[int] = ()
     ) -> dict[tuple[int, str], str]:

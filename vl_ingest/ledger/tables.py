@@ -187,6 +187,7 @@ files = Table(
     Column("listed", Integer),  # how often it is there
     Column("media_id", Text),
     Column("listed_at", UtcDateTime),  # when the list was read
+    Column("fields", Text),  # names of custom metadata fields that have its value, each between commas
     UniqueConstraint("job_id", "path"),
     UniqueConstraint("job_id", "sent_as"),
 )
