@@ -7,6 +7,9 @@ import pytest
 from selenium import webdriver
 
 from browsing import has_browser, opened
+from vl_ingest import ingest
+from vl_ingest.server.api import Api
+from vl_ingest.server.tokens import Tokens
 from world import World
 
 
@@ -24,3 +27,13 @@ def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Have the runs of a test send by threads, and then by processes."""
     monkeypatch.setattr(World, "processes", request.param)
     return str(request.param)
+
+
+@pytest.fixture
+def short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait half a second for an answer, where a real run waits two minutes."""
+
+    def impatient(base_url: str, _tokens: Tokens) -> Api:
+        return Api(base_url, Tokens(lambda _skew: "token"), read_timeout_s=0.5)
+
+    monkeypatch.setattr(ingest, "Api", impatient)

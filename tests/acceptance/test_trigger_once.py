@@ -6,102 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from vl_ingest import ingest
+from losing import LOSSES, SETTLE, STATUSES, TASKS, check_once
 from vl_ingest.sandbox import Sandbox
-from vl_ingest.server.api import Api
-from vl_ingest.server.tokens import Tokens
 from world import PATIENCE_S, World
 
 pytestmark = pytest.mark.usefixtures("processes")
 
-# name -> (fault on the first trigger, whether the server carried that one out)
-LOSSES = {
-    "request lost": ("trigger:reset-before:times=1", False),
-    "request lost behind its body": ("trigger:reset-after:times=1", False),
-    "answer lost": ("trigger:lost-answer:times=1", True),
-    "answer cut": ("trigger:cut-answer:times=1", True),
-    "2xx in HTML, carried out": ("trigger:html:times=1", True),
-    "2xx in HTML, not carried out": ("trigger:html-lost:times=1", False),
-    "200 instead of 202, carried out": ("trigger:200:done=yes:times=1", True),
-    "a redirect, carried out": ("trigger:307:done=yes:times=1", True),
-    "5xx before": ("trigger:502:times=1", False),
-    "5xx after": ("trigger:502:done=yes:times=1", True),
-    "time-out, not carried out": ("trigger:hang:seconds=30:times=1", False),
-    "time-out, carried out": ("trigger:slow:seconds=30:times=1", True),
-    "409, carried out": ("trigger:409:done=yes:times=1", True),
-    "401 once": ("trigger:401:times=1", False),
-    "429 once": ("trigger:429:retry-after=0:times=1", False),
-    "lost twice": ("trigger:reset-after:times=2", False),
-}
-STATUSES: dict[str, dict[str, object]] = {
-    "at once": {},
-    "late": {"draft_s": 0.3},
-    "old words": {"old_statuses": True, "indexing_s": 0.3},
-    "old words, late": {"old_statuses": True, "draft_s": 0.3},
-}
-# What the server's tasks tell: at once, late, nothing at all, what is no proof, or what can't be had.
-TASKS: dict[str, tuple[dict[str, object], list[str]]] = {
-    "from the trigger": ({}, []),
-    "from the creation": ({"tasks": "create"}, []),
-    "late": ({"tasks_lag_s": 0.4}, []),
-    "late, from the creation": ({"tasks": "create", "tasks_lag_s": 0.4}, []),
-    "later than the window": ({"tasks_lag_s": 60.0}, []),
-    "always waiting": ({"tasks": "waiting"}, []),
-    "none": ({"tasks": "never"}, []),
-    "missing": ({"without": ["tasks"]}, []),
-    "forbidden": ({}, ["tasks:403"]),
-    "broken": ({}, ["tasks:500"]),
-    "a page": ({}, ["tasks:html"]),
-}
-RARER = ("late, from the creation", "later than the window", "none", "forbidden", "a page")
-COMBINATIONS = [
-    (loss, status, tasks)
-    for loss in LOSSES
-    for status in STATUSES
-    for tasks in TASKS
-    if tasks not in RARER or loss in ("request lost", "answer lost")
-]
-SETTLE = "0.9s"
-
 
 @pytest.fixture(autouse=True)
-def _short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_time_outs(short_time_outs: None) -> None:
     """Wait half a second for an answer, where a real run waits two minutes."""
 
-    def impatient(base_url: str, _tokens: Tokens) -> Api:
-        return Api(base_url, Tokens(lambda _skew: "token"), read_timeout_s=0.5)
 
-    monkeypatch.setattr(ingest, "Api", impatient)
-
-
-@pytest.mark.parametrize(("loss", "status", "tasks"), COMBINATIONS, ids=map("-".join, COMBINATIONS))
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_processing_is_accepted_once(
-    loss: str, status: str, tasks: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    loss: str, status: str, processes: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Whatever became of the trigger, however slowly the status tells, and whatever the tasks do, the server starts once."""
-    fault, carried_out = LOSSES[loss]
-    options, faults = TASKS[tasks]
-    with Sandbox(root=tmp_path / "server", faults=[fault, *faults], **STATUSES[status], **options) as box:  # type: ignore[arg-type]  # tables
-        world = World(tmp_path, box)
-        world.pictures(2)
-        ended = world.run("--settle", SETTLE)
-        assert ended.code == 0, ended.err
-        world.check_promises()
-        requests = [r for r in box.record.requests("trigger") if r["status"] != 401]
-        if carried_out:
-            assert len(requests) <= 1, "what was carried out is not requested again"
-        else:
-            kinds = world.kinds()
-            assert "trigger_proved_by_task" not in kinds[: _last(kinds, "trigger_intended")], (
-                "no task proves what was not"
-            )
-        noted = world.kinds().count("endpoint_not_available")
-        assert noted == (tasks in ("missing", "forbidden", "broken", "a page")), "once"
-    record_property("points", ["trigger combinations", 1, len(COMBINATIONS)])
-
-
-def _last(kinds: list[str], kind: str) -> int:
-    return len(kinds) - 1 - kinds[::-1].index(kind)
+    """Whatever became of the trigger, and however slowly the status tells, the server starts once."""
+    check_once(loss, status, "from the trigger", tmp_path)
+    record_property(
+        "points", [f"trigger combinations, {processes} processes", 1, len(LOSSES) * len(STATUSES)]
+    )
 
 
 PROVED = ["from the trigger", "from the creation", "late"]

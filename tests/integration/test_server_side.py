@@ -5,6 +5,9 @@ import json
 import pytest
 
 from conftest import MakeWorld
+from vl_ingest.domain.events import EventKind
+from vl_ingest.ledger import Ledger
+from vl_ingest.run import asking
 from world import Ended, World
 
 TASKS_FAULTS = ["tasks:404", "tasks:403", "tasks:405", "tasks:500", "tasks:html"]
@@ -155,17 +158,10 @@ def test_without_a_list_nothing_is_named(world: World, kind: str) -> None:
 def test_a_run_that_died_after_the_request_leaves_an_orphan_to_name(world: World) -> None:
     """The intent holds what was there before."""
     world.pictures(2)
-    with world.start() as process:
-        process.kill()
-    from vl_ingest.ledger import Ledger
-
     with Ledger(world.ledger_path) as ledger:
-        known = ledger.jobs.all()
-        job = known[0] if known else ledger.jobs.get_or_create(str(world.folder), "job", world.box.url, {})
-        if job.dataset_id is not None:
-            pytest.skip("the machine was too fast")
+        job = ledger.jobs.get_or_create(str(world.folder), "job", world.box.url, {})
         run = ledger.runs.take(job.id, "here", 1, "test")
-        ledger.jobs.intend(run, _kind("create_intended"), known=[])
+        ledger.jobs.intend(run, EventKind.CREATE_INTENDED, known=[])
         ledger.runs.end(run, 1)
     import requests
 
@@ -173,6 +169,18 @@ def test_a_run_that_died_after_the_request_leaves_an_orphan_to_name(world: World
     lost = requests.get(url, params={"dataset_name": "job"}, timeout=10).json()["dataset_id"]
     ended = world.run()
     assert (ended.code, ended.summary["orphans"]) == (0, [lost])
+
+
+def test_nobody_waits_for_what_does_not_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints that hang are asked once, briefly, and noted; a lost trigger is settled without them."""
+    monkeypatch.setattr(asking, "QUICK_S", 0.2)
+    world.pictures(2)
+    for fault in ("list:hang", "tasks:hang", "trigger:lost-answer:times=1", "create:lost-answer:times=1"):
+        world.box.add_fault(fault)
+    assert world.run().code == 0
+    assert [len(world.box.record.requests(endpoint)) for endpoint in ("list", "tasks")] == [1, 1]
+    assert world.kinds().count("endpoint_not_available") == 2
+    world.check_promises()
 
 
 def test_a_name_that_is_taken_is_told_before_a_run(world: World) -> None:
@@ -252,9 +260,3 @@ def test_the_status_without_tasks_says_so(world: World, fault: str) -> None:
         assert world.cli("status", "job", "--live").code == 5
         assert world.cli("status", "job").code == 0
     assert world.cli("status", "job", "--live", "--watch").code == 2
-
-
-def _kind(word: str):  # type: ignore[no-untyped-def]  # for a test
-    from vl_ingest.domain.events import EventKind
-
-    return EventKind.known(word)

@@ -26,7 +26,7 @@ MOST_PAGES = 4  # of tasks of one dataset there are few
 def creation_tasks(asking: Asking, dataset_id: str) -> list[Task] | None:
     """Return the tasks of a dataset's creation, the newest first; None where they can't be had, or not all of them."""
     found: list[Task] = []
-    ask = partial(asking.extras.tasks, dataset_id, task_type=TaskType.CREATION)
+    ask = partial(asking.quick.tasks, dataset_id, task_type=TaskType.CREATION)
     for page in range(1, MOST_PAGES + 1):
         try:
             shown = asking.read(TASKS, partial(ask, page=page))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from vl_ingest import clock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # whoever only looks at a ledger does without an HTTP library
     from vl_ingest.server.optional import Extras
 
 TRIES = 3  # of a reading that is answered with an error of the server's
+QUICK_S = 15.0  # for an answer that a run does without
 LONGEST_PAUSE_S = 5.0  # between two of them, whatever the server asks for
 
 T = TypeVar("T")
@@ -47,6 +49,11 @@ class Asking:
     run: Run | None = None
     pause: Callable[[float], None] = sleep
     missing: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def quick(self) -> "Extras":
+        """What asks for what nobody may wait for long."""
+        return type(self.extras).beside(self.extras, QUICK_S)
 
     def read(self, what: str, request: Callable[[], T], *, patience_s: float = 0.0) -> T | None:
         """Make a request that changes nothing, and repeat it through small trouble.
@@ -78,6 +85,8 @@ class Asking:
                     return None
                 if exc.http_status is None and clock.monotonic() - began_at >= patience_s:
                     if not patience_s:
+                        if clock.monotonic() - began_at >= QUICK_S:  # silence: nobody waits for it again
+                            self.not_available(what, exc)
                         return None
                     raise GaveUp(
                         f"Could not read {what}: {exc}. Try again when the server can be reached."

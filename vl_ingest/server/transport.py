@@ -5,6 +5,7 @@ Nothing here repeats a request, follows a redirect, or decides what to do next.
 
 import hashlib
 import logging
+import math
 import ssl
 import threading
 from collections.abc import Collection, Iterator
@@ -56,10 +57,12 @@ class Transport:
         self._kept = threading.local()
 
     @classmethod
-    def beside(cls, other: "Transport") -> Self:
-        """Return what sends to the same server, with the same credentials and the same patience."""
+    def beside(cls, other: "Transport", longest_s: float = math.inf) -> Self:
+        """Return what sends to the same server, with the same credentials and the same patience, or less."""
         connect_s, read_s = other.timeouts
-        return cls(other.base_url, other.tokens, connect_timeout_s=connect_s, read_timeout_s=read_s)
+        return cls(
+            other.base_url, other.tokens, connect_timeout_s=connect_s, read_timeout_s=min(read_s, longest_s)
+        )
 
     def _session(self) -> Session:
         """Return this thread's session, whose connection is kept from request to request, but not for long."""

@@ -62,7 +62,7 @@ def prepare(context: Context) -> None:
 def named(asking: Asking, name: str) -> list[str] | None:
     """Return the ids of the server's datasets of a name; None where it does not list them."""
     try:
-        listed = asking.read(LIST, asking.extras.datasets)
+        listed = asking.read(LIST, asking.quick.datasets)
     except Conflict:
         return None
     return None if listed is None else [dataset.id for dataset in listed if dataset.name == name]

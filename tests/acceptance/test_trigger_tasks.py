@@ -1,0 +1,27 @@
+"""The promise of the trigger, whatever the server's tasks do: at once, late, absent, broken, or lying in the harmless direction."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from losing import LOSSES, STATUSES, TASKS, check_once
+
+RARER = ("late, from the creation", "later than the window", "none", "forbidden", "a page")
+COMBINATIONS = [
+    (loss, status, tasks)
+    for loss in LOSSES
+    for status in STATUSES
+    for tasks in TASKS
+    if tasks != "from the trigger" and (tasks not in RARER or loss in ("request lost", "answer lost"))
+]
+
+
+@pytest.mark.usefixtures("short_time_outs")
+@pytest.mark.parametrize(("loss", "status", "tasks"), COMBINATIONS, ids=map("-".join, COMBINATIONS))
+def test_processing_is_accepted_once(
+    loss: str, status: str, tasks: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """However the trigger was lost, and whatever tasks and status do: the server starts once."""
+    check_once(loss, status, tasks, tmp_path)
+    record_property("points", ["trigger combinations with tasks", 1, len(COMBINATIONS)])

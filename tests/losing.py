@@ -1,0 +1,73 @@
+"""Every way a trigger can be lost, with every way a status and the server's tasks can tell of it."""
+
+from pathlib import Path
+
+from vl_ingest.sandbox import Sandbox
+from world import World
+
+# name -> (fault on the first trigger, whether the server carried that one out)
+LOSSES = {
+    "request lost": ("trigger:reset-before:times=1", False),
+    "request lost behind its body": ("trigger:reset-after:times=1", False),
+    "answer lost": ("trigger:lost-answer:times=1", True),
+    "answer cut": ("trigger:cut-answer:times=1", True),
+    "2xx in HTML, carried out": ("trigger:html:times=1", True),
+    "2xx in HTML, not carried out": ("trigger:html-lost:times=1", False),
+    "200 instead of 202, carried out": ("trigger:200:done=yes:times=1", True),
+    "a redirect, carried out": ("trigger:307:done=yes:times=1", True),
+    "5xx before": ("trigger:502:times=1", False),
+    "5xx after": ("trigger:502:done=yes:times=1", True),
+    "time-out, not carried out": ("trigger:hang:seconds=30:times=1", False),
+    "time-out, carried out": ("trigger:slow:seconds=30:times=1", True),
+    "409, carried out": ("trigger:409:done=yes:times=1", True),
+    "401 once": ("trigger:401:times=1", False),
+    "429 once": ("trigger:429:retry-after=0:times=1", False),
+    "lost twice": ("trigger:reset-after:times=2", False),
+}
+STATUSES: dict[str, dict[str, object]] = {
+    "at once": {},
+    "late": {"draft_s": 0.3},
+    "old words": {"old_statuses": True, "indexing_s": 0.3},
+    "old words, late": {"old_statuses": True, "draft_s": 0.3},
+}
+# What the server's tasks tell: at once, late, nothing at all, what is no proof, or what can't be had.
+TASKS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "from the trigger": ({}, []),
+    "from the creation": ({"tasks": "create"}, []),
+    "late": ({"tasks_lag_s": 0.4}, []),
+    "late, from the creation": ({"tasks": "create", "tasks_lag_s": 0.4}, []),
+    "later than the window": ({"tasks_lag_s": 60.0}, []),
+    "always waiting": ({"tasks": "waiting"}, []),
+    "none": ({"tasks": "never"}, []),
+    "missing": ({"without": ["tasks"]}, []),
+    "forbidden": ({}, ["tasks:403"]),
+    "broken": ({}, ["tasks:500"]),
+    "a page": ({}, ["tasks:html"]),
+}
+SETTLE = "0.9s"
+
+
+def check_once(loss: str, status: str, tasks: str, place: Path) -> None:
+    """See that the server starts processing once, and that no task proves what did not begin."""
+    fault, carried_out = LOSSES[loss]
+    options, faults = TASKS[tasks]
+    with Sandbox(root=place / "server", faults=[fault, *faults], **STATUSES[status], **options) as box:  # type: ignore[arg-type]  # tables
+        world = World(place, box)
+        world.pictures(2)
+        ended = world.run("--settle", SETTLE)
+        assert ended.code == 0, ended.err
+        world.check_promises()
+        requests = [r for r in box.record.requests("trigger") if r["status"] != 401]
+        if carried_out:
+            assert len(requests) <= 1, "what was carried out is not requested again"
+        else:
+            kinds = world.kinds()
+            assert "trigger_proved_by_task" not in kinds[: _last(kinds, "trigger_intended")], (
+                "no task proves what was not"
+            )
+        noted = world.kinds().count("endpoint_not_available")
+        assert noted == (tasks in ("missing", "forbidden", "broken", "a page")), "once"
+
+
+def _last(kinds: list[str], kind: str) -> int:
+    return len(kinds) - 1 - kinds[::-1].index(kind)
