@@ -128,7 +128,7 @@ class _Field:
         return sum(row.media_id is not None for row in rows)
 
     def _task(self) -> str | None:
-        """Return the task of the field, which is made once; None where that is not to be had."""
+        """Return the task of the field, which is made once; None where it can't be made."""
         context = self._context
         for event in context.ledger.events.history(context.job.id, EventKind.FIELD_CREATED):
             if event.facts["field"] == self._name:

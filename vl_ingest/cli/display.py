@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock
+from vl_ingest.cli.summary import by_state, summary_facts, summary_lines, tally
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import Unforeseen, VlIngestError
-from vl_ingest.domain.model import SETTLED, TRIGGERED, Counts, FileState, Job, JobState, Run
+from vl_ingest.domain.model import SETTLED, Counts, FileState, Job, Run
 from vl_ingest.domain.naming import files_text, path_to_text
-from vl_ingest.domain.standing import missing_step
 from vl_ingest.observers.observer import Observer, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
-    from vl_ingest.domain.rounds import Round
     from vl_ingest.ledger import Ledger
     from vl_ingest.ledger.summary import Summary
 
@@ -120,7 +119,7 @@ class Display(Observer):
             self._line("The server works again.", matters=True)
         self._waiting = progress.waiting
         self._json(
-            "progress", state=progress.state, files=_by_state(progress.counts),
+            "progress", state=progress.state, files=by_state(progress.counts),
             total_files=progress.counts.total, total_bytes=progress.counts.total_bytes,
             sent_bytes=progress.counts.bytes.get(FileState.SENT, 0), bytes_per_s=round(rate),
             attempts_failed=progress.attempts_failed, workers=progress.workers, scanning=progress.scanning, waiting=progress.waiting,
@@ -168,7 +167,7 @@ class Display(Observer):
 
             summary = summarise(self._ledger, self._job.id)
             facts = summary_facts(summary) | self._timing()
-            self._line(_tally(summary), matters=True)
+            self._line(tally(summary), matters=True)
         if not isinstance(error, Unforeseen):  # that, whoever catches the mistake itself says
             self._line(f"vl-ingest: {error}", matters=True)
         self._json("summary", exit_code=error.exit_code, message=str(error), **facts)
@@ -211,112 +210,6 @@ class Display(Observer):
                     click.echo(json.dumps({"type": kind, "at": clock.iso(clock.now()), **facts}))
                 except OSError:
                     self._as_json = False  # nobody reads any more; the job goes on
-
-
-def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
-    """Return the last lines of a run: what happened, what was left, what to run next.
-
-    What the filters left out is a word of the last scan: a run that has not `scanned` does not repeat it.
-    """
-    job = summary.job
-    lines = [_tally(summary)]
-    if job.left_out and scanned:
-        lines.append(f"Left out by type or filter: {words.counted(job.left_out)}.")
-    if summary.possibly_twice:
-        lines.append(f"{files_text(summary.possibly_twice)} {summary.doubt_in_words()}.")
-    if summary.orphans:
-        ids = ", ".join(summary.orphans)
-        lines.append(
-            f"Possibly ours and empty, after a request without a receipt: {ids}. Neither used nor deleted."
-        )
-    if summary.taken_as_delivered:
-        lines.append(
-            f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: not acknowledged by the "
-            f"server. `vl-ingest report {job.id}` shows who decided, and when."
-        )
-    if summary.inferred:
-        lines.append(
-            f"{files_text(summary.inferred)} added without a receipt: what the server shows proves that they arrived."
-        )
-    if summary.changed_after:
-        lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
-    if job.state is JobState.READY:
-        left = "" if summary.missing or summary.counts.unsent else "; nothing is left to do"
-        lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done{left}.")
-        if summary.rounds:
-            added = f"{files_text(summary.added)} added in {words.several(len(summary.rounds), 'addition')}"
-            lines.append(f"After the upload, {added}; `vl-ingest status {job.id}` lists them.")
-        if summary.listed is None:
-            lines.append(f"Run `vl-ingest verify {job.id}` to ask the server whether it has each file.")
-        else:
-            lines.append(f"{summary.listed}.")
-        if summary.missing:
-            lines.append(missing_step(job, summary.missing).text)
-        lines.append(f"The record holds {job.event_count} events. Keep its head as proof: {job.event_head}")
-    else:
-        lines.append(
-            f"Processing of dataset {job.dataset_id} has started (job {job.id}). "
-            f"Run `vl-ingest resume {job.id}` to watch until it is ready."
-        )
-    return lines
-
-
-def summary_facts(summary: "Summary") -> dict[str, Any]:
-    """Return the same for programs."""
-    job, counts = summary.job, summary.counts
-    return {
-        "job": job.id,
-        "name": job.name,
-        "source": path_to_text(job.source),
-        "base_url": job.base_url,
-        "state": job.state,
-        "dataset_id": job.dataset_id,
-        "transaction_id": job.transaction_id,
-        "status": job.status,
-        "status_progress": job.progress,
-        "files": _by_state(counts),
-        "total_files": counts.total,
-        "total_bytes": counts.total_bytes,
-        "sent_bytes": counts.bytes.get(FileState.SENT, 0),
-        "unsent": counts.unsent,
-        "possibly_twice": summary.possibly_twice,
-        "changed_after": summary.changed_after,
-        "not_in_dataset": summary.not_in_dataset,
-        "left_out": dict(job.left_out),
-        "created_at": clock.iso(job.created_at),
-        "triggered": job.state in TRIGGERED,
-        "triggered_at": clock.iso(job.triggered_at),
-        "finished_at": clock.iso(job.finished_at),
-        "event_count": job.event_count,
-        "event_head": job.event_head,
-        "acknowledged": summary.acknowledged,
-        "taken_as_delivered": summary.taken_as_delivered,
-        "in_dataset": None if summary.listed is None else summary.listed.files,
-        "missing_from_dataset": None if summary.listed is None else summary.listed.missing,
-        "twice_in_dataset": None if summary.listed is None else summary.listed.twice,
-        "orphans": list(summary.orphans),
-        "doubts": dict(summary.doubts),
-        "listed_at": clock.iso(summary.listed_at),
-        "inferred": summary.inferred,
-        "rounds": [_round_facts(entry) for entry in summary.rounds],
-    }
-
-
-def _round_facts(entry: "Round") -> dict[str, Any]:
-    return {
-        "number": entry.number, "files": entry.files, "size_bytes": entry.size_bytes, "state": entry.state,
-        "known_by": entry.known_by, "began_at": clock.iso(entry.began_at), "ended_at": clock.iso(entry.ended_at),
-        "status": entry.status, "message": entry.message,
-    }  # fmt: skip
-
-
-def _tally(summary: "Summary") -> str:
-    size = words.size(summary.acknowledged_bytes)
-    return f"{files_text(summary.counts.total)}: {summary.in_words()} ({size} acknowledged)."
-
-
-def _by_state(counts: Counts) -> dict[str, int]:
-    return {str(state): counts[state] for state in FileState}
 
 
 def _settled_bytes(counts: Counts) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vl_ingest import clock
-from vl_ingest.cli.display import Rate, summary_facts
+from vl_ingest.cli.display import Rate
 from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import (
     DURATION,
@@ -23,6 +23,7 @@ from vl_ingest.cli.options import (
     server_options,
     show,
 )
+from vl_ingest.cli.summary import summary_facts
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
