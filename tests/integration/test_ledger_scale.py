@@ -101,6 +101,7 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     files.changed_after(job)
     files.taken_as_delivered(job)
     list(files.rows(job, FileState.REJECTED))
+    ledger.listing.sent(job, [f"{n}.png" for n in range(40)])
     assert files.counts(job)[FileState.SENT] == 5
     assert len(plans.of("UPDATE files", "files")) > 8
     scans = [
@@ -110,6 +111,7 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     (count,) = plans.of("SELECT files.state, count", "files")
     assert "COVERING INDEX ix_files_state" in count
     assert all("ix_files_state" in plan for plan in plans.of("SELECT files.id", "LIMIT"))
+    assert all("sent_as=?" in plan for plan in plans.of("SELECT files.sent_as", "files"))
     assert all("ix_files_notable" in plan for plan in plans.of("SELECT count(*)", "unknown_attempts > 0"))
 
 
