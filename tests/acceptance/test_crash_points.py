@@ -18,8 +18,6 @@ from vl_ingest.domain.errors import Undecided
 from vl_ingest.sandbox import Sandbox
 from world import CLEAN, World
 
-pytestmark = pytest.mark.usefixtures("processes")
-
 FORKER = Path(__file__).parents[1] / "forker.py"
 SHARDS = 8  # so that several processes share the work
 
@@ -141,7 +139,6 @@ AFTERWARDS: dict[str, tuple[list[str], int, list[str], list[str]]] = {
 def test_death_at_every_point_of_what_comes_afterwards(
     scenario: str,
     shard: int,
-    processes: str,
     forker: "subprocess.Popen[str]",
     tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -195,4 +192,4 @@ def test_death_at_every_point_of_what_comes_afterwards(
             over = 2 if aborts and world.job().state == "cancelled" else 0
             assert carry_out(world, None) == over, (world.place / "log.out").read_text()
             check(world, point)
-    record_property("points", [f"crash points, {scenario}, {processes} processes", len(mine), len(points)])
+    record_property("points", [f"crash points, {scenario}", len(mine), len(points)])

@@ -10,8 +10,6 @@ from losing import LOSSES, SETTLE, STATUSES, TASKS, check_once
 from vl_ingest.sandbox import Sandbox
 from world import PATIENCE_S, World
 
-pytestmark = pytest.mark.usefixtures("processes")
-
 
 @pytest.fixture(autouse=True)
 def _short_time_outs(short_time_outs: None) -> None:
@@ -21,13 +19,11 @@ def _short_time_outs(short_time_outs: None) -> None:
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_processing_is_accepted_once(
-    loss: str, status: str, processes: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    loss: str, status: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Whatever became of the trigger, and however slowly the status tells, the server starts once."""
     check_once(loss, status, "from the trigger", tmp_path)
-    record_property(
-        "points", [f"trigger combinations, {processes} processes", 1, len(LOSSES) * len(STATUSES)]
-    )
+    record_property("points", ["trigger combinations", 1, len(LOSSES) * len(STATUSES)])
 
 
 PROVED = ["from the trigger", "from the creation", "late"]
