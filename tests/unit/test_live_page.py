@@ -50,7 +50,10 @@ def ended(exit_code: int) -> Run:
             replace(SEEN, job=replace(JOB, state=JobState.PROCESSING, status="INDEXING", progress=40)),
             Tone.BUSY, "Processing: The server says INDEXING, 40 %.", "",
         ),
-        (replace(SEEN, alive=False, job=replace(JOB, state=JobState.READY)), Tone.GOOD, "Done", ""),
+        (
+            replace(SEEN, alive=False, job=replace(JOB, state=JobState.READY), counts=Counts({FileState.SENT: 3}, {})),
+            Tone.GOOD, "Done", "",
+        ),
         (
             replace(SEEN, alive=False, job=replace(JOB, state=JobState.ERRORED, message="no quota")),
             Tone.BAD, "Processing failed: no quota", "vl-ingest run",

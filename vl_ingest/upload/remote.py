@@ -29,6 +29,7 @@ OPENING = (
 
 def prepare(context: Context) -> None:
     """Take the job to a dataset and an open transaction."""
+    context.check_may_continue()
     job = context.reload()
     if job.state is JobState.CREATED:
 
