@@ -66,7 +66,12 @@ class Runs:
 
     def outcome(self, job_id: str) -> int | None:
         """Return the exit code of the last run; None where it has none, or a person has settled since what stopped it."""
-        ends = [EventKind.RUN_ENDED, EventKind.TRIGGER_SETTLED_BY_HAND, EventKind.FILES_SETTLED_BY_HAND]
+        settled = (
+            EventKind.TRIGGER_SETTLED_BY_HAND,
+            EventKind.FILES_SETTLED_BY_HAND,
+            EventKind.REPROCESS_SETTLED_BY_HAND,
+        )
+        ends = [EventKind.RUN_ENDED, *settled]
         query = sa.select(events.c.kind).where(events.c.job_id == job_id, events.c.kind.in_(ends))
         with self._db.read() as connection:
             last = connection.execute(query.order_by(events.c.number.desc()).limit(1)).scalar()

@@ -1,7 +1,7 @@
 """Keeping and clearing: a job as one file of its own, and finished jobs taken out of the ledger."""
 
 import os
-from contextlib import ExitStack, closing
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,17 +14,15 @@ from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.lock import hold
 
 
-def export(ledger: Ledger, job: Job, target: Path, *, again: bool = False) -> None:
+def export(ledger: Ledger, job: Job, target: Path) -> None:
     """Write a job into a ledger of its own at `target`, one file, which every command reads with `--ledger`.
 
-    Raises `UsageError` if `target` exists, unless it may be written `again`, `LedgerError` if it can't be written, and
-    `JobHeld` while a run works on the job: whoever continued the copy would send the same files again.
+    Raises `UsageError` if `target` exists, `LedgerError` if it can't be written, and `JobHeld` while a command works on
+    the job: whoever continued the copy would do the same again.
     """
-    if os.path.exists(target) and not again:
+    if os.path.exists(target):
         raise UsageError(f"{path_to_text(str(target))} exists already. Name another file.")
-    with ExitStack() as stack:
-        if job.state not in FINISHED:
-            stack.enter_context(hold(ledger, job.id))
+    with hold(ledger, job.id):
         _write(ledger, job, target)
 
 
@@ -65,6 +63,5 @@ def prune(ledger: Ledger, job: Job, keep_in: Path | None) -> None:
             raise UsageError(f"Job {job.id} is {current.state}: only a finished job can be removed.")
         if keep_in is not None:
             keep_in.mkdir(parents=True, exist_ok=True)
-            # `again`: an earlier prune may have died.
-            export(ledger, current, kept_in(keep_in, job), again=True)
+            _write(ledger, current, kept_in(keep_in, job))  # over that of an earlier prune that died
         ledger.retention.delete(job.id)
