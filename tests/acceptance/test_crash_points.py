@@ -19,7 +19,7 @@ from vl_ingest.sandbox import Sandbox
 from world import CLEAN, World
 
 FORKER = Path(__file__).parents[1] / "forker.py"
-SHARDS = 8  # so that several processes share the work
+SHARDS = 4  # so that several processes share the work
 
 # name -> (the server's faults, options of the run, whether one file is broken)
 SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
