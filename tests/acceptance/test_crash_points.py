@@ -104,8 +104,8 @@ def test_death_at_every_point(
             world = born(str(number))
             said = world.place / "log.out"
             code = _carry_out(forker, world, options, point)
-            if code == 0 and processes != "0":
-                world.check_promises()  # this run had fewer points
+            if code == 0 and (processes != "0" or "update runs" in str(point[0])):
+                world.check_promises()  # this run had fewer points: how often it tells that it lives is a matter of time
                 continue
             assert code == DIED, f"did not get to {point}"
             code = _carry_out(forker, world, options, None)

@@ -28,7 +28,10 @@ from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
 from world import CLEAN, World
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not os.environ.get("HOSTS"),
+    reason="they look into /proc, and run where HOSTS is set: a run on a cluster was once seen to wait without end",
+)
 
 DEADLINE_S = 8.0
 SIZE = 24 * 1024 * 1024  # more than all the buffers between a worker and the server
