@@ -134,7 +134,7 @@ def check_credentials(api: Api, origin: str, dataset_id: str | None) -> Check:
 
     `origin` says where the credentials come from.
 
-    Raises `Refused` where there is no token to be had.
+    Raises `Refused` where no token can be found.
     """
     name = "credentials"
     has_token = api.tokens.current() is not None

@@ -87,7 +87,7 @@ def why_not(asking: Asking) -> str:
 
 
 def list_dataset(asking: Asking, differs: TellDifference) -> Listed | None:
-    """Read the server's list of the job's dataset, and keep what it says; None where there is none to be had.
+    """Read the server's list of the job's dataset, and keep what it says; None where the server gives none.
 
     Raises `Conflict` where the dataset is in no state for it, `GaveUp` where the server gives no answer.
     """
