@@ -27,6 +27,7 @@ from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.database import default_path
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.manage import decide
+from vl_ingest.manage.live import Live, look
 from vl_ingest.manage.stop import PATIENCE_S, stop
 from vl_ingest.observers.observer import Observer, Observers, Progress
 from vl_ingest.processing.abort import abort as abort_processing
@@ -136,6 +137,19 @@ class Ingest:
     def summary(self, job: Job | str) -> Summary:
         """Return where a job stands, by its id or name; neither the server nor the folder is asked."""
         return summarise(self.ledger, self._job(job).id)
+
+    def live(self, job: Job | str) -> Live | None:
+        """Return what the server says of a job's dataset and of its tasks now; None while the job has no dataset.
+
+        Nothing is recorded. Raises `GaveUp` where the server gives no answer.
+        """
+        known = self._job(job)
+        base_url = self._base_url or known.base_url
+        return (
+            None
+            if known.dataset_id is None
+            else look(Api(base_url, self._tokens or find(base_url).tokens), known.dataset_id)
+        )
 
     def waive(self, job: Job | str, *names: str, everything: bool = False, reason: str | None = None) -> int:
         """Let the job go on without files that can't be sent: the named ones, or `everything`; return how many.

@@ -360,3 +360,20 @@ def test_the_look_before_a_new_job_can_be_stopped(world: World) -> None:
             ingest.run(world.folder, "job")
         with pytest.raises(UsageError, match="Nothing to send"):
             ingest.run(world.folder, "job")
+
+
+def test_what_the_server_says_now(world: World) -> None:
+    """The same as `status --live`: the dataset's status and its tasks, and nothing of it on record."""
+    world.pictures(1)
+    assert world.run("--no-wait").code == 0
+    events = world.kinds()
+    with Ingest(world.ledger_path, base_url=world.box.url) as ingest:
+        live = ingest.live("job")
+    assert live is not None
+    told = json.loads(world.cli("status", "job", "--live", "--json").out.splitlines()[0])
+    assert (
+        [task.type for task in live.tasks]
+        == ["DATASET_CREATION"]
+        == [task["type"] for task in told["live"]["tasks"]]
+    )
+    assert world.kinds() == events

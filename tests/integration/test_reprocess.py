@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import requests
 
 from conftest import MakeWorld
+from vl_ingest.sandbox.tasks import Tasks
 from world import Ended, World
 
 OUT_OF_MEMORY = "processing:failed:times=1:message=Out of memory"
@@ -147,8 +149,6 @@ def test_an_old_failure_is_not_taken_for_a_new_one(make_world: MakeWorld) -> Non
 def test_what_somebody_else_retried_is_followed(world: World) -> None:
     """On the server's own pages, say: no request is made."""
     errored(world)
-    import requests
-
     tasks = requests.get(f"{world.box.url}/api/v1/tasks", timeout=10).json()["tasks"]
     url = f"{world.box.url}/api/v1/tasks/{tasks[0]['task_id']}/retry"
     assert requests.post(url, timeout=10).status_code == 200
@@ -217,6 +217,38 @@ def test_a_persons_word_that_it_began_again_is_followed(world: World) -> None:
     assert reprocess(world).code == 0
     check(world)
     assert world.cli("settle", "job", "--began").code == 2
+
+
+def test_a_task_that_was_over_before_the_trigger_ends_nothing(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a word that nobody knows, only a task that came to its end since the request says that processing is done."""
+    world = make_world(tasks="create")
+    shown = Tasks._all
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Tasks, "_all", lambda self: (task | {"status": "COMPLETED"} for task in list(shown(self)))
+        )
+        world.pictures(3)
+        world.box.add_fault("status:word:to=MELLOW:after=2:times=1000")
+        assert world.run("--settle", "0.2s", "--max-duration", "3s").code == 10
+        assert world.job().state == "processing"
+    assert world.run("--settle", "0.2s").code == 0
+
+
+def test_a_task_that_shows_the_first_failure_ends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does one, after the retry, that is as it was before."""
+    errored(world)
+    with monkeypatch.context() as patch:
+        before = requests.get(f"{world.box.url}/api/v1/tasks", timeout=10).json()["tasks"]
+        patch.setattr(Tasks, "_all", lambda _tasks: iter(before))
+        world.box.add_fault("status:word:to=MELLOW:after=1:times=1000")
+        assert reprocess(world, "--max-duration", "3s").code == 10
+        assert world.job().state == "processing"
+    assert reprocess(world).code == 0
+    check(world)
 
 
 def test_confirm_asks_for_each_file_once_the_dataset_is_ready(make_world: MakeWorld) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from vl_ingest.domain.remote import Task
 from vl_ingest.processing.evidence import proof
+from vl_ingest.processing.reprocess import gone_on
 
 MADE = "2026-01-31T12:00:00.250000+00:00"
 LEAST = timedelta(seconds=60)  # between the receipt of the dataset and the intent to start processing
@@ -86,3 +87,34 @@ def test_any_of_several_proves() -> None:
     """The newest first, or not."""
     assert proof({"a": "INITIALIZING"}, [task("INITIALIZING", id="a"), task("RUNNING", id="b")], MADE, LEAST)
     assert proof({}, [], MADE, LEAST) is None
+
+
+BEFORE = {"task": "t", "task_status": "FAILED", "started": SOONER, "ended": LATER}
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "proves"),
+    [
+        # the task that was retried
+        ({"t": "FAILED"}, task("INITIALIZING", end_time=LATER), True),
+        ({"t": "FAILED"}, task("FAILED", end_time=LATER), False),
+        ({"t": "FAILED"}, task("FAILED", end_time=None), True),
+        ({"t": "FAILED"}, task("FAILED", LATER, end_time=LATER), True),
+        # another one, at work
+        ({"t": "FAILED"}, task("RUNNING", id="new"), True),
+        ({"t": "FAILED", "old": "ABORTED"}, task("RUNNING", id="old"), True),
+        # another one that was at work before, or is over
+        ({"t": "FAILED", "stuck": "INITIALIZING"}, task("INITIALIZING", id="stuck"), False),
+        ({"t": "FAILED", "stuck": "INITIALIZING"}, task("RUNNING", id="stuck"), False),
+        ({"t": "FAILED"}, task("COMPLETED", id="new"), False),
+        # an intent of an earlier version, which noted only the retried one
+        (None, task("RUNNING", id="other"), False),
+        (None, task("RUNNING"), True),
+    ],
+)
+def test_what_proves_that_processing_began_again(
+    known: dict[str, str] | None, now: Task, proves: bool
+) -> None:
+    """What is new since the intent, and nothing that was at work before it."""
+    before = BEFORE if known is None else {**BEFORE, "tasks": known}
+    assert (gone_on(before, [now]) is not None) == proves

@@ -109,7 +109,7 @@ class EventKind(StrEnum):
     TRIGGER_ADOPTED = "trigger_adopted", _J.PROCESSING, "status", "Processing was already under way ({status})."
     TRIGGER_NOT_ADOPTED = ("trigger_not_adopted", None, "status",
         "Processing was under way ({status}), perhaps since before every file had arrived.")
-    REPROCESS_INTENDED = ("reprocess_intended", None, "by task task_status started ended status_before",
+    REPROCESS_INTENDED = ("reprocess_intended", None, "by task task_status started ended status_before tasks?",
         "{by} was about to have the dataset processed again.")
     REPROCESS_ACKNOWLEDGED = "reprocess_acknowledged", _J.PROCESSING, "by task", "Processing was started again by {by}: the server acknowledged it."
     REPROCESS_NOT_DELIVERED = "reprocess_not_delivered", None, "detail", "The request to process again was not delivered ({detail})."

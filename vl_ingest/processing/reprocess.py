@@ -51,14 +51,15 @@ def start_again(context: Context) -> None:
         return
     failures, renewed, began_at = 0, False, clock.monotonic()
     while True:
-        task = _retryable(context)
-        if task is None:
+        tasks = _retryable(context)
+        if not tasks:
             return  # somebody else has done it
+        task = tasks[0]
         context.check_may_continue()
         status = context.reload().status
         intent = context.ledger.jobs.intend_reprocess(
             context.run, by=author(), task=task.id, task_status=task.status, started=task.start_time, ended=task.end_time,
-            status_before=status,
+            status_before=status, tasks={task.id: task.status for task in tasks},
         )  # fmt: skip
         try:
             if _request(context, task, intent):
@@ -74,8 +75,8 @@ def start_again(context: Context) -> None:
         context.pause(backoff_s(failures))
 
 
-def _retryable(context: Context) -> Task | None:
-    """Return the failed task, or take the job to `processing` if the server is at it already.
+def _retryable(context: Context) -> list[Task]:
+    """Return the failed task, with the older ones after it, or take the job to `processing` if the server is at it already.
 
     The list of tasks may lag: it is read again for a settling window.
     """
@@ -86,11 +87,11 @@ def _retryable(context: Context) -> Task | None:
         if status.status_class in BEGUN - {StatusClass.FAILED}:
             _begun(context, EventKind.REPROCESS_ADOPTED, status=status.word)
             context.observer.notice("step", f"The server is past the failure already ({status.word}).")
-            return None
+            return []
         if tasks is None:
             raise _not_to_be_had(context, f"{TASKS}: {context.asking.missing.get(TASKS, 'no answer')}")
         if tasks and tasks[0].status.upper() in RETRYABLE:
-            return tasks[0]
+            return tasks
         if clock.monotonic() >= until:
             if not tasks:
                 raise _not_to_be_had(
@@ -189,14 +190,22 @@ def has_left(before: Mapping[str, Any], status: DatasetStatus) -> bool:
 
 
 def gone_on(before: Mapping[str, Any], tasks: Sequence[Task]) -> Task | None:
-    """Return the task that shows that work has begun again since the intent, whose facts are `before`."""
+    """Return the task that shows that work has begun again since the intent, whose facts are `before`.
+
+    It is the retried one, if anything about it is new, or another that is at work and was not when the intent was committed.
+    """
+    known = before.get("tasks")
     for task in tasks:
-        if task.status.upper() not in TASK_OVER:
-            return task
-        same = task.id == before["task"]
-        if same and (task.status != before["task_status"] or _moved(before, task)):
+        if task.id == before["task"]:
+            if task.status != before["task_status"] or _moved(before, task):
+                return task
+        elif known is not None and not _is_over(task.status) and _is_over(known.get(task.id, "COMPLETED")):
             return task
     return None
+
+
+def _is_over(status: str) -> bool:
+    return status.upper() in TASK_OVER
 
 
 def _moved(before: Mapping[str, Any], task: Task) -> bool:

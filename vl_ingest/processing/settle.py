@@ -50,10 +50,12 @@ def settle(context: Context) -> bool:
         context.observer.notice("step", f"Processing has begun ({status.word}).")
         return True
     if answer.get("conflict") or status.word.upper() != before:
+        word = status.word.upper()
+        moved = f"stayed {word}" if word == before else f"went from {before or 'unknown'} to {status.word}"
         raise Undecided(
-            f"The outcome of the trigger is unknown ({why}). The status went from {before or 'unknown'} to {status.word}, "
-            f"which does not show whether processing began. Look at the dataset; then run "
-            f"`vl-ingest settle {context.job.id} --began` or `--not-begun`, and the same command again."
+            f"The outcome of the trigger is unknown ({why}). The status {moved}, which does not show "
+            f"whether processing began. Look at the dataset; then run `vl-ingest settle {context.job.id} --began` or "
+            "`--not-begun`, and the same command again."
         )
     record_not_begun(
         context, EventKind.TRIGGER_SETTLED_NOT_BEGUN, f"still {status.word} after {window_s:.0f} s"

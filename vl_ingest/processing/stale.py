@@ -1,4 +1,4 @@
-"""A failure that is over: after processing was started again, the server may tell of the first one for a while."""
+"""What the server may still tell of the time before processing was started: a failure that is over, a task that had ended."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from vl_ingest import clock
 from vl_ingest.domain.events import STARTED_AGAIN, EventKind
 from vl_ingest.domain.model import DatasetStatus, Event, StatusClass
 from vl_ingest.domain.remote import TASK_OVER, Task
+from vl_ingest.processing.evidence import Evidence
 from vl_ingest.processing.reprocess import RETRYABLE, gone_on
 from vl_ingest.run.context import Context
 
@@ -45,6 +46,25 @@ class Earlier:
         if task is not None and failed and gone_on(self.intent.facts, [task]) is not None:
             return False
         return clock.monotonic() - self.since < self.context.settings.settle_s
+
+
+def has_ended_since(context: Context, task: Task) -> bool:
+    """Return whether the newest task of the dataset's creation came to its end since processing was last started.
+
+    Where that can't be known, it has not.
+    """
+    if task.status.upper() not in ("COMPLETED", "FAILED"):
+        return False
+    earlier = Earlier.of(context)
+    if earlier is not None:
+        facts = earlier.intent.facts
+        return task.id not in facts.get("tasks", {task.id: ""}) or gone_on(facts, [task]) is not None
+    if context.ledger.events.last(context.job.id, EventKind.REPROCESS_ADOPTED) is not None:
+        return (
+            task.status.upper() == "COMPLETED"
+        )  # what the task was before somebody else's request, nobody has noted
+    before = Evidence.of(context).before
+    return before is not None and before.get(task.id, "").upper() != task.status.upper()
 
 
 def _failed(word: str) -> bool:

@@ -8,7 +8,7 @@ from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
 from vl_ingest.domain.remote import Task
 from vl_ingest.observers.observer import Progress
 from vl_ingest.processing.evidence import creation_tasks
-from vl_ingest.processing.stale import Earlier
+from vl_ingest.processing.stale import Earlier, has_ended_since
 from vl_ingest.run.context import Context
 from vl_ingest.run.status import read_status
 
@@ -18,7 +18,8 @@ FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3
 def watch(context: Context) -> None:
     """Take the job from `processing` to `ready`, through outages, however long it takes.
 
-    An unknown word is not terminal: where it stays for a settling window, the server's task decides, if that can be had.
+    An unknown word is not terminal: where it stays for a settling window, the server's task decides, if there is one that
+    came to its end since the request to start processing.
     Raises `ProcessingFailed` when the server reports a failure.
     """
     interval_s, word, since = FIRST_POLL_S, None, clock.monotonic()
@@ -58,9 +59,9 @@ def failed(job_id: str, message: str | None) -> ProcessingFailed:
 def _is_over(context: Context, status: DatasetStatus) -> bool:
     """Return whether the server's task says, under a word that nobody has explained, that processing is done."""
     task = _task(context)
-    if task is None or task.status.upper() not in ("COMPLETED", "FAILED"):
+    if task is None or not has_ended_since(context, task):
         return False
-    if task.status.upper() == "FAILED":
+    if task.status.upper() != "COMPLETED":
         raise _errored(context, status.message, task)
     context.step(JobState.PROCESSING, EventKind.JOB_READY, {"task": task.id})
     context.observer.notice("step", f"The server's task is {task.status}.")
