@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +21,7 @@ from dask_cluster import DaskCluster
 from vl_ingest import Ingest, Settings, clock
 from vl_ingest.couriers import away, roster, task
 from vl_ingest.couriers.carrier import Task
+from vl_ingest.couriers.cluster import Cluster
 from vl_ingest.couriers.parcel import terms_of
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Event
@@ -303,3 +305,33 @@ def test_a_parcel_is_carried_once_by_the_process_that_was_meant_and_in_time() ->
     assert task.carry(errand(1, me, left_s=-1.0)).how == "repeated"
     task.cut("run")
     assert task.carry(errand(2, me)).how == "cut"
+
+
+def test_a_result_that_is_lost_keeps_no_other_from_being_heard(cluster: DaskCluster) -> None:
+    """Its worker may die while it is on its way; in Dask's own callbacks all others would wait for it."""
+    first = cluster.worker()
+    calls: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def lose(done: "Future[int]") -> None:
+        first.kill()
+        first.wait()
+        calls.put(first.pid)
+        done.result()
+
+    with contextlib.closing(Cluster(cluster.address)) as scheduler:
+        address = a_worker(scheduler)
+        scheduler.submit(address, os.getpid).add_done_callback(lose)
+        assert calls.get(timeout=60) == first.pid
+        second = cluster.worker()
+        scheduler.submit(a_worker(scheduler, but=address), os.getpid).add_done_callback(
+            lambda done: calls.put(done.result())
+        )
+        assert calls.get(timeout=60) == second.pid
+
+
+def a_worker(scheduler: Cluster, *, but: str = "") -> str:
+    """Wait until there is one."""
+    until = clock.monotonic() + 60
+    while not (workers := scheduler.workers().keys() - {but}):
+        assert clock.monotonic() < until
+    return next(iter(workers))

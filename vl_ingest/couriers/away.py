@@ -4,8 +4,10 @@ A worker that is lost is an unknown outcome. That is told only when nothing can 
 the deadline, which goes on record before the parcel leaves, so that a next run waits for it too.
 """
 
+import contextlib
 import heapq
 import math
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -62,7 +64,8 @@ class Away:
         self._terms = terms_of(api, "")
         self._lock = threading.RLock()
         self._woken = threading.Event()
-        self._roster = Roster(api, engine, folder, self._lock, notice, self._woken.set)
+        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # for the thread
+        self._roster = Roster(api, engine, folder, self._lock, notice, self._tell)
         self._waiting: list[Assignment] = []
         self._out: set[Assignment] = set()
         self._lines: list[int] = []  # a heap of those that are free
@@ -126,7 +129,7 @@ class Away:
         self.cancel()
         until = clock.monotonic() + CLOSE_S
         while self._out and clock.monotonic() < until:
-            self._woken.wait(0.01)
+            self._thread.join(0.01)
         self._closing = True
         self._woken.set()
         self._thread.join()
@@ -138,17 +141,35 @@ class Away:
 
     def _work(self) -> None:
         while not self._closing:
-            try:
-                with self._lock:
-                    first = self._waiting[0].parcel if self._waiting else None
-                if first is not None or self._out:
-                    self._roster.refresh(first)
-                self._dispatch()
-                self._release()
-            except BaseException as exc:  # noqa: BLE001  # raised where a future is asked for its result
-                self._fail(exc)
+            for step in (
+                self._hear,
+                self._release,
+                self._look,
+                self._dispatch,
+            ):  # one in trouble holds up no other
+                try:
+                    step()
+                except BaseException as exc:  # noqa: BLE001  # raised where a future is asked for its result
+                    self._fail(exc)
             self._woken.wait(LOOK_S)
             self._woken.clear()
+
+    def _tell(self, news: Callable[[], None]) -> None:
+        """Have the thread call this; from any thread, which has no time for it."""
+        self._news.put(news)
+        self._woken.set()
+
+    def _hear(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._news.get_nowait()()
+
+    def _look(self) -> None:
+        """See which workers there are, as long as that matters."""
+        with self._lock:
+            first = self._waiting[0].parcel if self._waiting else None
+        if first is not None or self._out:
+            self._roster.refresh(first)
 
     def _fail(self, error: BaseException) -> None:
         """Hand a mistake, or a ledger that can't be written, to whoever waits for a parcel that no worker has."""
@@ -214,38 +235,48 @@ class Away:
                 heapq.heappush(self._lines, self._last_line)
             held.line = heapq.heappop(self._lines)
         try:
-            done = self._engine.submit(worker.address, carry, errand)
+            held.call = self._engine.submit(worker.address, carry, errand)
         except OSError as exc:  # some of it may have been handed over
             held.lost = str(exc)
         else:
-            done.add_done_callback(lambda done: self._arrived(held, done))
+            held.call.add_done_callback(lambda done: self._tell(lambda: self._arrived(held, done)))
 
     def _arrived(self, held: Assignment, done: "Future[Report]") -> None:
         try:
             report = done.result()
         except BaseException as exc:  # noqa: BLE001  # the worker, or what is between, is lost
             held.lost = str(exc) or type(exc).__name__
-            self._woken.set()
             return
-        if report.how in (CUT, OVERDUE):  # it has not begun, and does not
-            if report.how == OVERDUE and held.worker is not None:
-                self._roster.forget(held.worker)  # its clocks are not what they were
-            self._over(held, _recalled(held))
-        elif report.how == CARRIED and report.carried is not None:
-            carried, now = Carried(*report.carried), clock.monotonic()
-            took_s = carried.ended - carried.began
-            carried = carried._replace(began=now - took_s, ended=now)
-            outcome = judged(self._api, held.parcel, carried, held.line)._replace(cpu_s=0.0)
-            if held.worker is not None:
-                held.worker.learn(carried.bytes_out / max(took_s, LEAST_S), whole=outcome.error is None)
-            strange = None if outcome.bytes_out else _unseen(held, outcome)
-            if strange is not None and held.worker is not None:
-                self._roster.distrust(held.worker, f"it does not see {strange} as it is here")
-                outcome = _recalled(held)
+        outcome: Outcome | BaseException | None
+        try:
+            outcome = self._judged(held, report)
+        except BaseException as exc:  # noqa: BLE001  # a mistake: raised where the future is asked for its result
+            outcome = exc
+        if outcome is not None:
             self._over(held, outcome)
-        else:
-            held.lost = f"worker {held.worker and held.worker.address} was started again"
-        self._woken.set()
+
+    def _judged(self, held: Assignment, report: Report) -> Outcome | None:
+        """Return what a report means; None: that is not known before the deadline."""
+        worker = held.worker
+        assert worker is not None  # noqa: S101  # it was handed over
+        if report.how in (CUT, OVERDUE):  # it has not begun, and does not
+            if report.how == OVERDUE:
+                self._roster.forget(worker)  # its clocks are not what they were
+            return _recalled(held)
+        if report.how != CARRIED or report.carried is None:  # the process that was meant may have begun it
+            held.lost = f"worker {worker.address} was started again"
+            self._roster.forget(worker)
+            return None
+        carried, now = Carried(*report.carried), clock.monotonic()
+        took_s = carried.ended - carried.began
+        carried = carried._replace(began=now - took_s, ended=now)
+        outcome = judged(self._api, held.parcel, carried, held.line)._replace(cpu_s=0.0)
+        worker.learn(carried.bytes_out / max(took_s, LEAST_S), whole=outcome.error is None)
+        strange = None if outcome.bytes_out else _unseen(held, outcome)
+        if strange is not None:
+            self._roster.distrust(worker, f"it does not see {strange} as it is here")
+            return _recalled(held)
+        return outcome
 
     def _release(self) -> None:
         """Say of what has not been heard of that it is lost, once nothing of it can be on its way."""
@@ -256,6 +287,8 @@ class Away:
             why = held.lost or "nothing was heard of it before its deadline"
             if held.worker is not None:
                 self._roster.forget(held.worker)  # it may be frozen
+            if held.call is not None:
+                held.call.cancel()
             self._over(held, lost_with_courier(why, held.taken_at, now, held.line, held.size_bytes))
 
     def _give_up_waiting(self) -> None:
@@ -268,7 +301,7 @@ class Away:
         for held in old:
             held.future.set_result(_not_sent(held, f"no worker can be used ({self._roster.why_none})"))
 
-    def _over(self, held: Assignment, outcome: Outcome) -> None:
+    def _over(self, held: Assignment, outcome: Outcome | BaseException) -> None:
         with self._lock:
             if held not in self._out:
                 return  # it has been given up: the attempt is on record as unknown
@@ -276,7 +309,10 @@ class Away:
             if held.worker is not None:
                 held.worker.held.discard(held)
             heapq.heappush(self._lines, held.line)
-        held.future.set_result(outcome)
+        if isinstance(outcome, BaseException):
+            held.future.set_exception(outcome)
+        else:
+            held.future.set_result(outcome)
 
 
 def _not_sent(held: Assignment, why: str) -> Outcome:

@@ -47,6 +47,7 @@ class Assignment:
     worker: "Worker | None" = None
     line: int = 0
     until: float = math.inf  # its deadline, on this monotonic clock
+    call: "Future[Any] | None" = None
     lost: str | None = None  # why nothing more will be heard of it
 
 
@@ -57,7 +58,10 @@ class Worker:
     address: str
     lines: int
     intro: Introduction | None = None
-    seen_at: float = 0.0  # when the introduction had come, on this monotonic clock
+    call: "Future[Introduction] | None" = None  # that asks for it
+    asked_at: float = 0.0  # on this monotonic clock, as the next
+    seen_at: float = 0.0  # when the introduction had come
+    is_late: bool = False  # it has not come in time
     rate: float = FIRST_RATE
     held: "set[Assignment]" = field(default_factory=set)
 
