@@ -11,6 +11,9 @@ from vl_ingest.cli import command_line, complete_here
 
 def main() -> None:
     """Run the command line with this process's arguments, or answer a shell that completes one; and exit."""
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # a million files are a million rows that live shortly, and none of them is garbage
     gc.freeze()  # what is imported stays: to look for garbage in it, at the end too, takes time for nothing
     sys.stdin = _usable(sys.stdin, "r")
     sys.stdout, sys.stderr = _usable(sys.stdout, "w"), _usable(sys.stderr, "w")

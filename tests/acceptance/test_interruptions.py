@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vl_ingest.couriers.processes import AHEAD
+from vl_ingest.couriers.processes import MOST_AHEAD
 from world import CLEAN, COMMAND, PATIENCE_S, World, call
 
 pytestmark = pytest.mark.usefixtures("processes")
@@ -35,7 +35,7 @@ def test_sigkill_and_the_same_command_again(make_world: MakeWorld, batches: int,
     assert world.run().code == 0
     world.check_promises()
     doubted = [file for file in world.files() if file.unknown_attempts]
-    ahead = AHEAD * int(processes)  # handed over, so that no process has to wait for the next
+    ahead = MOST_AHEAD * int(processes)  # handed over, so that no process has to wait for the next
     assert len(doubted) <= (2 + ahead) * 5, "at most one batch a worker was in flight"
 
 

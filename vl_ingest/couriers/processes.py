@@ -23,7 +23,9 @@ from vl_ingest.server.api import Api
 from vl_ingest.server.limits import ENDED
 from vl_ingest.server.wire import prepared, proxy_of
 
-AHEAD = 2  # parcels a process that wait in it, so that it never waits for this one
+# Parcels a process that wait in it, so that it never waits for this one: enough for `LEAD_S`, within these limits.
+LEAST_AHEAD, MOST_AHEAD = 2, 6
+LEAD_S = 0.05
 SHARES_EVERY_S = 0.1
 FAILED_STARTS = 3  # in a row: no more are tried
 TRIES = 3  # of a parcel whose processes die before they have begun it
@@ -54,6 +56,7 @@ class Processes:
         self._failed_starts = 0
         self._cancelled = self._closing = False
         self._shares_at = 0.0
+        self._took_s = LEAD_S  # a parcel, a moving average
         self._cpu_s: dict[int, float] = {}  # by process, also those that have ended
         self._waker, self._woken = socket.socketpair()
         self._woken.setblocking(False)
@@ -119,7 +122,7 @@ class Processes:
     @property
     def ahead(self) -> int:
         """How many parcels more than are sent at once are worth being given."""
-        return AHEAD * self._size
+        return self._size * min(MOST_AHEAD, max(LEAST_AHEAD, round(LEAD_S / self._took_s)))
 
     @property
     def cpu_s(self) -> float:
@@ -285,6 +288,7 @@ class Processes:
                     self._api, held.parcel, Carried(*said), line * max(1, self._size) + process.index + 1
                 )
                 self._cpu_s[process.pid] = outcome.cpu_s
+                self._took_s += 0.1 * (max(0.001, outcome.ended - outcome.began) - self._took_s)
                 held.future.set_result(outcome)
         if not is_alive:
             self._bury(process)

@@ -77,6 +77,7 @@ class Database:
         self._snapshot = threading.local()
         self.url = to_url(place)
         self.path = sqlite.path_of(self.url)
+        self._kept: sa.Connection | None = None
         self._writing: threading.Lock | nullcontext[None] = threading.Lock() if self.path else nullcontext()
         if self.path is not None:
             with self._explained("open", OSError):
@@ -101,6 +102,9 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        with self._writing:
+            if self._kept is not None:
+                self._kept.close()
         self._engine.dispose()
 
     @property
@@ -133,15 +137,28 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Give a connection whose changes are on disk when the block ends, or nowhere if it raises."""
-        with self._explained("write"), self._writing, self._engine.connect() as connection:
-            connection.execution_options(vl_ingest_write=True)
-            with connection.begin():
-                yield connection
+        with self._explained("write"), self._writing, self._writer() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _writer(self) -> Iterator[sa.Connection]:
+        """Give the connection that everybody writes by, one after the other: SQLite keeps its pages in memory between two."""
+        kept, self._kept = self._kept, None
+        connection = kept or self._engine.connect().execution_options(vl_ingest_write=True)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self.path is None:
+            connection.close()
+        else:
+            self._kept = connection
 
     def compact(self) -> None:
         """Give the space of deleted rows back to the file system, where the database can."""
         if self.path is not None:
-            with self._explained("compact"), self._writing, self._engine.connect() as connection:
+            with self._explained("compact"), self._writing, self._writer() as connection:
                 sqlite.driver_of(connection).execute("VACUUM").close()
 
     def damage(self) -> list[str]:
@@ -168,7 +185,7 @@ class Database:
 
     def _journal(self, mode: str) -> None:
         if self.path is not None:
-            with self._engine.connect() as connection:
+            with self._writer() as connection:
                 sqlite.driver_of(connection).execute(f"PRAGMA journal_mode = {mode}").close()
 
     @contextmanager
