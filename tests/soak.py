@@ -6,7 +6,9 @@ Prints a table at the end, and exits with 1 if a promise was broken. A job is fi
 exited 0; until then it is run again, as a user would, with waivers and decisions where it asks for them.
 """
 
+import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ FAULTS = (
     "trigger:503:done=yes", "trigger:503", "status:503", "status:reset-before", "any:reset-before",
 )  # fmt: skip
 OPTIONS = ("--settle", "1s", "--give-up-after", "20s", "--batch-size", "10", "--workers", "3")
+PROCESSES = ("0", "1", "2")
 RUNS = 60  # a job that takes more has not been finished by being run again
 
 
@@ -70,21 +73,36 @@ def _job(world: World, chance: random.Random, tally: "Counter[str]") -> None:
 
 
 def _one_run(world: World, chance: random.Random, tally: "Counter[str]") -> int:
-    with world.start(*OPTIONS) as process:
+    processes = chance.choice(PROCESSES)
+    tally[f"runs with --processes {processes}"] += 1
+    with world.start(*OPTIONS, "--processes", processes) as process:
         time.sleep(chance.random() * 1.5)
-        fate = chance.choice(("kill", "kill", "terminate", "outage", "nothing", "nothing"))
+        fate = chance.choice(("kill", "kill", "terminate", "outage", "courier", "courier", "nothing"))
         if fate == "kill":
             tally["kills"] += process.poll() is None
             process.kill()
         elif fate == "terminate":
             tally["signals"] += process.poll() is None
             process.terminate()
+        elif fate == "courier" and process.poll() is None:
+            for courier in _children(process.pid)[:1]:
+                tally["couriers killed"] += 1
+                os.kill(courier, signal.SIGKILL)
         elif fate == "outage":
             tally["outages"] += 1
             with world.box.offline():
                 time.sleep(chance.random() * 2)
         process.communicate()
         return process.returncode
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that a process has started, on Linux."""
+    return [
+        int(child)
+        for thread in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in thread.read_text().split()
+    ]
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds for people: `3 s`, `12 min 05 s`, `4 h 05 min`, `2 d 3 h`."""
+    """Return seconds for people: `3 s`, `12 min 05 s`, `4 h 05 min`, `2 d 3 h`, `1 d`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -24,7 +24,8 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02} s"
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    days, hours = whole // 86400, whole % 86400 // 3600
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def lasted(seconds: float) -> str:

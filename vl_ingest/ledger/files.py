@@ -15,7 +15,7 @@ from vl_ingest.ledger.decisions import decide
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import tally
-from vl_ingest.ledger.statements import executemany, fetch
+from vl_ingest.ledger.statements import fetch, insert_rows
 from vl_ingest.ledger.tables import FILE_NOTABLE, files
 
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.
@@ -96,7 +96,7 @@ class Files:
                     FileState.PENDING,
                     *rest,
                 )
-                for file_id, path, sent_as, size_bytes, mtime_ns, _, *rest in fetch(
+                for file_id, path, sent_as, size_bytes, mtime_ns, *rest in fetch(
                     connection, _PENDING, names, values
                 )
             ]
@@ -200,7 +200,7 @@ def _insert(
     connection: sa.Connection, statement: sa.Insert, job_id: str, named: Sequence[tuple[Found, str]]
 ) -> int:
     """Insert files under these names; return how many it were."""
-    return executemany(
+    return insert_rows(
         connection,
         statement,
         ("job_id", "path", "sent_as", "size_bytes", "mtime_ns", "state"),
@@ -256,7 +256,17 @@ def _names(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict
 
 
 _PENDING = (
-    select_files()
+    sa.select(  # the others are as they are in a file that nothing has happened to
+        files.c.id,
+        files.c.path,
+        files.c.sent_as,
+        files.c.size_bytes,
+        files.c.mtime_ns,
+        files.c.unknown_attempts,
+        files.c.changes,
+        files.c.sha256,
+        files.c.reason,
+    )
     .where(
         files.c.job_id == sa.bindparam("b_job"),
         files.c.state == sa.literal_column(f"'{FileState.PENDING}'"),
