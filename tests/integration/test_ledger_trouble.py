@@ -8,10 +8,11 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from conftest import MakeWorld
 from vl_ingest.cli import command_line
 from vl_ingest.domain.errors import LedgerError
 from vl_ingest.ledger import sqlite
-from world import World, call
+from world import PATIENCE_S, World, call
 
 
 def test_what_is_no_database_is_left_alone(world: World) -> None:
@@ -126,6 +127,28 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(world: World) -> None:
     assert "Traceback" not in done.stderr
     world.check_promises(done=False)
     assert world.run("--on-rejected", "skip", "--batch-size", "200").code == 0
+    world.check_promises()
+
+
+def test_a_ledger_that_is_moved_away_is_missed(make_world: MakeWorld) -> None:
+    """What would be written to it nobody would find again: the run ends with 4, and goes on once it is back."""
+    world = make_world(faults=["upload:slow:seconds=0.3"])
+    world.pictures(200)
+    aside = world.place / "aside"
+    aside.mkdir()
+    with world.start() as process:
+        world.until(lambda: len(world.box.record.entries("batch_accepted")) > 1, "it sends", process)
+        for file in world.ledger_path.parent.glob("ledger.db*"):
+            if file.is_file():
+                file.rename(aside / file.name)
+        _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 4, told
+    assert "was moved, removed or replaced while it was in use" in told
+    assert not world.ledger_path.exists()
+    for file in aside.iterdir():
+        file.rename(world.ledger_path.parent / file.name)
+    world.box.clear_faults()
+    assert world.run().code == 0
     world.check_promises()
 
 
