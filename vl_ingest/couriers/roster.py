@@ -142,7 +142,7 @@ class Roster:
         if intro.trouble is not None:
             self._name(worker, intro.trouble)
         text = f"Sending from {several(len(self.usable), 'worker')} on {self.hosts}."
-        if self.usable and not is_asking and text != self._told:
+        if self.usable and text != self._told and not (is_asking and self._told):
             self._told = text
             self._notice("step", text)
 
