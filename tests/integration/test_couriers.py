@@ -546,6 +546,22 @@ def test_closing_ends_the_processes_at_once(make_counter: MakeCounter) -> None:
     assert not any(is_alive(pid) for pid in pids)
 
 
+def test_what_a_process_begins_while_it_is_not_heard_of_is_lost(make_counter: MakeCounter) -> None:
+    """It may be alive: what it has begun is read only when it has ended, and none of that goes to another one."""
+    counter = make_counter("processes", "upload:slow-read:rate=1048576")
+    courier = counter.courier
+    assert isinstance(courier, Processes)
+    courier.resize(1, 2)
+    wait_for(lambda: courier.ready == 1)
+    (process,) = courier._processes
+    os.kill(process.pid, signal.SIGSTOP)
+    futures = [courier.submit(parcel) for parcel in big(counter, 2)]
+    process._socket.shutdown(socket.SHUT_RD)
+    time.sleep(0.2)  # enough that it is taken for dead by whoever does not wait
+    os.kill(process.pid, signal.SIGCONT)
+    assert all(isinstance(future.result(LONG_S).error, errors.CourierLost) for future in futures)
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process is there, and not only waits to be reaped."""
     with contextlib.suppress(OSError):

@@ -131,13 +131,17 @@ class Process:
         """Yield (line, parcel, bytes out) of what it has begun and is not over."""
         return self._board.begun()
 
+    def wait(self) -> int:
+        """Wait until it has ended, or kill it; return its exit code."""
+        try:
+            return self._process.wait(ENDS_IN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
     def end(self) -> str:
         """End it, and return how it ended, in words."""
         self._socket.close()
-        try:
-            code = self._process.wait(ENDS_IN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = self.wait()
         self._board.close()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -272,6 +272,9 @@ class Processes:
         with self._lock:
             process.flush()
         messages, is_alive = process.hear()
+        if not is_alive:
+            process.wait()  # it may only be unheard of: what it has begun is read when it can begin nothing more
+            messages += process.hear()[0]
         for kind, *values in messages:
             if kind == "ready":
                 process.is_ready, self._failed_starts = True, 0
