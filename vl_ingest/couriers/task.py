@@ -223,16 +223,23 @@ def cut(run: str) -> None:
         carrier.cut()
 
 
+class _Kept:
+    """A thread's carrier, whose connection is kept from parcel to parcel, and closed with the thread."""
+
+    def __init__(self, run: str, terms: Terms) -> None:
+        self.key = (run, terms)
+        self.carrier = Carrier(terms, NoBoard(), 0, None)
+
+    def __del__(self) -> None:
+        self.carrier.close()
+
+
 def _carrier(this: _Process, errand: Errand) -> Carrier:
-    """Return this thread's carrier, whose connection is kept from parcel to parcel."""
-    key = (errand.run, errand.terms)
-    kept: tuple[tuple[str, Terms], Carrier] | None = getattr(this.kept, "carrier", None)
-    if kept is None or kept[0] != key:
-        if kept is not None:
-            kept[1].close()
-        kept = this.kept.carrier = (key, Carrier(errand.terms, NoBoard(), 0, None))
-    kept[1].pace = None if errand.rate is None else Pace(FixedRate(errand.rate))
-    return kept[1]
+    kept: _Kept | None = getattr(this.kept, "carrier", None)
+    if kept is None or kept.key != (errand.run, errand.terms):
+        kept = this.kept.carrier = _Kept(errand.run, errand.terms)
+    kept.carrier.pace = None if errand.rate is None else Pace(FixedRate(errand.rate))
+    return kept.carrier
 
 
 def _trust(this: _Process) -> Trust:
