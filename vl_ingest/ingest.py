@@ -11,6 +11,7 @@ from typing import Literal
 
 from vl_ingest import clock
 from vl_ingest import job as jobs
+from vl_ingest.couriers.engine import check_executor
 from vl_ingest.domain.checks import Check
 from vl_ingest.domain.errors import Stopped, Unforeseen, UsageError, VlIngestError
 from vl_ingest.domain.forms import (
@@ -50,7 +51,8 @@ class Ingest:
     environment, the credentials file and the keyring give (`vl_ingest.credentials`). `observers` are told of
     everything; `on_progress` about once a second of where a run stands. `executor` sends the batches, if it is given: one
     that runs each call at most once, where the folder has the same path (or `remote_source`) and this package is
-    installed; the caller ends it. For the workers of a Dask cluster there is `Settings(dask=...)`.
+    installed; the caller ends it. For the workers of a Dask cluster there is `Settings(dask=...)`; Dask's own executor is
+    a `UsageError`, as it runs calls again.
 
     One run at a time; from any thread. Signals are left to the caller: `stop` ends a run from another thread.
     """
@@ -65,6 +67,8 @@ class Ingest:
         on_progress: Callable[[Progress], None] | None = None,
         executor: Executor | None = None,
     ) -> None:
+        if executor is not None:
+            check_executor(executor)
         self._owns = not isinstance(ledger, Ledger)
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger or default_path(), create=True)
         self._base_url = None if base_url is None else normalise_base_url(base_url)

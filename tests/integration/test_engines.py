@@ -3,18 +3,35 @@
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.cfexecutor import ClientExecutor
 
-from vl_ingest import Ingest, Settings
+from vl_ingest import Ingest, Settings, clock
 from vl_ingest.couriers import away, roster, task
-from vl_ingest.domain.errors import Stopped
+from vl_ingest.couriers.away import Away
+from vl_ingest.couriers.engine import OfExecutor
+from vl_ingest.couriers.parcel import Parcel
+from vl_ingest.domain.errors import JobHeld, Stopped, UsageError
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import AttemptOutcome
+from vl_ingest.domain.timetable import Timetable
+from vl_ingest.ledger.author import host
+from vl_ingest.ledger.exchange import Claim
+from vl_ingest.ledger.runs import Lease
 from vl_ingest.observers.observer import Observer
+from vl_ingest.processing.trigger import wait_for_doubtful
+from vl_ingest.run.away import left_away
+from vl_ingest.run.context import Context
+from vl_ingest.upload.reconcile import wait_for_couriers
 from world import World
 
 
@@ -33,30 +50,37 @@ class Told(Observer):
             self.stop()
 
 
-class Moody(Executor):
-    """Runs calls in a thread, unless `mood` has an answer for one: an error, or nothing, ever."""
+Mood = Callable[[Callable[..., Any], int], "Future[Any] | None"]
 
-    def __init__(
-        self,
-        mood: Callable[[Callable[..., Any], int], BaseException | str | None] = lambda _function, _earlier: (
-            None
-        ),
-    ) -> None:
+
+class Moody(Executor):
+    """Runs calls in a thread, unless `mood` has an answer of its own for one: it is asked with how many came before."""
+
+    def __init__(self, mood: Mood = lambda _function, _earlier: None) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._mood = mood
         self._pool = ThreadPoolExecutor(2)
 
     def submit(self, function: Callable[..., Any], /, *values: Any, **_named: Any) -> "Future[Any]":
         """Run it, or not."""
-        earlier = sum(called is function for called, _ in self.calls)
+        earlier = self.asked.count(function)
         self.calls.append((function, values))
-        answer = self._mood(function, earlier)
-        if answer is None:
-            return self._pool.submit(function, *values)
-        future: Future[Any] = Future()
-        if isinstance(answer, BaseException):
-            future.set_exception(answer)
-        return future
+        return self._mood(function, earlier) or self._pool.submit(function, *values)
+
+    @property
+    def asked(self) -> list[Callable[..., Any]]:
+        """What it was asked for."""
+        return [function for function, _ in self.calls]
+
+
+def over(outcome: object) -> "Future[Any]":
+    """Return a call that is over: with an error, or a result."""
+    future: Future[Any] = Future()
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+    return future
 
 
 @pytest.fixture(autouse=True)
@@ -89,14 +113,14 @@ def send(
 def test_a_worker_that_never_answers_is_named(world: World) -> None:
     """Its introduction may wait for the work of others, for ever; the run can be stopped all the same."""
     world.pictures(2)
-    send(world, Moody(lambda _function, _earlier: "nothing"), awaited="is not used: it has not answered for")
+    send(world, Moody(lambda _function, _earlier: Future()), awaited="is not used: it has not answered for")
     assert not world.box.record.files()
 
 
 def test_a_worker_whose_introduction_was_lost_is_asked_again(world: World) -> None:
     """What is between may break for a moment, and the worker is there still."""
     world.pictures(2)
-    lost = ConnectionError("the connection to the scheduler was lost")
+    lost = over(ConnectionError("the connection to the scheduler was lost"))
     executor = Moody(lambda function, earlier: lost if function is task.introduce and earlier < 2 else None)
     assert not any("is not used" in text for text in send(world, executor))
     world.check_promises()
@@ -108,7 +132,7 @@ def test_a_worker_that_could_not_be_used_is_asked_again_after_a_while(
     """Its folder may be there by then; what is wrong is said once."""
     monkeypatch.setattr(roster, "AGAIN_S", 0.3)
     world.pictures(2)
-    broken = ModuleNotFoundError("No module named 'vl_ingest'")
+    broken = over(ModuleNotFoundError("No module named 'vl_ingest'"))
     executor = Moody(lambda function, earlier: broken if function is task.introduce and earlier < 3 else None)
     told = send(world, executor)
     assert sum("is not used: No module named 'vl_ingest'" in text for text in told) == 1
@@ -151,3 +175,133 @@ def test_a_file_that_only_a_worker_misses_is_not_missing(world: World, tmp_path:
     send(world, Moody(), folder=world.folder)
     world.check_promises()
     assert set(world.held().values()) == {1}
+
+
+def test_dasks_own_executor_is_refused(tmp_path: Path) -> None:
+    """It runs a call again by itself, and what to do instead is said."""
+    with pytest.raises(UsageError, match=r"Settings\(dask=ADDRESS\)"):
+        Ingest(tmp_path / "ledger.db", executor=ClientExecutor(None))  # type: ignore[no-untyped-call]  # Dask's
+
+
+def test_nothing_is_given_to_workers_once_another_run_holds_the_job(world: World) -> None:
+    """Until when they may send is on record before, and only the run that holds the job can put it there."""
+    world.pictures(1)
+
+    def mood(function: Callable[..., Any], _earlier: int) -> "Future[Any] | None":
+        if function is task.introduce:
+            take_over(world)
+        return None
+
+    executor = Moody(mood)
+    with pytest.raises(JobHeld):
+        send(world, executor)
+    assert task.carry not in executor.asked
+    assert not world.box.record.files()
+
+
+def test_what_was_given_back_is_sent_again_only_by_the_run_that_holds_the_job(world: World) -> None:
+    """Its intent is on record, but may be old: another run may have taken over since."""
+    world.pictures(1)
+
+    def mood(function: Callable[..., Any], _earlier: int) -> "Future[Any] | None":
+        if function is not task.carry:
+            return None
+        take_over(world)
+        return over(task.Report(task.OVERDUE, None, "somebody", "host"))
+
+    executor = Moody(mood)
+    with pytest.raises(JobHeld):
+        send(world, executor)
+    assert executor.asked.count(task.carry) == 1
+
+
+def take_over(world: World) -> None:
+    """Begin another run of the job."""
+    with world.ledger() as ledger:
+        ledger.runs.take(world.job().id, host(), os.getpid(), "test")
+
+
+def test_the_same_run_of_a_copied_ledger_has_another_name(make_context: Callable[..., Context]) -> None:
+    """What a worker remembers of one must not be taken for the other's."""
+    context, names = make_context(1), []
+    for _ in range(2):
+        executor = Moody(lambda function, _earlier: Future() if function is task.carry else None)
+        courier = Away(
+            context.api, Timetable(None), OfExecutor(executor, 1), run="job-1", folder=context.source.address,
+            record=lambda _until, _hosts: None, notice=lambda _kind, _text: None,
+        )  # fmt: skip
+        file = (context.source.address, [("000.png", "000.png", *context.source.look("000.png"))], "/uploads")
+        courier.submit(Parcel(*file))
+        until = clock.monotonic() + 60
+        while task.carry not in executor.asked and clock.monotonic() < until:
+            time.sleep(0.01)
+        courier.close()
+        names += [values[0].run for function, values in executor.calls if function is task.carry]
+    assert len(set(names)) == 2
+
+
+def next_run(context: Context, observer: Observer | None = None) -> Context:
+    """Return the next run of the job."""
+    run = context.ledger.runs.take(context.job.id, "host", os.getpid(), "test")
+    lease = Lease(context.ledger.runs, run)
+    return replace(
+        context, run=run, lease=lease, started_at=clock.monotonic(), observer=observer or Observer()
+    )
+
+
+def leave(context: Context, left_s: float) -> None:
+    """Let a run end while its workers may send for so long."""
+    until = clock.iso(clock.now() + timedelta(seconds=left_s))
+    context.ledger.jobs.intend(context.run, EventKind.COURIERS_AWAY, until=until, hosts="a")
+
+
+def test_what_an_earlier_run_left_is_waited_for_where_the_clock_is_ahead(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts from the beginning of the run how much was left; once waited for, it is over for all runs."""
+    first = make_context(0)
+    leave(first, 1.0)
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=1))
+    told = Told(None)
+    second = next_run(first, told)
+    wait_for_couriers(second)
+    assert clock.monotonic() - second.started_at >= 0.9
+    assert "workers on a may still be sending for an earlier run" in told.texts[0]
+    third = next_run(second, told)
+    wait_for_couriers(third)
+    assert len(told.texts) == 1
+
+
+def test_that_nothing_is_on_its_way_is_true_of_the_run_that_says_it(
+    make_context: Callable[..., Context],
+) -> None:
+    """One that was taken for dead may wake up and say so, while the workers of the next one send."""
+    first = make_context(0)
+    leave(first, 1.0)
+    second = next_run(first)
+    leave(second, 1.0)
+    first.note(EventKind.COURIERS_BACK)
+    assert [event.run_id for event in left_away(next_run(second))] == [second.run.id]
+    second.note(EventKind.COURIERS_BACK)
+    assert not left_away(next_run(second))
+
+
+def test_the_window_of_a_doubtful_upload_begins_when_no_worker_sends_any_more(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt may have been given up before, with its run."""
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() - timedelta(seconds=100))
+    told = Told(None)
+    context = make_context(1, observer=told, settle_s=0.5)
+    rows = list(context.ledger.files.pending(context.job.id, 0, 1))
+    (batch,) = context.ledger.batches.exchange(context.run, "1", [], [Claim(rows)])
+    context.ledger.batches.record_failure(context.run, batch, AttemptOutcome.UNKNOWN, None, "lost")
+    monkeypatch.setattr(clock, "now", now)
+    context = replace(context, started_at=clock.monotonic() - 100)
+    wait_for_doubtful(context)
+    assert not told.texts
+    context.note(EventKind.COURIERS_BACK, of_run=context.run.id)
+    wait_for_doubtful(context)
+    assert "to let any request still under way arrive" in told.texts[0]

@@ -7,6 +7,7 @@ the deadline, which goes on record before the parcel leaves, so that a next run 
 import contextlib
 import heapq
 import math
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -50,7 +51,7 @@ LEAST_S = 0.001  # that carrying takes
 class Away:
     """Carries by the workers of an engine.
 
-    `run` names the run among all; `folder` is where the files are on the workers; `record` commits until when they may
+    `run` names the run among those of its ledger; `folder` is where the files are on the workers; `record` commits until when they may
     send and on which hosts (None: nothing is on its way any more); `notice` tells a person (kind, text).
     """
 
@@ -59,7 +60,7 @@ class Away:
         record: Callable[[datetime | None, str], None], notice: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self._api, self._timetable, self._engine = api, timetable, engine
-        self._run, self._folder = run, folder
+        self._run, self._folder = f"{run}-{os.urandom(6).hex()}", folder  # a copied ledger has the same runs
         self._record = record
         self._terms = terms_of(api, "")
         self._lock = threading.RLock()
@@ -304,7 +305,9 @@ class Away:
     def _over(self, held: Assignment, outcome: Outcome | BaseException) -> None:
         with self._lock:
             if held not in self._out:
-                return  # it has been given up: the attempt is on record as unknown
+                # It has been given up: the attempt is on record as unknown, and its files are being sent again by now,
+                # perhaps in other batches. A receipt for it would spare nobody anything, and does not make it untrue.
+                return
             self._out.discard(held)
             if held.worker is not None:
                 held.worker.held.discard(held)

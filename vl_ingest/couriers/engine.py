@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from vl_ingest.couriers.parcel import Outcome, Parcel
 from vl_ingest.couriers.task import Introduction
+from vl_ingest.domain.errors import UsageError
 
 FIRST_RATE = 256 * 1024.0  # bytes a second, of a worker that has carried nothing yet
 NEWEST = 0.3  # what the last parcel counts in a worker's rate
@@ -116,3 +117,12 @@ class OfExecutor:
 
     def close(self) -> None:
         """Leave it to the caller."""
+
+
+def check_executor(executor: Executor) -> None:
+    """Raise `UsageError` for one that is known to run calls again by itself."""
+    if any(kind.__module__.partition(".")[0] == "distributed" for kind in type(executor).__mro__):
+        raise UsageError(
+            "Dask's executor can't send: it runs a call again by itself where a worker dies, and files might be sent twice. "
+            "Use Settings(dask=ADDRESS), with the address of the scheduler, instead."
+        )

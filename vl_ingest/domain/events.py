@@ -72,7 +72,7 @@ class EventKind(StrEnum):
     BATCH_ABANDONED = ("batch_abandoned", None, "batch state files lost_answers died",
         "Batch {batch} was in flight when its run {end}: the delivery of {counted} is {state}.")
     COURIERS_AWAY = "couriers_away", None, "until hosts", "Workers on {hosts} may send until {until}."
-    COURIERS_BACK = "couriers_back", None, "", "Nothing was on its way any more from other hosts."
+    COURIERS_BACK = "couriers_back", None, "of_run?", "Nothing was on its way any more from other hosts."
     SIZE_LIMIT_LEARNT = "size_limit_learnt", None, "too_large_bytes", "The server refused a body of {too_large_bytes} bytes as too large."
 
     FILE_REJECTED = "file_rejected", _F.REJECTED, "path reason batch", "{path} was rejected: {reason}."

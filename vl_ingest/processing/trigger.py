@@ -31,6 +31,7 @@ from vl_ingest.processing.settle import (
     record_proved,
     settle_unknown,
 )
+from vl_ingest.run.away import waited_out_at
 from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import gave_up, refused
@@ -116,6 +117,7 @@ def wait_for_doubtful(context: Context) -> None:
     since = context.ledger.batches.last_unknown_ended_at(context.job.id)
     if since is None:
         return
+    since = max(since, waited_out_at(context) or since)  # what workers of other hosts had ended no earlier
     window_s = context.settings.settle_s
     run_age = timedelta(seconds=clock.monotonic() - context.started_at)
     # A clock that was set forward must not make an upload older, not between two runs either; one that was set back

@@ -37,6 +37,7 @@ class Delivery:
     history: History = field(default_factory=History)
     intended: bool = False  # the attempt that `batch` names is committed, but not sent yet
     due: float = 0.0  # on the monotonic clock, as the next
+    is_recalled: bool = False  # and that was committed for a turn before
     is_probe: bool = False  # it passed the gate as one
     began_at: float = 0.0  # the turn of the worker that has it
 

@@ -131,7 +131,9 @@ def _away(context: Context, timetable: Timetable) -> Away | None:
         if until is None:
             context.note(EventKind.COURIERS_BACK)
         else:
-            context.note(EventKind.COURIERS_AWAY, until=clock.iso(until), hosts=hosts)
+            context.ledger.jobs.intend(
+                context.run, EventKind.COURIERS_AWAY, until=clock.iso(until), hosts=hosts
+            )
 
     return Away(
         context.api, timetable, engine, run=f"{context.job.id}-{context.run.id}",

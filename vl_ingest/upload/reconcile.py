@@ -9,6 +9,7 @@ from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FileRow, FileState
 from vl_ingest.domain.naming import files_text
+from vl_ingest.run.away import left_away
 from vl_ingest.run.context import Context
 from vl_ingest.upload.scan import check_source
 
@@ -38,20 +39,19 @@ def reconcile(context: Context) -> None:
 
 
 def wait_for_couriers(context: Context) -> None:
-    """Wait until nothing can be on its way that an earlier run gave to workers of other hosts."""
-    last = context.ledger.events.last(context.job.id, EventKind.COURIERS_AWAY, EventKind.COURIERS_BACK)
-    if last is None or last.kind == EventKind.COURIERS_BACK:
-        return
-    until = datetime.fromisoformat(last.facts["until"])
-    left_s = min(
-        (until - clock.now()).total_seconds(), ON_RECORD_S
-    )  # this host's clock may have been put back
-    if left_s > 0:
-        hosts = last.facts["hosts"]
-        with context.waiting(
-            f"Waiting until {until:%H:%M:%S} UTC: workers on {hosts} may still be sending for an earlier run."
-        ):
-            context.pause(left_s)
+    """Wait until nothing can be on its way that an earlier run gave to workers of other hosts.
+
+    No host's clock is trusted for that: what was left when it went on record counts from the beginning of this run.
+    """
+    for away in left_away(context):
+        had_s = (datetime.fromisoformat(away.facts["until"]) - away.at).total_seconds()
+        left_s = context.started_at + min(had_s, ON_RECORD_S) - clock.monotonic()
+        if left_s > 0:
+            with context.waiting(
+                f"Waiting {left_s:.0f} s: workers on {away.facts['hosts']} may still be sending for an earlier run."
+            ):
+                context.pause(left_s)
+        context.note(EventKind.COURIERS_BACK, of_run=away.run_id)
 
 
 def _settle(context: Context, file: FileRow) -> None:

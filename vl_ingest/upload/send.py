@@ -169,7 +169,7 @@ class Sender:
                 continue
             outcome = future.result()
             if outcome.recalled:
-                delivery.intended = True
+                delivery.intended = delivery.is_recalled = True
                 self._backlog.put([delivery])
             else:
                 (receipts if outcome.error is None else troubles).append((delivery, outcome))
@@ -271,6 +271,9 @@ class Sender:
         if not delivery.intended:
             delivery.batch = self._context.ledger.batches.begin_attempt(self._context.run, batch)
             delivery.intended = True
+        elif delivery.is_recalled:
+            self._context.ledger.runs.beat(self._context.run)  # another run may hold the job by now
+            delivery.is_recalled = False
         try:
             parcel = parcel._replace(token=self._context.api.tokens.current())
         except Refused as error:
