@@ -1,10 +1,12 @@
-"""A Dask scheduler and workers, each a process of its own, for tests."""
+"""A Dask scheduler and workers, each a process of its own, and a wire to them that can break; for tests."""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,10 +23,10 @@ class DaskCluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self._scheduler, self.address = self._start(0)
 
-    def worker(self, *, port: int = 0) -> "subprocess.Popen[bytes]":
-        """Start a worker of one thread."""
+    def worker(self, scheduler: str | None = None) -> "subprocess.Popen[bytes]":
+        """Start a worker of one thread; `scheduler` is the address under which it finds that."""
         worker = self._program(
-            "dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--worker-port", str(port),
+            "dask_worker", scheduler or self.address, "--nthreads", "1", "--no-nanny",
             "--local-directory", str(self.place), "--death-timeout", "30",
         )  # fmt: skip
         self.workers.append(worker)
@@ -64,3 +66,67 @@ class DaskCluster:
                 env={**CLEAN, "DASK_DISTRIBUTED__WORKER__DAEMON": "False", "PATH": os.environ["PATH"]},
                 stdout=log, stderr=log, cwd=self.place,
             )  # fmt: skip
+
+
+class Wire:
+    """Another way to an address of this host, that can be cut, or pass nothing on without a word."""
+
+    def __init__(self, address: str) -> None:
+        self._target = ("127.0.0.1", int(address.rpartition(":")[2]))
+        self._passes = threading.Event()
+        self._passes.set()
+        self._lock = threading.Lock()
+        self._ends: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._listen)]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        """Close what is open; what is opened later passes."""
+        with self._lock:
+            ends, self._ends = self._ends, []
+            for end in ends:
+                with contextlib.suppress(OSError):  # closed by its other side
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def silence(self) -> None:
+        """Pass nothing on any more; both sides believe that the other is there."""
+        self._passes.clear()
+
+    def close(self) -> None:
+        """Close all."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self._listener.close()
+        self._passes.set()
+        self.cut()
+        for thread in self._threads[1:]:
+            thread.join()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):  # shut down
+            while True:
+                one = self._listener.accept()[0]
+                other = socket.create_connection(self._target)
+                with self._lock:
+                    self._ends += [one, other]
+                self._threads.append(threading.Thread(target=self._carry, args=(one, other)))
+                self._threads[-1].start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        back = threading.Thread(target=self._pass_on, args=(other, one))
+        back.start()
+        self._pass_on(one, other)
+        back.join()
+        one.close()
+        other.close()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # cut
+            while piece := source.recv(65536):
+                self._passes.wait()
+                target.sendall(piece)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dask_cluster import DaskCluster
+from dask_cluster import DaskCluster, Wire
 from vl_ingest import Ingest, Settings, clock
 from vl_ingest.couriers import away, roster, task
 from vl_ingest.couriers import cluster as cluster_module
@@ -161,6 +161,32 @@ def test_a_lost_worker_is_an_unknown_outcome_after_its_deadline(
     cluster.worker()
     run.end()
     first.send_signal(signal.SIGCONT)
+    (began, outcome), (again, _), *_ = attempts(world)
+    assert outcome == "unknown"
+    assert again - began >= DEADLINE_S
+    world.until(lambda: slow(world), "the first has ended")
+    assert slow(world)[0]["body_bytes"] < SIZE
+    world.check_promises()
+    assert set(world.held().values()) == {1}
+
+
+@pytest.mark.parametrize("side", ["client", pytest.param("worker", marks=dear)])
+def test_what_is_cut_off_is_sent_again_after_its_deadline(
+    world: World, cluster: DaskCluster, side: str
+) -> None:
+    """The client's connection drops, and is made again; a worker's says nothing any more, as if it were there."""
+    world.box.add_fault(SLOW)
+    big(world)
+    with contextlib.closing(Wire(cluster.address)) as wire:
+        first = cluster.worker(wire.address if side == "worker" else None)
+        run = Running(world, wire.address if side == "client" else cluster.address)
+        world.until(lambda: is_sending(world, first.pid), "it is on its way")
+        if side == "client":
+            wire.cut()
+        else:
+            wire.silence()
+            cluster.worker()
+        run.end()
     (began, outcome), (again, _), *_ = attempts(world)
     assert outcome == "unknown"
     assert again - began >= DEADLINE_S
