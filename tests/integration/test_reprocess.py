@@ -233,6 +233,7 @@ def test_a_task_that_was_over_before_the_trigger_ends_nothing(
         world.box.add_fault("status:word:to=MELLOW:after=2:times=1000")
         assert world.run("--settle", "0.2s", "--max-duration", "3s").code == 10
         assert world.job().state == "processing"
+    world.box.clear_faults()
     assert world.run("--settle", "0.2s").code == 0
 
 
@@ -247,6 +248,7 @@ def test_a_task_that_shows_the_first_failure_ends_nothing(
         world.box.add_fault("status:word:to=MELLOW:after=1:times=1000")
         assert reprocess(world, "--max-duration", "3s").code == 10
         assert world.job().state == "processing"
+    world.box.clear_faults()
     assert reprocess(world).code == 0
     check(world)
 
