@@ -12,10 +12,10 @@ from pathlib import Path
 
 import click
 
+from benchmarks import hosts, throughput, viewers
 from benchmarks import scale as scales
-from benchmarks import throughput, viewers
 
-OTHERS = ("runs", "phases", "lists", "start", "viewers")
+OTHERS = ("runs", "phases", "lists", "start", "viewers", "hosts")
 
 
 def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]:
@@ -28,6 +28,8 @@ def lines(name: str, place: Path, *, rounds: int, scale: float) -> Iterator[str]
         yield from scales.phases(scale=scale)
     elif name == "lists":
         yield from scales.lists(place, scale=scale)
+    elif name == "hosts":
+        yield from hosts.table(place, rounds=rounds, scale=scale)
     elif name == "viewers":
         yield from viewers.table(place, rounds=rounds, scale=scale)
     else:

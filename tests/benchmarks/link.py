@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 MTU = 9000  # jumbo frames: a packet costs Python ten microseconds
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _SENDER, _SINK = "10.77.0.1", "10.77.0.2"
+_HUB = "10.77.0.1"
 
 
 @dataclass(frozen=True)
@@ -49,31 +50,74 @@ def link(rate_bits: float, round_trip_s: float) -> Iterator[Hosts]:
 
     `rate_bits` is in bits a second, each way. A queue holds as much as the link holds on its way.
     """
-    mark = os.getpid()
+    with ExitStack() as stack:
+        hosts = [(_space(stack, side), address) for side, address in (("a", _SENDER), ("b", _SINK))]
+        stack.enter_context(_wire(hosts, "0", rate_bits, round_trip_s))
+        (sender, _), (sink, _) = hosts
+        yield Hosts(_inside(sender), _inside(sink))
+
+
+@dataclass(frozen=True)
+class Star:
+    """Hosts around a hub: what to start a command with at the hub, and at each of them, and all addresses."""
+
+    hub: Sequence[str]
+    leaves: Sequence[Sequence[str]]
+    leaf_addresses: Sequence[str]
+    hub_address: str = _HUB
+
+
+@contextmanager
+def star(count: int, rate_bits: float, round_trip_s: float) -> Iterator[Star]:
+    """Make `count` hosts with a link to the hub each, as `link` makes one."""
+    with ExitStack() as stack:
+        hub = _space(stack, "h")
+        _ip("-n", hub, "addr", "add", f"{_HUB}/32", "dev", "lo")
+        leaves, addresses = [], []
+        for number in range(1, count + 1):
+            leaf, near, far = _space(stack, f"l{number}"), f"10.77.{number}.1", f"10.77.{number}.2"
+            stack.enter_context(_wire([(hub, near), (leaf, far)], str(number), rate_bits, round_trip_s))
+            _ip("-n", leaf, "route", "add", "default", "via", near)
+            leaves.append(_inside(leaf))
+            addresses.append(far)
+        yield Star(_inside(hub), leaves, addresses)
+
+
+def _space(stack: ExitStack, side: str) -> str:
+    """Make a host, until the stack is closed."""
+    space = f"bench{side}-{os.getpid()}"
+    _ip("netns", "add", space)
+    stack.callback(_ip, "netns", "del", space)
+    _ip("-n", space, "link", "set", "lo", "up")
+    return space
+
+
+def _inside(space: str) -> list[str]:
+    return ["ip", "netns", "exec", space]
+
+
+@contextmanager
+def _wire(
+    hosts: Sequence[tuple[str, str]], name: str, rate_bits: float, round_trip_s: float
+) -> Iterator[None]:
+    """Give two hosts a device and an address each, and pass on what one sends to the other."""
     with ExitStack() as stack:
         ends = []
-        for side, address in (("a", _SENDER), ("b", _SINK)):
-            space, device = f"bench{side}{mark}", f"tun{side}{mark}"
-            _ip("netns", "add", space)
-            stack.callback(_ip, "netns", "del", space)
+        for side, (space, address) in enumerate(hosts):
+            device = f"t{name}{'ab'[side]}{os.getpid()}"
             end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             stack.callback(os.close, end)
             fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH", device.encode(), _IFF_TUN | _IFF_NO_PI))
             _ip("link", "set", device, "netns", space)
-            for command in (
-                ("addr", "add", f"{address}/24", "dev", device),
-                ("link", "set", device, "mtu", str(MTU), "txqueuelen", "1000", "up"),
-                ("link", "set", "lo", "up"),
-            ):
-                _ip("-n", space, *command)
+            _ip("-n", space, "addr", "add", f"{address}/24", "dev", device)
+            _ip("-n", space, "link", "set", device, "mtu", str(MTU), "txqueuelen", "1000", "up")
             ends.append(end)
         stop = threading.Event()
         passing = threading.Thread(target=_pass_on, args=(*ends, rate_bits, round_trip_s / 2, stop))
         passing.start()
         stack.callback(passing.join)
         stack.callback(stop.set)
-        enter = ["ip", "netns", "exec"]
-        yield Hosts([*enter, f"bencha{mark}"], [*enter, f"benchb{mark}"])
+        yield
 
 
 @dataclass
