@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale, throughput
+from benchmarks import hosts, scale, throughput
 from benchmarks.__main__ import lines
+from benchmarks.link import possible
 from benchmarks.measure import run
 from benchmarks.senders import BASELINE, OURS
 
@@ -62,3 +63,10 @@ def test_viewers_are_measured_and_served(tmp_path: Path) -> None:
     """Each of fifty streams has had news of the upload, which has arrived."""
     (row,) = _rows(list(lines("viewers", tmp_path, rounds=1, scale=0.01))).values()
     assert all(float(cell) > 0 for cell in row)
+
+
+@pytest.mark.skipif(possible() is not None, reason=f"no link can be made here: {possible()}")
+def test_sending_from_hosts_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for each number of workers; that all bytes arrived is checked while measuring."""
+    monkeypatch.setattr(hosts, "COUNTS", (2,))
+    assert list(_rows(list(hosts.table(tmp_path, rounds=1, scale=0.001)))) == ["2"]

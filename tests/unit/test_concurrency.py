@@ -115,6 +115,25 @@ def test_it_follows_a_link_that_changes() -> None:
     assert max(late) < 16
 
 
+def test_each_host_that_joins_begins_with_as_many_as_one_alone() -> None:
+    """And all together may go further than one could, as far as they can send at once."""
+    concurrency = Concurrency(cores=100)
+    concurrency.spread(8, 200)
+    assert concurrency.limit == 8 * START
+    concurrency.spread(4, 100)
+    assert concurrency.limit == 8 * START
+    _, stood = work(concurrency, lambda _workers: 0.2, 20)
+    assert MOST < max(stood) <= 200
+    few = Concurrency(cores=100)
+    few.spread(8, 12)
+    assert few.limit == 12
+    _, stood = work(few, lambda _workers: 0.2, 20)
+    assert max(stood) <= 12
+    fixed = Concurrency(3)
+    fixed.spread(8, 200)
+    assert fixed.limit == 3
+
+
 def test_a_fixed_number_stays() -> None:
     """A number that was asked for is used, neither measured nor halved."""
     concurrency = Concurrency(6)

@@ -96,6 +96,12 @@ class Away:
         return future
 
     @property
+    def workers_and_lines(self) -> tuple[int, int]:
+        """How many workers can be used, and how many parcels they can carry at once."""
+        usable = self._roster.usable
+        return len(usable), sum(worker.lines for worker in usable)
+
+    @property
     def ahead(self) -> int:
         """How many parcels more than are sent at once are worth being given."""
         return AHEAD * len(self._roster.usable)

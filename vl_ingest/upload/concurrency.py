@@ -61,6 +61,7 @@ class Concurrency:
     def __init__(self, fixed: int | None = None, cores: int | None = None) -> None:
         self.limit = START if fixed is None else fixed
         self._adapts = fixed is None
+        self._hosts, self._most = 1, MOST
         self._cores = cores or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._best = Level(0, 0.0)  # what the number goes back to when a try was in vain
@@ -97,6 +98,15 @@ class Concurrency:
                 self._decide(measured)
                 self._begin(now)
 
+    def spread(self, hosts: int, most: int) -> None:
+        """Note that so many hosts send, and at most `most` requests at once: each that is new begins with `START`."""
+        with self._lock:
+            if not self._adapts or hosts <= self._hosts:
+                return
+            self.limit = min(most, self.limit + START * (hosts - self._hosts))
+            self._hosts, self._most = hosts, most
+            self._best, self._doubling, self._round = Level(0, 0.0), True, None
+
     def overloaded(self, began: float, now: float) -> None:
         """Note that a request begun at `began` met signs of overload: halve, once for all of a time."""
         with self._lock:
@@ -124,7 +134,7 @@ class Concurrency:
             if measured.rate >= best.rate:
                 self._best = measured
             self._doubling = self._may_grow() and measured.rate >= DOUBLING_PAYS * best.rate
-            self.limit = min(MOST, _more(best, measured)) if self._doubling else self._best.workers
+            self.limit = min(self._most, _more(best, measured)) if self._doubling else self._best.workers
             self._resting = FIRST_REST
         elif best.workers in (0, measured.workers):
             was_held = self._busy(best) and measured.workers <= START
@@ -149,7 +159,7 @@ class Concurrency:
             self._rest = self._resting = min(LONGEST_REST, 4 * self._rest + FIRST_REST)
 
     def _may_grow(self) -> bool:
-        return self._best.workers < MOST and not self._busy(self._best)
+        return self._best.workers < self._most and not self._busy(self._best)
 
     def _busy(self, level: Level) -> bool:
         return level.cores >= self._cores / 2
@@ -161,7 +171,7 @@ class Concurrency:
         elif self._best.workers == 1:
             self._direction = +1
         step = max(1, self._best.workers // 4) * self._direction
-        return max(1, min(MOST, self._best.workers + step))
+        return max(1, min(self._most, self._best.workers + step))
 
 
 def _more(before: Level, now: Level) -> int:
