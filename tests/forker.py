@@ -26,7 +26,7 @@ from vl_ingest.run import backoff
 
 DIED = 77
 ENDPOINTS = {  # a part of the address -> what it is called
-    "new_dataset": "create", "process_files": "trigger", "/retry": "retry", "/abort": "abort", "/tasks": "tasks",
+    "new_dataset": "create", "process_files": "trigger", "/add_media": "addition", "/reindex": "reindex", "/retry": "retry", "/abort": "abort", "/tasks": "tasks",
     "export_context": "export", "export_status": "export's progress", "export_media_id": "ids", "/exports/": "download",
     "/datasets": "list", "/dataset/": "status",
 }  # fmt: skip

@@ -6,6 +6,10 @@ from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 
 from vl_ingest import clock
+from vl_ingest.additions import steps as additions
+from vl_ingest.additions.fields import attach
+from vl_ingest.additions.follow import follow, is_by_addition
+from vl_ingest.additions.settle import settle as settle_addition
 from vl_ingest.domain.errors import LedgerError, UsageError, VlIngestError
 from vl_ingest.domain.events import STARTED_AGAIN
 from vl_ingest.domain.forms import parse_name
@@ -127,20 +131,21 @@ def work(
 ) -> Summary:
     """Hold the job and take it as far as it goes; see `run`."""
     observer = observer or Observer()
-    if job.state in FINISHED and not _to_confirm(ledger, job, settings):
+    if _is_over(ledger, job, settings):
         return _finished(ledger, job, source, settings, observer)
     with hold(ledger, job.id) as current:
-        if current.state in FINISHED and not _to_confirm(ledger, current, settings):
+        if _is_over(ledger, current, settings):
             return _finished(ledger, current, source, settings, observer)  # a run ended while this one began
         with _running(
             ledger, api, current, source, settings, observer, cancel_token or CancelToken(), executor
         ) as context:
             scanned = False
-            if current.state not in FINISHED:
+            if current.state not in FINISHED or _adds(current, settings):
                 if new_transaction:
                     _reopen(context)
                 scanned = _advance(context)
             _confirm(context)
+            attach(context)
             # Files that came while this very run watched are the next run's to report.
             late = None if scanned else _not_in_dataset(ledger, current, source, settings, observer)
     return summarise(ledger, job.id, not_in_dataset=late)
@@ -176,11 +181,14 @@ def reprocess(
 
 
 def _to_confirm(ledger: Ledger, job: Job, settings: Settings) -> bool:
-    """Return whether a job that is ready is still to be confirmed by the server's own list."""
+    """Return whether a job that is ready is still to be confirmed by the server's own list, read since its last round."""
     if not settings.confirm or job.state is not JobState.READY:
         return False
     listed = ledger.listing.last(job.id)
-    return listed is None or listed[0].missing > 0
+    if listed is None or listed[0].missing > 0:
+        return True
+    rounds = ledger.rounds.all(job.id)
+    return bool(rounds) and (rounds[-1].ended_at or clock.now()) > listed[1]
 
 
 def _confirm(context: Context) -> None:
@@ -240,19 +248,36 @@ def _reopen(context: Context) -> None:
         context.observer.notice("step", f"{files_text(again)} will be sent again into a new transaction.")
 
 
+def _is_over(ledger: Ledger, job: Job, settings: Settings) -> bool:
+    """Return whether nothing is left to do for a job: nothing to confirm, to add or to label."""
+    labels = job.state is JobState.READY and (settings.path_field or settings.folder_field)
+    more = _to_confirm(ledger, job, settings) or _adds(job, settings) or labels
+    return job.state in FINISHED and not more
+
+
+def _adds(job: Job, settings: Settings) -> bool:
+    """Return whether media may be added to a job's dataset, which is ready."""
+    return settings.add and job.state is JobState.READY
+
+
 def _advance(context: Context) -> bool:
     """Go through what is left of the job, step by step; return whether its folder was scanned for that."""
     if context.job.state is JobState.TRIGGERING:
         settle(context)
+    if context.job.state is JobState.ADDING:
+        settle_addition(context)
     if context.reload().state is JobState.UPLOADED:  # nothing more is sent into what is being processed
         adopted(context, read_status(context))
     wanting = context.reload().state not in TRIGGERED
     if wanting:
         upload(context)
         trigger(context)
-    if context.settings.wait:
-        watch(context)
-    return wanting
+    adds = context.settings.add
+    if context.reload().state is JobState.PROCESSING and (context.settings.wait or (adds and not wanting)):
+        follow(context) if is_by_addition(context) else watch(context)
+    if adds and context.reload().state is JobState.READY:
+        additions.add(context)
+    return wanting or adds
 
 
 def _check_may_begin(api: Api, source: Source, settings: Settings, cancel_token: CancelToken) -> None:
@@ -289,7 +314,7 @@ def _not_in_dataset(
         return None
     with closing(scanner_of(source, settings, ledger, job)) as scanner:
         scanner.keep_list()
-        late = count_new(ledger, job.id, scanner)
+        late = count_new(ledger, job.id, scanner) + ledger.files.counts(job.id)[FileState.PENDING]
         choice, last_id = Choice(), ledger.files.last_id(job.id)
         count_beyond(ledger, job.id, scanner, (FileState.SENT,), choice, last_id)
     for text in choice.sentences():

@@ -130,11 +130,14 @@ class Job(RuleBasedStateMachine):
             self.box.close()
             self.place.cleanup()
 
+    def arguments(self) -> list[str]:
+        """Return what `run` is called with."""
+        return self.world.arguments("--settle", "0.1s", "--give-up-after", "5s", "--batch-size", "4")
+
     def _run(self, point: int | None) -> int:
         assert self.forker.stdin is not None
         assert self.forker.stdout is not None
-        arguments = self.world.arguments("--settle", "0.1s", "--give-up-after", "5s", "--batch-size", "4")
-        arguments += ["--ledger", str(self.world.ledger_path)]
+        arguments = [*self.arguments(), "--ledger", str(self.world.ledger_path)]
         die_at = None if point is None else [ANY, point]
         asked = {"arguments": arguments, "die_at": die_at, "log": str(self.world.place / "log")}
         self.forker.stdin.write(json.dumps(asked) + "\n")
@@ -154,11 +157,60 @@ class JobWithProcesses(Job):
     processes = "2"
 
 
+ADDING = (
+    "add:503", "add:503:done=yes", "add:reset-before", "add:reset-inside", "add:reset-after", "add:lost-answer",
+    "add:cut-answer", "add:html", "add:429:retry-after=0", "add:409", "add:elsewhere:seconds=0.1", "status:503",
+    "tasks:500", "reindex:503", "reindexing:failed", "any:reset-before",
+)  # fmt: skip
+
+
+class Growing(Job):
+    """A dataset that is ready, a folder that grows, and whatever may happen to both."""
+
+    @initialize(count=st.integers(1, 6))
+    def some_files(self, count: int) -> None:
+        """Begin with a dataset that is ready."""
+        self.more_files(count)
+        assert self._run(None) == 0
+
+    @rule(fault=st.sampled_from(ADDING), times=st.integers(1, 3), after=st.integers(0, 2))
+    def the_server_misbehaves(self, fault: str, times: int, after: int) -> None:
+        """Let the next requests meet a fault."""
+        self.box.add_fault(f"{fault}:times={times}:after={after}")
+
+    @rule()
+    def somebody_decides(self) -> None:
+        """Decide what waits for a decision: of an addition, what is so."""
+        self.world.cli("waive", "job", "--all")
+        job = self.world.job()
+        if job.state == "adding":
+            with self.world.ledger() as ledger:
+                batch, _, _ = ledger.rounds.wanted(job.id)
+            began = batch.files[0].sent_as in {name for name, _, _ in self.world.held()}
+            assert self.world.cli("settle", "job", "--began" if began else "--not-begun").code == 0
+
+    @invariant()
+    def every_promise_holds(self) -> None:
+        """As of an upload; and what was added is there once, whatever became of the answer."""
+        if not self._has_job():
+            return
+        self.world.check_promises(done=False)
+        received = self.box.record.entries("file_received")
+        added = [entry["name"] for entry in received if entry["transaction_id"] is None]
+        ours = [name for name in added if name != "somebody-elses.jpg"]
+        assert len(ours) == len(set(ours)), "an addition was accepted twice"
+
+    def arguments(self) -> list[str]:
+        """Return what `run` is called with."""
+        return [*super().arguments(), "--add", "--add-files", "3"]
+
+
 HOW = settings(
     max_examples=MANY, stateful_step_count=8, deadline=None, derandomize=MANY == 8, print_blob=True
 )
-Job.TestCase.settings = JobWithProcesses.TestCase.settings = HOW
+Job.TestCase.settings = JobWithProcesses.TestCase.settings = Growing.TestCase.settings = HOW
 TestRandomFaults = pytest.mark.timeout(3600)(Job.TestCase)
+TestGrowing = pytest.mark.timeout(3600)(Growing.TestCase)
 TestRandomFaultsWithProcesses = pytest.mark.timeout(3600)(JobWithProcesses.TestCase)
 
 

@@ -39,6 +39,11 @@ TAKEN = {
     "max_duration_s": ["6h"],
     "bwlimit": ["8M", "off", "08:00,1M 19:00,off"],
     "stall_after_s": ["0", "10m"],
+    "add_bytes": ["1G", "4096"],
+    "add_files": ["1", "20000"],
+    "reindex": ["auto", "never"],
+    "path_field": ["original_path"],
+    "folder_field": ["label 2"],
 }
 REFUSED = {
     "batch_size": ["0", "1001", "-1", "many", "1.5", ""],
@@ -58,6 +63,11 @@ REFUSED = {
     "max_duration_s": ["x"],
     "bwlimit": ["fast", "1", "25:00,1M", "08:00,"],
     "stall_after_s": ["never"],
+    "add_bytes": ["0", "64X"],
+    "add_files": ["0", "20001", "many"],
+    "reindex": ["perhaps"],
+    "path_field": ["", "a/b", " a"],
+    "folder_field": ["a,b"],
 }
 NUMBERS: dict[str, list[Any]] = {
     "batch_size": [0, 1001, 2.5, True, None],
@@ -117,7 +127,10 @@ def test_a_value_that_is_none_is_refused(field: str, value: object) -> None:
 
 def test_each_field_is_tried() -> None:
     """One that is added is added to the tables above; those without words of their own stand here."""
-    paths, switches = {"exclude_from", "files_from"}, {"wait", "confirm", "recursive"}
+    paths, switches = (
+        {"exclude_from", "files_from"},
+        {"wait", "confirm", "recursive", "add", "skip_known_content"},
+    )
     assert {field.name for field in fields(Settings)} == TAKEN.keys() | paths | switches
     assert TAKEN.keys() - REFUSED.keys() == {"include", "exclude"}
     options = {option for parameter in _options() for option in parameter.opts}

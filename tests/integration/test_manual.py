@@ -119,5 +119,5 @@ def test_on_a_terminal_a_page_goes_laid_out_through_the_pager(tmp_path: Path) ->
         assert process.wait() == 0, process.stderr and process.stderr.read()
     lines = seen.read_text(encoding="utf-8").splitlines()
     assert any("Growing folders: files that come later" in line for line in lines[:3])
-    assert "vl-ingest run photos --name holidays --new" in " ".join(lines)
+    assert "vl-ingest run photos --name holidays --add" in " ".join(lines)
     assert not [line for line in lines if "**" in line or "`" in line or len(line) > 60]

@@ -28,7 +28,7 @@ from world import check_facts
 
 ROOT = Path(__file__).parents[2] / "vl_ingest"
 REGISTRY = ROOT / "domain" / "events.py"
-WRITERS = ("job.py", "ledger", "run", "upload", "processing", "manage")
+WRITERS = ("job.py", "ledger", "run", "upload", "processing", "additions", "manage")
 READS = frozenset({"history", "last", "count"})
 BY_STATE = frozenset(
     kind

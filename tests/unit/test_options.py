@@ -10,7 +10,7 @@ import click
 import pytest
 
 from vl_ingest.cli import options
-from vl_ingest.domain.choices import OnRejected, OnUnknown
+from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.settings import Settings
 
 OTHERS: dict[str, Any] = {
@@ -19,7 +19,8 @@ OTHERS: dict[str, Any] = {
     "exclude_from": ("/dev/null",), "min_size_bytes": 1024, "max_size_bytes": 8_500_000, "newer_than_s": 86400.0,
     "files_from": "/dev/null", "recursive": False, "on_rejected": OnRejected.SKIP, "on_unknown": OnUnknown.HOLD,
     "settle_s": 45.5, "give_up_after_s": 172800.0, "first_contact_s": 30.0, "max_duration_s": 90.0, "bwlimit": "8M", "stall_after_s": 0.0,
-    "wait": False, "confirm": True,
+    "wait": False, "confirm": True, "add": True, "add_bytes": 8_500_000, "add_files": 77, "reindex": Reindex.NEVER, "skip_known_content": True, "path_field": "original_path",
+    "folder_field": "label",
 }  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def test_the_defaults_of_all_options_are_those_of_the_settings(
         elif value is None or isinstance(value, tuple):
             assert "default:" not in text
         elif isinstance(value, bool):
-            assert f"[default: {'' if value else 'no-'}{name}]" in text
+            assert f"[default: {'' if value else 'no-'}{name.replace('_', '-')}]" in text
         else:
             kind = next(option.type for option in command.params if option.name == name)
             written = text.partition("[default: ")[2].rstrip("]").partition(";")[0]

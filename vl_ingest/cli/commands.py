@@ -17,6 +17,7 @@ COMPLETION = "_VL_INGEST_COMPLETE"  # the variable by which a shell asks for com
 
 # Name -> its module here, and the first sentence of its help. A test holds the sentences equal.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "add": ("run", "Add what is new in a job's folder to its dataset."),
     "auth": ("auth", "Check credentials, and store them in the system keyring."),
     "cancel": ("decide", "Give up a job."),
     "completion": ("completion", "Print the shell completion script."),
@@ -43,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 HEADINGS: dict[str, tuple[str, ...]] = {
-    "Upload": ("run", "resume", "stop", "cancel"),
+    "Upload": ("run", "resume", "add", "stop", "cancel"),
     "Look": ("status", "serve", "jobs", "files", "events"),
     "Decide": ("retry", "waive", "settle", "reprocess"),
     "Prove and keep": ("report", "verify", "export"),

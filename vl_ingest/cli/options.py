@@ -18,14 +18,16 @@ from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
 from vl_ingest.cli.layout import Heading, Option
 from vl_ingest.cli.suggest import completed, remember
-from vl_ingest.domain.choices import OnRejected, OnUnknown
+from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.errors import UsageError, VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
     duration_text,
     normalise_base_url,
+    parse_add_files,
     parse_batch_size,
     parse_duration,
+    parse_field,
     parse_name,
     parse_processes,
     parse_reason,
@@ -84,6 +86,8 @@ BWLIMIT = Parsed("rate", parse_bwlimit)
 NAME = Parsed("text", parse_name)
 REASON = Parsed("text", parse_reason)
 BATCH_SIZE = Parsed("1-1000", parse_batch_size)
+FIELD = Parsed("text", parse_field)
+ADD_FILES = Parsed("1-20000", parse_add_files)
 WORKERS = Parsed("auto|N", parse_workers, unset="auto")
 PROCESSES = Parsed("auto|N", parse_processes, unset="auto")
 LIST = click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -216,10 +220,10 @@ ACCESS_OPTIONS: Callable[[F], F] = together(
 telling_options: Callable[[F], F] = together(
     "telling",
     stats=of_telling("--stats", rare=True, type=DURATION, default="60s", show_default=True, help="Without a terminal, a progress line this often; '0': none."),
-    log_file=of_telling("--log-file", metavar="PATH", help="Write a log to this file, as JSON Lines."),
+    log_file=of_telling("--log-file", rare=True, metavar="PATH", help="Write a log to this file, as JSON Lines."),
     log_size=of_telling("--log-size", rare=True, type=SIZE, default="16MiB", show_default=True, help="Start a new log at this size, keeping five old ones (0: never)."),
     metrics_file=of_telling("--metrics-file", rare=True, metavar="PATH", help="Write metrics to this file, for Prometheus' textfile collector."),
-    on_finish=of_telling("--on-finish", metavar="CMD", help="Run this command when the run has ended."),
+    on_finish=of_telling("--on-finish", rare=True, metavar="CMD", help="Run this command when the run has ended."),
     on_trouble=of_telling("--on-trouble", rare=True, metavar="CMD", help="Run this command when the run waits, stalls, or can't send a file."),
 )  # fmt: skip
 
@@ -260,6 +264,13 @@ SETTINGS: dict[str, Callable[[F], F]] = {
     "stall_after_s": setting("stall_after_s", "--stall-after", heading=Heading.TELLING, rare=True, type=DURATION, help="Warn after this long without any traffic; '0': never."),
     "wait": setting("wait", "--wait/--no-wait", heading=Heading.JOB, help="Watch until it is ready."),
     "confirm": setting("confirm", "--confirm/--no-confirm", heading=Heading.JOB, rare=True, help="Then ask the server for each file."),
+    "add": setting("add", "--add/--no-add", heading=Heading.JOB, help="Add new files to the dataset."),
+    "add_bytes": setting("add_bytes", "--add-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per addition; a larger file goes alone."),
+    "add_files": setting("add_files", "--add-files", heading=Heading.PACE, rare=True, type=ADD_FILES, help="Most files per addition."),
+    "reindex": setting("reindex", "--reindex", heading=Heading.JOB, rare=True, type=one_of(Reindex), help="Whether to reindex the dataset after the last addition."),
+    "path_field": setting("path_field", "--path-field", heading=Heading.JOB, rare=True, type=FIELD, help="Keep each file's path in this custom metadata field."),
+    "folder_field": setting("folder_field", "--folder-field", heading=Heading.JOB, rare=True, type=FIELD, help="Keep each file's folder in this custom metadata field."),
+    "skip_known_content": setting("skip_known_content", "--skip-known-content/--no-skip-known-content", heading=Heading.FILES, rare=True, help="Do not add new files whose content is already in the dataset."),
 }  # fmt: skip
 
 

@@ -59,6 +59,10 @@ def dry_run(
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if plan.is_empty(settings):
         raise nothing_to_send(folder.address, plan.left_out)
+    if plan.holds(settings) and plan.adds:
+        raise FilesHeld(
+            "A run would add the others, and end with 3 until these are fixed, waived, or excluded with --exclude."
+        )
     if plan.holds(settings):
         first = "A run would send the others, and start" if plan.files else "A run would start"
         unless = "; the server may accept those of a wrong type" if plan.doubts[WRONG_TYPE] else ""
@@ -125,14 +129,15 @@ def _rate(plan: "Preview", settings: "Settings", given: float | None) -> tuple[f
 def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterator[str]":
     """Return the plan for people."""
     if plan.job is not None:
-        yield f"  {'finished' if plan.job.state in FINISHED else 'continues':<13} job {plan.job.id}"
+        stands = "adds to" if plan.adds else "finished" if plan.job.state in FINISHED else "continues"
+        yield f"  {stands:<13} job {plan.job.id}"
     yield f"  found         {files_text(plan.found)}, {words.size(plan.found_bytes)}"
     if plan.settled:
         yield f"  settled       {files_text(plan.settled)}, sent or waived"
     yield f"  to send       {files_text(plan.files)}, {words.size(plan.size_bytes)}"
     if plan.files:
-        more = " or a few more (the last ones are smaller)" if plan.files > 1 else ""
-        yield f"  batches       {words.several(plan.batches, 'request')}{more}"
+        more = " or a few more (the last ones are smaller)" if plan.files > 1 and not plan.adds else ""
+        yield f"  batches       {words.several(plan.batches, 'addition' if plan.adds else 'request')}{more}"
         speed, whose = _rate(plan, settings, rate)
         origin = {
             "given": "",
@@ -152,7 +157,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
     if plan.left_out:
         yield f"  left out      {words.counted(plan.left_out)}"
     if plan.late:
-        yield f"  too late      {files_text(plan.late)}: new, or let in by other filters, after processing was started; `--new` sends them"
+        yield f"  too late      {files_text(plan.late)}: new, or let in by other filters, after processing was started; `--add` adds them, `--new` sends them to another dataset"
     if plan.doubts:
         reasons = {what.replace("_", " "): count for what, count in plan.doubts.items()}
         yield f"  in doubt      {words.counted(reasons)}"
@@ -181,4 +186,5 @@ def _facts(
         "clashes": [{"path": path, "sent_as": sent_as} for path, sent_as in plan.clashes],
         "left_out": dict(plan.left_out), "unread": plan.unread, "bytes_per_s": round(speed), "rate_is": whose,
         "duration_s": round(plan.size_bytes / speed, 1), "holds": plan.holds(settings),
+        "adds": plan.adds,
     }  # fmt: skip

@@ -1,10 +1,11 @@
-"""`run` and `resume`: the commands that do the work."""
+"""`run`, `resume` and `add`: the commands that do the work."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ from vl_ingest.cli.options import (
     NAME,
     RATE,
     given,
+    job_argument,
     ledger_options,
     of_job,
     open_ledger,
@@ -32,6 +34,7 @@ from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.words import several
 
 if TYPE_CHECKING:
+    from vl_ingest.domain.model import Job
     from vl_ingest.ingest import Ingest
     from vl_ingest.ledger import Ledger
     from vl_ingest.observers.observer import Observer
@@ -105,10 +108,7 @@ def run(
 @telling_options
 @server_options
 @ledger_options
-def resume(
-    job_reference: str | None, source: str | None, telling: dict[str, Any], base_url: str, access: dict[str, Any],
-    ledger: str | None, as_json: bool, **values: Any,
-) -> int:  # fmt: skip
+def resume(job_reference: str | None, ledger: str | None, **values: Any) -> int:
     """Continue a job with the settings it had.
 
     JOB is an id or a name; the default is the only unfinished job. Its server is the one it had, unless
@@ -116,23 +116,51 @@ def resume(
 
     Example:  vl-ingest resume holidays --source /mnt/photos
     """
-    from vl_ingest.source.listing import is_read_once
-
     with open_ledger(ledger) as book:
         known = book.jobs.find(job_reference) if job_reference else book.jobs.only_unfinished()
-        settings = settings_from(values, Settings.of_job(known.settings))
-        if is_read_once(settings.files_from) and not values["files_from"]:
-            raise UsageError("The job's list of files could be read only once: give --files-from again.")
-        if any(map(is_read_once, settings.exclude_from)) and not values["exclude_from"]:
-            raise UsageError("The job's list of patterns could be read only once: give --exclude-from again.")
-        where = base_url if given("base_url") else known.base_url
-        tokens = open_tokens(where, access)
-        with observers_of(book, as_json, **telling) as observers:
-            from vl_ingest.ingest import Ingest
+        return _go_on(book, known, **values)
 
-            ingest = Ingest(book, base_url=where, tokens=tokens, observers=observers)
-            with signals(ingest, observers):
-                return exit_code(lambda: ingest.resume(known, settings, source=source))
+
+@click.command(cls=Command)
+@job_argument
+@of_job("--source", type=click.Path(), help="Where the folder is now, if it has moved.")
+@setting_options
+@telling_options
+@server_options
+@ledger_options
+def add(job_reference: str, ledger: str | None, **values: Any) -> int:
+    """Add what is new in a job's folder to its dataset.
+
+    The same as `run ... --add`, for a known job. Files that are already in the dataset are left alone.
+
+    Example:  vl-ingest add holidays
+    """
+    with open_ledger(ledger) as book:
+        return _go_on(book, book.jobs.find(job_reference), adds=True, **values)
+
+
+def _go_on(
+    book: "Ledger", known: "Job", *, source: str | None, telling: dict[str, Any], base_url: str,
+    access: dict[str, Any], as_json: bool, adds: bool = False, **values: Any,
+) -> int:  # fmt: skip
+    """Continue a known job."""
+    from vl_ingest.source.listing import is_read_once
+
+    settings = settings_from(values, Settings.of_job(known.settings))
+    if adds:
+        settings = replace(settings, add=True)
+    if is_read_once(settings.files_from) and not values["files_from"]:
+        raise UsageError("The job's list of files could be read only once: give --files-from again.")
+    if any(map(is_read_once, settings.exclude_from)) and not values["exclude_from"]:
+        raise UsageError("The job's list of patterns could be read only once: give --exclude-from again.")
+    where = base_url if given("base_url") else known.base_url
+    tokens = open_tokens(where, access)
+    with observers_of(book, as_json, **telling) as observers:
+        from vl_ingest.ingest import Ingest
+
+        ingest = Ingest(book, base_url=where, tokens=tokens, observers=observers)
+        with signals(ingest, observers):
+            return exit_code(lambda: ingest.resume(known, settings, source=source))
 
 
 def exit_code(work: Callable[[], object]) -> int:

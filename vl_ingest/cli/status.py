@@ -27,6 +27,7 @@ from vl_ingest.cli.summary import summary_facts
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.standing import next_step, state_text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from vl_ingest.manage.live import Live
 
 LEAST_INTERVAL_S = 0.1
+ROUNDS = 5  # the last ones
 
 
 @click.command(cls=Command)
@@ -190,6 +192,12 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
         lines.append(
             f"  in dataset    {facts['in_dataset']:,}, {facts['missing_from_dataset']:,} missing, "
             f"{facts['twice_in_dataset']:,} more than once, by the server's own list (asked {asked})"
+        )
+    for entry in facts["rounds"][-ROUNDS:]:
+        known = "" if entry["known_by"] == "receipt" else f", known by {entry['known_by']}"
+        lines.append(
+            f"  round {entry['number']:<7} {entry['began_at'][:19].replace('T', ' ')} UTC, {files_text(entry['files'])} added, "
+            f"{entry['state']}{known}"
         )
     if run is not None:
         number = book.runs.numbers(job.id)[run.id]

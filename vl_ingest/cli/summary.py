@@ -9,6 +9,7 @@ from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.domain.standing import missing_step
 
 if TYPE_CHECKING:
+    from vl_ingest.domain.rounds import Round
     from vl_ingest.ledger.summary import Summary
 
 
@@ -33,11 +34,18 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
             f"{files_text(summary.taken_as_delivered)} taken as delivered by decision: not acknowledged by the "
             f"server. `vl-ingest report {job.id}` shows who decided, and when."
         )
+    if summary.inferred:
+        lines.append(
+            f"{files_text(summary.inferred)} added without a receipt: what the server shows proves that they arrived."
+        )
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
     if job.state is JobState.READY:
-        left = "" if summary.missing else "; nothing is left to do"
+        left = "" if summary.missing or summary.counts.unsent else "; nothing is left to do"
         lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done{left}.")
+        if summary.rounds:
+            added = f"{files_text(summary.added)} added in {words.several(len(summary.rounds), 'addition')}"
+            lines.append(f"After the upload, {added}; `vl-ingest status {job.id}` lists them.")
         if summary.listed is None:
             lines.append(f"Run `vl-ingest verify {job.id}` to ask the server whether it has each file.")
         else:
@@ -89,7 +97,17 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "orphans": list(summary.orphans),
         "doubts": dict(summary.doubts),
         "listed_at": clock.iso(summary.listed_at),
+        "inferred": summary.inferred,
+        "rounds": [_round_facts(entry) for entry in summary.rounds],
     }
+
+
+def _round_facts(entry: "Round") -> dict[str, Any]:
+    return {
+        "number": entry.number, "files": entry.files, "size_bytes": entry.size_bytes, "state": entry.state,
+        "known_by": entry.known_by, "began_at": clock.iso(entry.began_at), "ended_at": clock.iso(entry.ended_at),
+        "status": entry.status, "message": entry.message,
+    }  # fmt: skip
 
 
 def tally(summary: "Summary") -> str:

@@ -15,3 +15,10 @@ class OnRejected(StrEnum):
 
     HOLD = "hold"
     SKIP = "skip"
+
+
+class Reindex(StrEnum):
+    """Whether the dataset is reindexed after the last addition of a run (`--reindex`)."""
+
+    AUTO = "auto"
+    NEVER = "never"

@@ -127,6 +127,40 @@ class EventKind(StrEnum):
     ABORT_UNKNOWN = "abort_unknown", None, "detail", "The outcome of the request to abort processing was unknown ({detail})."
     ABORT_SETTLED = "abort_settled", None, "aborted task_status", "The server's task told what became of the abort: {task_status}."
     ORPHANS_FOUND = "orphans_found", None, "datasets", "Possibly ours and empty, after a request without a receipt: {orphans}."
+    ADDITION_INTENDED = ("addition_intended", _J.ADDING,
+        "batch attempt files size_bytes form reindex status n_images n_videos tasks",
+        "The request to add {counted} to the dataset was about to be sent; the dataset was {status}.")
+    ADDITION_ACKNOWLEDGED = "addition_acknowledged", _J.PROCESSING, "round batch attempt", "Round {round} began: the server acknowledged the addition."
+    ADDITION_NOT_DELIVERED = ("addition_not_delivered", _J.READY, "batch attempt http_status detail",
+        "The addition of batch {batch}, attempt {attempt}, was not delivered ({detail}).")
+    ADDITION_REFUSED = ("addition_refused", _J.READY, "batch attempt http_status detail",
+        "The server refused the addition of batch {batch}, attempt {attempt} ({detail}).")
+    ADDITION_UNKNOWN = ("addition_unknown", None, "batch attempt http_status detail conflict",
+        "The outcome of the addition of batch {batch}, attempt {attempt}, was unknown ({detail}).")
+    ADDITION_SETTLED_BEGUN = ("addition_settled_begun", _J.PROCESSING,
+        "round batch attempt files size_bytes digest unhashed known_by status detail",
+        "Round {round} had begun with {counted}, as the server's own {known_by} proved ({detail}).")
+    ADDITION_SETTLED_NOT_BEGUN = ("addition_settled_not_begun", _J.READY, "batch attempt status detail",
+        "The addition of batch {batch} had not begun ({detail}).")
+    ADDITION_SETTLED_BY_HAND = ("addition_settled_by_hand", None, "began by status batch attempt round? files? size_bytes? digest?",
+        "{by} settled whether the addition of batch {batch} had begun: {answer}.")
+    ROUND_FINISHED = "round_finished", _J.READY, "round status", "Round {round} was processed; the dataset was {status}."
+    ROUND_FAILED = ("round_failed", _J.READY, "round batch files requeued status message",
+        "The server failed to process round {round}: {message}.")
+    REINDEX_INTENDED = "reindex_intended", None, "status", "The request to reindex the dataset was about to be sent; it was {status}."
+    REINDEX_ACKNOWLEDGED = "reindex_acknowledged", None, "http_status", "The server began to reindex the dataset."
+    REINDEX_UNKNOWN = "reindex_unknown", None, "detail", "The outcome of the request to reindex was unknown ({detail})."
+    REINDEX_NOT_BEGUN = "reindex_not_begun", None, "detail", "The dataset was not reindexed ({detail})."
+    REINDEX_FINISHED = "reindex_finished", None, "status", "The reindex was over; the dataset was {status}."
+    FIELD_INTENDED = "field_intended", None, "field", "The request to make the custom metadata field {field} was about to be sent."
+    FIELD_CREATED = "field_created", None, "field task", "The server made the custom metadata field {field}."
+    FIELD_UNKNOWN = "field_unknown", None, "field detail", "The request to make the field {field} got no receipt ({detail})."
+    FIELD_FAILED = "field_failed", None, "field detail", "The field {field} was not made ({detail})."
+    VALUES_INTENDED = "values_intended", None, "field task files first last inserted", "The values of {counted} for the field {field} were about to be sent."
+    VALUES_SENT = "values_sent", None, "field files", "The field {field} has values for {counted} more."
+    VALUES_UNKNOWN = "values_unknown", None, "field detail", "The request with values for the field {field} got no receipt ({detail})."
+    VALUES_NOT_SENT = "values_not_sent", None, "field detail", "The values for the field {field} were not taken ({detail})."
+    VALUES_REFUSED = "values_refused", None, "field errors samples", "For the field {field}, the server refused {errors} values: {samples}."
     ENDPOINT_NOT_AVAILABLE = "endpoint_not_available", None, "endpoint detail", "The server does not offer {endpoint} ({detail})."
     EXPORT_INTENDED = "export_intended", None, "", "The request to export the dataset's list was about to be sent."
     EXPORT_STARTED = "export_started", None, "export_id", "The server began to export the dataset's list."
@@ -153,6 +187,8 @@ class EventKind(StrEnum):
             return JobState.PROCESSING if facts.get("began") else JobState.UPLOADED
         if self is EventKind.REPROCESS_SETTLED_BY_HAND:
             return JobState.PROCESSING if facts.get("began") else None
+        if self is EventKind.ADDITION_SETTLED_BY_HAND:
+            return JobState.PROCESSING if facts.get("began") else JobState.READY
         return self.becomes if isinstance(self.becomes, JobState) else None
 
 

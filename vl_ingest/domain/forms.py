@@ -13,6 +13,7 @@ Given = TypeVar("Given")
 Value = TypeVar("Value")
 MOST_WORKERS = 64
 MOST_FILES = 1000  # in one request
+MOST_ADDED = 20_000  # in one addition
 MOST_PROCESSES = 64
 LONGEST_S = 100 * 365 * 86400.0  # more is a slip, and beyond what calendars and waits can take
 CLOUD_URL = "https://app.visual-layer.com"
@@ -126,6 +127,23 @@ def parse_batch_size(text: str | int) -> int:
     if not 1 <= number <= MOST_FILES:
         raise UsageError(f"{number} is not in the range from 1 to {MOST_FILES}.")
     return number
+
+
+def parse_add_files(text: str | int) -> int:
+    """Return the number of files that `10000` means. Raises `UsageError` for anything else."""
+    number = _whole(text)
+    if number is None:
+        raise UsageError(f"{text!r} is not a valid integer.")
+    if not 1 <= number <= MOST_ADDED:
+        raise UsageError(f"{number} is not in the range from 1 to {MOST_ADDED}.")
+    return number
+
+
+def parse_field(text: str) -> str:
+    """Return the name of a custom metadata field. Raises `UsageError` for anything else."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,63}", text) or text != text.strip():
+        raise UsageError(f"{text!r} is not a field's name: up to 64 letters, digits, spaces and _ . -")
+    return text
 
 
 def parse_switch(value: bool) -> bool:

@@ -23,6 +23,7 @@ class JobState(StrEnum):
     TRIGGERING = "triggering"  # the trigger is about to be sent, or its outcome is not known yet
     PROCESSING = "processing"  # the server has begun
     READY = "ready"  # the server is done
+    ADDING = "adding"  # media are about to be added, or the outcome of that is not known yet
     ERRORED = "errored"  # the server failed
     CANCELLED = "cancelled"  # a person gave it up
 
@@ -46,6 +47,7 @@ class Delivery(StrEnum):
     """What a file that is called sent rests on."""
 
     ACKNOWLEDGED = "acknowledged"  # the server's receipt
+    INFERRED = "inferred"  # no receipt came, but what the server shows proves that the addition arrived
     TAKEN_AS_DELIVERED = "taken_as_delivered"  # a person's word (`settle --delivered`): no hash, no receipt
 
 
@@ -72,7 +74,7 @@ class AttemptOutcome(StrEnum):
 _J, _F, _B = JobState, FileState, BatchState
 
 FINISHED = frozenset({_J.READY, _J.ERRORED, _J.CANCELLED})
-TRIGGERED = frozenset({_J.TRIGGERING, _J.PROCESSING, _J.READY, _J.ERRORED})
+TRIGGERED = frozenset({_J.TRIGGERING, _J.PROCESSING, _J.READY, _J.ADDING, _J.ERRORED})
 SETTLED = frozenset({_F.SENT, _F.WAIVED})  # states of files that do not hold the trigger
 WAIVABLE = frozenset({_F.REJECTED, _F.CHANGED, _F.MISSING, _F.UNREADABLE, _F.EMPTY})
 FILTER = "filter"  # who decided on a file that a run's filters left out
@@ -87,7 +89,8 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         ),
         _J.TRIGGERING: frozenset({_J.PROCESSING, _J.UPLOADED, _J.CANCELLED}),
         _J.PROCESSING: frozenset({_J.READY, _J.ERRORED, _J.CANCELLED}),
-        _J.READY: frozenset(),
+        _J.READY: frozenset({_J.ADDING}),
+        _J.ADDING: frozenset({_J.PROCESSING, _J.READY, _J.CANCELLED}),
         _J.ERRORED: frozenset({_J.PROCESSING}),  # the server tries again
         _J.CANCELLED: frozenset(),
     },

@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from vl_ingest.domain.choices import OnRejected, OnUnknown
+from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.forms import (
     MOST_FILES,
     duration_text,
+    parse_add_files,
     parse_batch_size,
     parse_choice,
     parse_duration,
+    parse_field,
     parse_list,
     parse_path_elsewhere,
     parse_paths,
@@ -60,6 +62,7 @@ _duration_or_none = _or_none(parse_duration)
 _list_or_none = _or_none(parse_list)
 _scheduler_or_none = _or_none(parse_scheduler)
 _elsewhere_or_none = _or_none(parse_path_elsewhere)
+_field_or_none = _or_none(parse_field)
 _bwlimit_or_none = _or_none(parse_bwlimit)
 
 _Size = _Setting[str | int, int]
@@ -104,12 +107,23 @@ class Settings:
     stall_after_s: _Duration = _Setting(600.0, parse_duration)  # no byte moved for so long: a warning; 0: never
     wait: _Setting[bool, bool] = _Setting(True, parse_switch)  # whether to watch until the dataset is ready
     confirm: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to ask the server for each file then
+    add: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to add what is new to the dataset that is ready
+    add_bytes: _Size = _Setting(1024**3, parse_size)  # bytes of files an addition, at most; a larger file goes alone
+    add_files: _Setting[str | int, int] = _Setting(10_000, parse_add_files)  # files an addition, 1 to 20,000
+    reindex: _Setting[str, Reindex] = _Setting(Reindex.AUTO, partial(parse_choice, Reindex))  # whether the dataset is indexed anew after the last addition
+    skip_known_content: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to leave out new files whose content was sent before
+    path_field: _Setting[str | None, str | None] = _Setting(None, _field_or_none)  # custom metadata field that gets each file's path; None: none
+    folder_field: _Setting[str | None, str | None] = _Setting(None, _field_or_none)  # the same for its folder
     # fmt: on
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that can't go together."""
         if self.batch_bytes < 1:
             raise UsageError(f"Invalid value for '--batch-bytes': {self.batch_bytes} is not at least 1.")
+        if self.add_bytes < 1:
+            raise UsageError(f"Invalid value for '--add-bytes': {self.add_bytes} is not at least 1.")
+        if self.path_field is not None and self.path_field == self.folder_field:
+            raise UsageError("--path-field and --folder-field can't be the same field.")
         lower, upper = self.min_size_bytes, self.max_size_bytes
         if lower is not None and upper is not None and lower > upper:
             raise UsageError(

@@ -16,6 +16,7 @@ _WORDS = {
     JobState.READY: "done",
     JobState.ERRORED: "processing failed",
     JobState.CANCELLED: "cancelled",
+    JobState.ADDING: "adding media",
 }
 
 
@@ -29,9 +30,11 @@ class NextStep:
 
 def state_text(job: Job, counts: Counts, *, at_work: bool) -> str:
     """Return where a job stands: `uploading`, `blocked: 3 files`, `processing`, `done`."""
+    held = 0 if _sendable(counts) else counts.unsent
+    if job.state is JobState.READY and not at_work and counts.unsent:
+        return f"blocked: {files_text(held)}" if held else f"to be added: {files_text(counts.unsent)}"
     if job.state in _WORDS:
         return _WORDS[job.state]
-    held = 0 if _sendable(counts) else counts.unsent
     if held and not at_work:
         return f"blocked: {files_text(held)}"
     return "uploading" if at_work else "interrupted"
@@ -49,6 +52,8 @@ def next_step(
         follow = f"vl-ingest status {job.id} --watch"
         return NextStep(f"`{follow}` follows the run.", (follow,))
     if job.state is JobState.READY:
+        if counts.unsent:
+            return _grows(job, counts)
         return missing_step(job, missing) if missing else NextStep("Nothing is left to do.")
     if job.state is JobState.ERRORED:
         reprocess, again = f"vl-ingest reprocess {job.id}", run_command(job, "--new")
@@ -71,10 +76,29 @@ def missing_step(job: Job, missing: int) -> NextStep:
     return NextStep(text, (report,))
 
 
+def _grows(job: Job, counts: Counts) -> NextStep:
+    """Return the next step of a job whose dataset is ready, with files that are not in it."""
+    add = f"vl-ingest add {job.id}"
+    if _sendable(counts):
+        return NextStep(f"`{add}` adds what is new.", (add,))
+    return _held(job, add)
+
+
+def _held(job: Job, then: str) -> NextStep:
+    """Return the next step where files can't be sent; `then` is the command that goes on."""
+    retry = f"vl-ingest retry {job.id}"
+    text = (
+        f"Fix the files and run `{retry}`, or leave them out with `vl-ingest waive {job.id} PATH...` (`--all`: "
+        f"all of them); then run `{then}`."
+    )
+    return NextStep(text, (retry, then))
+
+
 def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
     """Return the next step of a job that is not over."""
     resume = f"vl-ingest resume {job.id}"
-    in_doubt = job.state in (JobState.TRIGGERING, JobState.UPLOADED) and last_exit_code == Undecided.exit_code
+    doubtful = (JobState.TRIGGERING, JobState.UPLOADED, JobState.ADDING)
+    in_doubt = job.state in doubtful and last_exit_code == Undecided.exit_code
     if in_doubt and not counts[FileState.UNKNOWN]:
         began = f"vl-ingest settle {job.id} --began"
         text = f"Look at the dataset, and run `{began}` if it is being processed, or `--not-begun`; then `{resume}`."
@@ -88,12 +112,7 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
         text = f"Run `{delivered}` or `--not-delivered`, then `{resume}`."
         return NextStep(text, (delivered, resume))
     if not _sendable(counts) and any(counts[state] for state in WAIVABLE):
-        retry = f"vl-ingest retry {job.id}"
-        text = (
-            f"Fix the files and run `{retry}`, or leave them out with `vl-ingest waive {job.id} PATH...` (`--all`: "
-            f"all of them); then run `{resume}`."
-        )
-        return NextStep(text, (retry, resume))
+        return _held(job, resume)
     if job.state is JobState.CREATED and last_exit_code == GaveUp.exit_code:
         return NextStep(
             f"`{resume}` tries {job.base_url} again; with `--base-url URL`, another address.", (resume,)

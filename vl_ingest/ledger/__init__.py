@@ -8,6 +8,7 @@
 - `decisions` what is decided on files, by whom
 - `listing`  what the server lists in the dataset
 - `batches`  intents and receipts of what is sent together
+- `rounds`   additions: intents, receipts, and what settled them
 - `events`   the append-only history
 - `audit`    what a report reads
 - `browse`   what a page shows: a screenful at a time
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from vl_ingest.ledger.batches import Batches
     from vl_ingest.ledger.browse import Browse
     from vl_ingest.ledger.retention import Retention
+    from vl_ingest.ledger.rounds import Rounds
 
 __all__ = ["Ledger", "TransitionRefused", "is_missing", "reading"]
 
@@ -68,6 +70,13 @@ class Ledger:
         from vl_ingest.ledger.batches import Batches
 
         return Batches(self.db)
+
+    @cached_property
+    def rounds(self) -> "Rounds":
+        """Additions."""
+        from vl_ingest.ledger.rounds import Rounds
+
+        return Rounds(self.db)
 
     @cached_property
     def audit(self) -> "Audit":

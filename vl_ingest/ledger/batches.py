@@ -58,7 +58,7 @@ class Batches:
                 if claims or unsendable:
                     assert_lease(connection, run.job_id, run.id)
                 for file, trouble in unsendable:
-                    _set_aside(connection, run, file, FileState.PENDING, trouble)
+                    set_aside(connection, run, file, FileState.PENDING, trouble)
                 made = intend(connection, run, transaction_id, claims)
             except JobHeld as exc:  # before anything was intended
                 lost = exc
@@ -71,7 +71,7 @@ class Batches:
         number = batch.attempt + 1
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
-            _insert_attempt(connection, batch.id, number)
+            insert_attempt(connection, batch.id, number)
             connection.execute(
                 sa.update(files)
                 .where(files.c.id.in_([f.id for f in batch.files]))
@@ -96,7 +96,7 @@ class Batches:
         `sha256s` (path -> hash of the bytes that went out whole) goes on record.
         """
         with self._db.write() as connection:
-            _end_attempt(connection, batch, outcome, http_status, detail)
+            end_attempt(connection, batch, outcome, http_status, detail)
             facts: dict[str, Any] = {"http_status": http_status, "detail": detail}
             if outcome is AttemptOutcome.UNKNOWN:
                 _doubt(connection, files.c.id.in_([f.id for f in batch.files]))
@@ -118,7 +118,7 @@ class Batches:
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
             parts = [self._successor(connection, run, batch, group) for group in groups]
-            _end(connection, batch, BatchState.SPLIT)
+            end_batch(connection, batch, BatchState.SPLIT)
             append(
                 connection, run.job_id, run.id, EventKind.BATCH_SPLIT,
                 batch=batch.id, into=[part.id for part in parts], reason=reason,
@@ -136,10 +136,10 @@ class Batches:
         rest = [file for file in batch.files if file.id not in blamed]
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
-            _end(connection, batch, BatchState.SUPERSEDED)
+            end_batch(connection, batch, BatchState.SUPERSEDED)
             successor = self._successor(connection, run, batch, rest) if rest else None
             for culprit, trouble, facts in culprits:
-                _set_aside(connection, run, culprit, FileState.IN_FLIGHT, trouble)
+                set_aside(connection, run, culprit, FileState.IN_FLIGHT, trouble)
                 if trouble.state == FileState.CHANGED and facts is not None:
                     _requeue(connection, culprit, facts)
         return successor
@@ -149,8 +149,8 @@ class Batches:
     ) -> None:
         """End a batch without a receipt; its files go to `file_state`."""
         with self._db.write() as connection:
-            _end(connection, batch, state)
-            _move_files(connection, batch.files, FileState.IN_FLIGHT, file_state, reason=reason)
+            end_batch(connection, batch, state)
+            move_files(connection, batch.files, FileState.IN_FLIGHT, file_state, reason=reason)
             if file_state is not FileState.PENDING:
                 for file in batch.files:
                     append(
@@ -161,7 +161,7 @@ class Batches:
     def unreject(self, run: Run, rejected: Sequence[FileRow], reason: str) -> None:
         """Take rejections back: it turned out not to be the files."""
         with self._db.write() as connection:
-            _move_files(connection, rejected, FileState.REJECTED, FileState.PENDING, reason=None)
+            move_files(connection, rejected, FileState.REJECTED, FileState.PENDING, reason=None)
             told = {"files": len(rejected), "reason": reason}
             append(connection, run.job_id, run.id, EventKind.REJECTIONS_WITHDRAWN, **told)
 
@@ -198,7 +198,7 @@ class Batches:
         transaction_id = connection.execute(
             sa.select(batches.c.transaction_id).where(batches.c.id == batch.id)
         ).scalar_one()
-        successor = _make(connection, run, transaction_id, group, parent=batch.id)
+        successor = make_batch(connection, run, transaction_id, group, parent=batch.id)
         connection.execute(
             sa.update(files)
             .where(files.c.id.in_([f.id for f in group]), files.c.state == FileState.IN_FLIGHT)
@@ -207,9 +207,14 @@ class Batches:
         return successor
 
 
-def _make(
-    connection: sa.Connection, run: Run, transaction_id: str, group: Sequence[FileRow], parent: int | None
+def make_batch(
+    connection: sa.Connection,
+    run: Run,
+    transaction_id: str | None,
+    group: Sequence[FileRow],
+    parent: int | None,
 ) -> Batch:
+    """Make a batch that is in flight, without an attempt; `transaction_id` is None for one of an addition."""
     batch_id = connection.execute(
         _NEW_BATCH,
         {
@@ -226,17 +231,19 @@ def _make(
     return Batch(batch_id, tuple(group), attempt=0)
 
 
-def _insert_attempt(connection: sa.Connection, batch_id: int, number: int) -> None:
+def insert_attempt(connection: sa.Connection, batch_id: int, number: int) -> None:
+    """Begin an attempt."""
     connection.execute(attempts.insert(), {"batch_id": batch_id, "number": number, "started_at": clock.now()})
 
 
-def _end_attempt(
+def end_attempt(
     connection: sa.Connection,
     batch: Batch,
     outcome: AttemptOutcome,
     http_status: int | None,
     detail: str | None,
 ) -> None:
+    """End the attempt that `batch` names. Raises `TransitionRefused` where it is not open."""
     ended = connection.execute(
         _OPEN_ATTEMPT,
         {
@@ -254,13 +261,15 @@ def _end_attempt(
         )
 
 
-def _end(connection: sa.Connection, batch: Batch, state: BatchState) -> None:
+def end_batch(connection: sa.Connection, batch: Batch, state: BatchState) -> None:
+    """End a batch that is in flight."""
     move(connection, batches, batches.c.id == batch.id, BatchState.IN_FLIGHT, state, ended_at=clock.now())
 
 
-def _move_files(
+def move_files(
     connection: sa.Connection, group: Sequence[FileRow], before: FileState, after: FileState, **values: Any
 ) -> None:
+    """Move all these files from one state to another."""
     move(connection, files, files.c.id.in_([f.id for f in group]), before, after, rows=len(group), **values)
 
 
@@ -268,9 +277,10 @@ def _doubt(connection: sa.Connection, where: sa.ColumnElement[bool]) -> None:
     connection.execute(sa.update(files).where(where).values(unknown_attempts=files.c.unknown_attempts + 1))
 
 
-def _set_aside(
+def set_aside(
     connection: sa.Connection, run: Run, file: FileRow, before: FileState, trouble: FileTrouble
 ) -> None:
+    """Put a file that can't be sent into the state of its trouble."""
     after, reason = FileState(trouble.state), trouble.reason
     move(connection, files, files.c.id == file.id, before, after, reason=reason)
     append(connection, run.job_id, run.id, EventKind.of(after), path=file.path, reason=reason)
@@ -308,9 +318,9 @@ def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> 
     doubted = [file for file in group if lost or file.unknown_attempts]
     certain = [file for file in group if not (lost or file.unknown_attempts)]
     state = BatchState.UNKNOWN if doubted else BatchState.FAILED
-    _end(connection, Batch(batch_id, tuple(group), 0), state)
-    _move_files(connection, doubted, FileState.IN_FLIGHT, FileState.UNKNOWN)
-    _move_files(connection, certain, FileState.IN_FLIGHT, FileState.PENDING)
+    end_batch(connection, Batch(batch_id, tuple(group), 0), state)
+    move_files(connection, doubted, FileState.IN_FLIGHT, FileState.UNKNOWN)
+    move_files(connection, certain, FileState.IN_FLIGHT, FileState.PENDING)
     append(
         connection, run.job_id, run.id, EventKind.BATCH_ABANDONED,
         batch=batch_id, state=state, files=len(group), lost_answers=lost, died=died,

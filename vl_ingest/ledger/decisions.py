@@ -52,6 +52,14 @@ class Decisions:
         where = (files.c.state == FileState.REJECTED) & (files.c.unknown_attempts == 0)
         return self._all(run.job_id, run, where, EventKind.FILE_WAIVED, "--on-rejected skip")
 
+    def waive_known(self, run: Run, known: Sequence[tuple[FileRow, str]], by: str) -> None:
+        """Let the job go on without pending files whose content was sent before; each with the reason why."""
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            for file, why in known:
+                row = _by_path(connection, run.job_id, file.path)
+                decide(connection, run.job_id, run, row, EventKind.FILE_WAIVED, by, why)
+
     def filter(
         self, run: Run, out: Sequence[tuple[FileRow, str]], in_again: Sequence[tuple[FileRow, str]]
     ) -> None:

@@ -1,6 +1,6 @@
 """The files of a job: what the scan found, and what became of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from vl_ingest.ledger.tables import FILE_NOTABLE, files
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.
 IF_FREE = insert(files).on_conflict_do_nothing()
 CHANGED_AFTER = "changed after it was sent"
+CHUNK = 5000  # values in one query
 
 _TWICE = (files.c.unknown_attempts > 0) & ((files.c.unknown_attempts > 1) | files.c.sha256.is_not(None))
 
@@ -82,6 +83,46 @@ class Files:
         query = sa.select(sa.exists().where(files.c.job_id == job_id, files.c.sent_as == name))
         with self._db.read() as connection:
             return bool(connection.execute(query).scalar_one())
+
+    def without_field(self, job_id: str, field: str, limit: int) -> list[FileRow]:
+        """Return the first `limit` sent files with a media id that have no value in a custom metadata field yet."""
+        query = (
+            select_files()
+            .where(files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.media_id.is_not(None))
+            .where(sa.or_(files.c.fields.is_(None), ~files.c.fields.contains(f",{field},", autoescape=True)))
+            .order_by(files.c.id)
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [file_row(row) for row in connection.execute(query)]
+
+    def set_field(self, run: Run, field: str, ids: Sequence[int], kind: EventKind, **facts: Any) -> None:
+        """Note that these files have their value in a field, and record the event that says so."""
+        known = sa.func.coalesce(files.c.fields, ",") + f"{field},"
+        with self._db.write() as connection:
+            for chunk in (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK)):
+                connection.execute(sa.update(files).where(files.c.id.in_(chunk)).values(fields=known))
+            append(connection, run.job_id, run.id, kind, field=field, files=len(ids), **facts)
+
+    def sent_content(
+        self, job_id: str, sizes: Collection[int], besides: Collection[int] = ()
+    ) -> dict[tuple[int, str], str]:
+        """Return (size, SHA-256) -> path of sent files that have one of these sizes, but for those with these ids."""
+        query = (
+            sa.select(files.c.id, files.c.size_bytes, files.c.sha256, files.c.path)
+            .where(files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.sha256.is_not(None))
+            .order_by(files.c.id.desc())  # the first one stands
+        )
+        found: dict[tuple[int, str], str] = {}
+        wanted = sorted(sizes)
+        with self._db.read() as connection:
+            for chunk in (wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)):
+                for file_id, size_bytes, sha256, path in connection.execute(
+                    query.where(files.c.size_bytes.in_(chunk))
+                ):
+                    if file_id not in besides:
+                        found[size_bytes, sha256] = path
+        return found
 
     def pending(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` pending files behind `after_id`, in the order they were found."""

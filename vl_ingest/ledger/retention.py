@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from vl_ingest.ledger.database import Database
-from vl_ingest.ledger.tables import attempts, batches, events, files, jobs, runs
+from vl_ingest.ledger.tables import attempts, batches, events, files, jobs, rounds, runs
 
 TOGETHER = 1000  # rows written at once
 
@@ -42,6 +42,7 @@ def _rows(job_id: str) -> list[tuple[sa.Table, sa.ColumnElement[bool]]]:
         (runs, runs.c.job_id == job_id),
         (batches, batches.c.job_id == job_id),
         (attempts, attempts.c.batch_id.in_(own_batches)),
+        (rounds, rounds.c.job_id == job_id),
         (files, files.c.job_id == job_id),
         (events, events.c.job_id == job_id),
     ]

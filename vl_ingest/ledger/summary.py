@@ -1,12 +1,13 @@
 """Where a job stands, computed from the ledger alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Counts, FileState, Job
 from vl_ingest.domain.remote import Listed
+from vl_ingest.domain.rounds import Round, RoundState
 from vl_ingest.ledger import Ledger
 
 
@@ -15,10 +16,11 @@ class Summary:
     """Where a job stands, computed from the ledger.
 
     Of the files that are sent, the server has acknowledged all but those that a person called delivered
-    (`taken_as_delivered`). `possibly_twice` counts, among both, those that went out again after a lost answer.
+    (`taken_as_delivered`), and those of additions whose receipt was lost, but which the server shows (`inferred`). `possibly_twice` counts, among both, those that went out again after a lost answer.
     `listed` is what the server's own list of the dataset came to, read at `listed_at`; None where it was not asked.
     `doubts` says what is known of the `possibly_twice` since then, in words -> how many.
     `orphans` are ids of datasets that may be ours and empty, after a request to create without a receipt.
+    `rounds` are the additions that began after the upload, in order.
     `not_in_dataset` is how many files of the folder came too late for it; None where nobody has looked.
     """
 
@@ -33,6 +35,9 @@ class Summary:
     listed_at: datetime | None = None
     doubts: Mapping[str, int] = field(default_factory=dict)
     orphans: tuple[str, ...] = ()
+    rounds: Sequence[Round] = ()
+    inferred: int = 0
+    inferred_bytes: int = 0
 
     @property
     def dataset_id(self) -> str | None:
@@ -47,12 +52,12 @@ class Summary:
     @property
     def acknowledged(self) -> int:
         """How many files the server has acknowledged."""
-        return self.sent - self.taken_as_delivered
+        return self.sent - self.taken_as_delivered - self.inferred
 
     @property
     def acknowledged_bytes(self) -> int:
         """The bytes of these."""
-        return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes
+        return self.counts.bytes.get(FileState.SENT, 0) - self.taken_as_delivered_bytes - self.inferred_bytes
 
     @property
     def missing(self) -> int:
@@ -69,9 +74,20 @@ class Summary:
         told = ", ".join(f"{n:,} {'twice or more' if word == 'twice' else word}" for word, n in asked.items())
         return f"sent again after a request without a receipt (asked: {told})"
 
+    @property
+    def added(self) -> int:
+        """How many files were added by these."""
+        return sum(entry.files for entry in self.rounds if entry.state is not RoundState.FAILED)
+
+    @property
+    def added_bytes(self) -> int:
+        """The bytes of these."""
+        return sum(entry.size_bytes for entry in self.rounds if entry.state is not RoundState.FAILED)
+
     def in_words(self) -> str:
         """Return how many files there are of each kind: `40 acknowledged, 2 taken as delivered, 1 waived`."""
-        kinds = {"acknowledged": self.acknowledged, "taken as delivered": self.taken_as_delivered}
+        kinds = {"acknowledged": self.acknowledged, "inferred from what the server shows": self.inferred}
+        kinds |= {"taken as delivered": self.taken_as_delivered}
         kinds |= {str(state): self.counts[state] for state in FileState if state is not FileState.SENT}
         return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count) or "none yet"
 
@@ -80,6 +96,7 @@ def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None)
     """Return where a job stands."""
     orphans = ledger.events.last(job_id, EventKind.ORPHANS_FOUND)
     listed, listed_at = ledger.listing.last(job_id) or (None, None)
+    inferred, inferred_bytes = ledger.rounds.inferred(job_id)
     taken, taken_bytes = ledger.files.taken_as_delivered(job_id)
     return Summary(
         job=ledger.jobs.get(job_id),
@@ -93,4 +110,7 @@ def summarise(ledger: Ledger, job_id: str, *, not_in_dataset: int | None = None)
         listed_at=listed_at,
         doubts=ledger.files.doubts(job_id),
         orphans=() if orphans is None else tuple(orphans.facts["datasets"]),
+        rounds=ledger.rounds.all(job_id),
+        inferred=inferred,
+        inferred_bytes=inferred_bytes,
     )

@@ -124,7 +124,7 @@ batches = Table(
     Column("job_id", ForeignKey("jobs.id"), nullable=False),
     Column("run_id", ForeignKey("runs.id"), nullable=False),
     Column("parent_id", ForeignKey("batches.id")),  # the batch it was split from, or supersedes
-    Column("transaction_id", Text, nullable=False),
+    Column("transaction_id", Text),  # none: of an addition
     Column("state", String(20), nullable=False),
     Column("file_count", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
@@ -146,6 +146,22 @@ attempts = Table(
     Column("http_status", Integer),
     Column("detail", Text),
     UniqueConstraint("batch_id", "number"),
+)
+
+rounds = Table(
+    "rounds",  # by addition; the first, by a transaction, is the job's own
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # within the job, from 2
+    Column("batch_id", ForeignKey("batches.id"), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("known_by", String(20), nullable=False),  # what it rests on that it began
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("status", Text),  # the server's word at its end
+    Column("message", Text),  # why it failed
+    UniqueConstraint("job_id", "number"),
 )
 
 files = Table(
@@ -171,6 +187,7 @@ files = Table(
     Column("listed", Integer),  # how often it is there
     Column("media_id", Text),
     Column("listed_at", UtcDateTime),  # when the list was read
+    Column("fields", Text),  # names of custom metadata fields that have its value, each between commas
     UniqueConstraint("job_id", "path"),
     UniqueConstraint("job_id", "sent_as"),
 )

@@ -36,7 +36,7 @@ def retry(ledger: Ledger, job: Job, names: Sequence[str] | None = None) -> int:
     By name, a file that a person or `--on-rejected skip` has waived is taken back, too.
     """
     with hold(ledger, job.id) as current:
-        _before_trigger(current)
+        _before_trigger(ledger, current)
         chosen = None if names is None else _held(ledger, job, names, waived=True)
         return ledger.decisions.retry(job.id, chosen)
 
@@ -48,7 +48,7 @@ def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None
     that is. Raises `UsageError` for a name that stands for no file that can't be sent.
     """
     with hold(ledger, job.id) as current:
-        _before_trigger(current)
+        _before_trigger(ledger, current)
         return ledger.decisions.waive(job.id, _held(ledger, job, names), author(), why)
 
 
@@ -76,6 +76,9 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
     """Take a person's word on whether processing has begun; "not begun" holds for the server's last word, too."""
     with hold(ledger, job.id) as current:
         state = current.state
+        if state is JobState.ADDING:
+            ledger.rounds.settle_by_hand(job.id, current.status, began=began)
+            return
         if state is JobState.ERRORED and _asked_again(ledger, job):
             _settle_again(ledger, current, began=began)
             return
@@ -172,7 +175,9 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool
     return list(chosen)
 
 
-def _before_trigger(job: Job) -> None:
+def _before_trigger(ledger: Ledger, job: Job) -> None:
+    if job.state is JobState.READY and (ledger.files.counts(job.id).unsent or ledger.rounds.all(job.id)):
+        return  # files that are to be added can be held as those of an upload
     if job.state in TRIGGERED or job.state in FINISHED:
         raise UsageError(
             f"Job {job.id} is {job.state}: its files can no longer be waived, retried or settled."

@@ -34,7 +34,7 @@ def late_text(count: int) -> str:
     """Return what it means that the source has so many files that the job does not know."""
     return (
         f"{files_text(count)} in the folder {'is' if count == 1 else 'are'} not in the dataset: new, or let in by other "
-        "filters, after processing was started. Use `--new` to send the folder to another dataset."
+        "filters, after processing was started. Use `--add` to add them, or `--new` to send the folder to another dataset."
     )
 
 

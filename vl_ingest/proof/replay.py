@@ -22,10 +22,25 @@ from vl_ingest.domain.model import (
     delivery,
 )
 from vl_ingest.domain.naming import path_to_text
+from vl_ingest.domain.rounds import KnownBy, RoundState
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.files import CHANGED_AFTER
 
 NEAR = timedelta(minutes=2)
+ROUND_BEGAN = frozenset(
+    {EventKind.ADDITION_ACKNOWLEDGED, EventKind.ADDITION_SETTLED_BEGUN, EventKind.ADDITION_SETTLED_BY_HAND}
+)
+BACK_AT_READY = frozenset(  # as it was before
+    {
+        EventKind.ADDITION_NOT_DELIVERED, EventKind.ADDITION_REFUSED, EventKind.ADDITION_SETTLED_NOT_BEGUN,
+        EventKind.ADDITION_SETTLED_BY_HAND,
+    }
+)  # fmt: skip
+ADDITION_OUTCOMES = {
+    EventKind.ADDITION_NOT_DELIVERED: AttemptOutcome.NOT_DELIVERED,
+    EventKind.ADDITION_REFUSED: AttemptOutcome.REFUSED,
+    EventKind.ADDITION_UNKNOWN: AttemptOutcome.UNKNOWN,
+}
 HELD = frozenset(
     {FileState.REJECTED, FileState.MISSING, FileState.UNREADABLE, FileState.EMPTY, FileState.CHANGED, FileState.WAIVED}
 )  # fmt: skip
@@ -45,6 +60,10 @@ class Replay:
     reasons: dict[str, str | None] = field(default_factory=dict)  # path -> why it is held
     changed_after: set[str] = field(default_factory=set)
     deciders: dict[str, str] = field(default_factory=dict)  # path -> who called it delivered
+    rounds: dict[int, dict[str, Any]] = field(default_factory=dict)  # number -> its row
+    deciders_of_batches: dict[int, str] = field(
+        default_factory=dict
+    )  # batch -> who said that its addition began
 
     def tell(self, event: Event) -> None:
         """Take up one event; what only another version knows says nothing of the rows."""
@@ -52,7 +71,7 @@ class Replay:
         if kind is None:
             return
         if (state := kind.job_state(facts)) is not None:
-            self._step(event, state)
+            self._step(event, kind, state)
         match kind:
             case EventKind.JOB_MOVED | EventKind.SCAN_FINISHED | EventKind.STATUS_CHANGED:
                 columns = ("source", "base_url", "left_out", "status")
@@ -81,7 +100,7 @@ class Replay:
             case _:
                 self._request(event, kind)
 
-    def _step(self, event: Event, state: JobState) -> None:
+    def _step(self, event: Event, kind: EventKind, state: JobState) -> None:
         facts = event.facts
         self.job["state"] = state
         if state is JobState.CREATED:
@@ -89,15 +108,36 @@ class Replay:
             self.job |= {"created_at": event.at, "triggered_at": None, "finished_at": None, "status": None}
             self.job["left_out"] = {}
             self.settings |= facts.get("settings", {})
-        elif state is JobState.PROCESSING:
+        elif state is JobState.PROCESSING and kind not in ROUND_BEGAN:
             self.job |= {"triggered_at": event.at, "finished_at": None}
-        elif state in FINISHED:
+        elif state in FINISHED and kind not in BACK_AT_READY:
             self.job["finished_at"] = event.at
         if state is JobState.ERRORED:
             self.job["message"] = facts.get("message")
+            for entry in self.rounds.values():
+                if entry["state"] is RoundState.PROCESSING:
+                    entry |= {
+                        "state": RoundState.FAILED,
+                        "ended_at": event.at,
+                        "message": facts.get("message"),
+                    }
+                    entry.pop("status")  # no event says it
 
     def _request(self, event: Event, kind: EventKind) -> None:
         facts = event.facts
+        if kind in ROUND_BEGAN and facts.get("began", True) and isinstance(facts["round"], int):
+            self._round_began(event, kind)
+        if kind in (EventKind.ROUND_FINISHED, EventKind.ROUND_FAILED) and facts["round"] in self.rounds:
+            state = RoundState.DONE if kind is EventKind.ROUND_FINISHED else RoundState.FAILED
+            told = {key: facts[key] for key in ("status", "message") if key in facts}
+            self.rounds[facts["round"]] |= {"state": state, "ended_at": event.at, **told}
+        if (ended := ADDITION_OUTCOMES.get(kind)) is not None:
+            told = {"http_status": facts["http_status"], "detail": facts["detail"]}
+            self.attempts[facts["batch"], facts["attempt"]] = {
+                **told,
+                "outcome": ended,
+                "ended_at": event.at,
+            }
         if isinstance(kind.becomes, BatchState) or kind is EventKind.BATCH_ABANDONED:
             self.batches[facts["batch"]] = {"state": kind.becomes or facts["state"], "ended_at": event.at}
         outcome = AttemptOutcome.SENT if kind is EventKind.BATCH_SENT else kind.becomes
@@ -113,6 +153,34 @@ class Replay:
             self.lost.add(facts["batch"])
         if (kind is EventKind.ATTEMPT_UNKNOWN or facts.get("lost_answers")) and self.doubts is not None:
             self.doubts += facts["files"]
+
+    def _round_began(self, event: Event, kind: EventKind) -> None:
+        facts = event.facts
+        known_by = facts.get("known_by", KnownBy.PERSON if "by" in facts else KnownBy.RECEIPT)
+        self.rounds[facts["round"]] = {
+            "batch_id": facts["batch"], "state": RoundState.PROCESSING, "known_by": known_by, "began_at": event.at,
+            "ended_at": None, "status": None, "message": None,
+        }  # fmt: skip
+        if kind is EventKind.ADDITION_ACKNOWLEDGED:  # its receipt is an event of its own
+            return
+        self.batches[facts["batch"]] = {
+            "state": BatchState.SENT, "ended_at": event.at, "file_count": facts["files"], "size_bytes": facts["size_bytes"]
+        }  # fmt: skip
+        if kind is EventKind.ADDITION_SETTLED_BY_HAND:
+            self.deciders_of_batches[facts["batch"]] = facts["by"]
+        if self.doubts is not None:
+            self.doubts += facts.get("unhashed", facts["files"])
+
+    def rounds_differ(self, ledger: Ledger, job_id: str) -> list[str]:
+        """Return in words what is not so in the rows of rounds."""
+        known = {entry.number: vars(entry) for entry in ledger.rounds.all(job_id)}
+        wrong = [
+            f"there is no event of round {number}" for number in sorted(known.keys() - self.rounds.keys())
+        ]
+        for number, expected in self.rounds.items():
+            missing = [f"round {number} is missing"]
+            wrong += _unlike(f"round {number}'s", expected, known[number]) if number in known else missing
+        return wrong
 
     def job_differs(self, ledger: Ledger, job: Job) -> list[str]:
         """Return in words what is not so in the rows of the job and of its runs."""
@@ -164,6 +232,7 @@ class Replay:
             if by_word and row.decided_by not in (
                 None,
                 self.deciders.get(path),
+                self.deciders_of_batches.get(row.batch_id),
             ):  # earlier ledgers name nobody
                 wrong.append(
                     f"{path} was taken as delivered by {self.deciders.get(path)}, not by {row.decided_by}"

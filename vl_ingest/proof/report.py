@@ -16,7 +16,16 @@ from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import SETTLED
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.story import FORMAT, build
-from vl_ingest.report.table import ASKED, COLUMNS, FIRST_COLUMNS, SECOND_COLUMNS, rows, unquoted, written
+from vl_ingest.report.table import (
+    ASKED,
+    COLUMNS,
+    FIRST_COLUMNS,
+    SECOND_COLUMNS,
+    THIRD_COLUMNS,
+    rows,
+    unquoted,
+    written,
+)
 
 Row = dict[str, str]
 
@@ -37,7 +46,7 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
     try:
         with report.open(encoding="utf-8", newline="") as file, ledger.db.snapshot():
             begin = file.readline()
-            for columns in (COLUMNS, SECOND_COLUMNS, FIRST_COLUMNS):
+            for columns in (COLUMNS, THIRD_COLUMNS, SECOND_COLUMNS, FIRST_COLUMNS):
                 if begin.rstrip("\r\n") == ",".join(columns):
                     return _table(ledger, job_id, file, columns)
             text = begin + file.read()

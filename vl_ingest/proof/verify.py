@@ -16,6 +16,7 @@ from vl_ingest.domain.model import TRIGGERED, Event, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.chain import event_hash, rows_digest
+from vl_ingest.proof.added import Added
 from vl_ingest.proof.replay import Replay
 from vl_ingest.proof.waivers import Waivers
 
@@ -39,6 +40,8 @@ class _Story:
     failed: int = 0
     again: int = 0  # times that it was started again
     intended: int = 0
+    added: Added = field(default_factory=Added)
+    scanned_since: bool = False  # whether the folder was looked at again after the upload
     listed: Event | None = None  # the last `dataset_listed`
     rows: Replay = field(default_factory=Replay)
 
@@ -47,12 +50,15 @@ class _Story:
         facts, kind = event.facts, EventKind.known(event.kind)
         self.rows.tell(event)
         self.waivers.tell(event)
+        self.added.tell(event, self.receipts)
         if kind is not None and kind.job_state(facts) is JobState.PROCESSING:
             self.again += kind in STARTED_AGAIN
             self.begun += kind not in STARTED_AGAIN
         match kind:
             case EventKind.BATCH_SENT:
                 self.receipts[facts["batch"]] = event
+            case EventKind.SCAN_FINISHED:
+                self.scanned_since = self.begun > 0
             case EventKind.UNKNOWN_SETTLED if facts["state"] == FileState.SENT:
                 self.settled.add(facts["path"])
             case EventKind.DATASET_CREATED:
@@ -85,7 +91,8 @@ def verify_record(ledger: Ledger, job_id: str, head: str | None = None) -> Itera
         yield _totals(ledger, job, story)
         yield _processing(job, story)
         yield _agreed("job", story.rows.job_differs(ledger, job), "The job, its options and its runs")
-        differing = [*story.rows.requests_differ(ledger, job.id), *_listed(ledger, job, story)]
+        differing = story.rows.requests_differ(ledger, job.id) + story.rows.rounds_differ(ledger, job.id)
+        differing += _listed(ledger, job, story)
         yield _agreed("requests", differing, "Batches, attempts, reasons and the server's list")
 
 
@@ -173,6 +180,8 @@ def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
         return compared("totals", None, "The upload ended before the record held totals.", now=now)
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(now["files"].items()))
     text = f"{counts}: as when the upload ended."
+    if story.scanned_since:
+        return story.added.totals(now, then)
     if then != now:
         before = ", ".join(f"{count:,} {state}" for state, count in sorted(then.get("files", {}).items()))
         text = f"The files are not those of the end of the upload: {counts} now; then {before}."
@@ -181,13 +190,15 @@ def _totals(ledger: Ledger, job: Job, story: _Story) -> Check:
 
 def _processing(job: Job, story: _Story) -> Check:
     wrong = []
+    rounds = story.added.rounds
+    first = story.begun - rounds  # the upload's own
     if (job.dataset_id, job.transaction_id) != (story.dataset_id, story.transaction_id):
         wrong.append("the dataset or the transaction is another one than the events name")
     began = job.state in TRIGGERED and job.state is not JobState.TRIGGERING
-    if job.state is not JobState.CANCELLED and story.begun != int(began):
-        wrong.append(f"the job is {job.state}, and by the events processing began {story.begun} times")
-    if story.begun > 1:
-        wrong.append(f"by the events, processing began {story.begun} times")
+    if job.state is not JobState.CANCELLED and first != int(began):
+        wrong.append(f"the job is {job.state}, and by the events processing began {first} times")
+    if first > 1:
+        wrong.append(f"by the events, processing began {first} times")
     if not story.failed - 1 <= story.again <= story.failed:
         wrong.append(
             f"by the events, it failed {story.failed} times and was started again {story.again} times"
@@ -203,7 +214,12 @@ def _processing(job: Job, story: _Story) -> Check:
         text = f"Processing began once; it was asked for {'once' if story.intended == 1 else f'{story.intended:,} times'}."
         if story.again:
             text += f" It failed, and was started again on the server: {words.several(story.again, 'time')}."
-    facts = {"begun": story.begun, "intended": story.intended, "again": story.again}
+    if rounds and not wrong:
+        text += (
+            f" {words.several(rounds, 'addition')} began after it, each once; asked for "
+            f"{'once' if story.added.intended == 1 else f'{story.added.intended:,} times'}."
+        )
+    facts = {"begun": story.begun, "intended": story.intended, "again": story.again, "additions": rounds}
     return compared("processing", not wrong, text, **facts)
 
 

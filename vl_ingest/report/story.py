@@ -11,6 +11,7 @@ from vl_ingest.domain import words
 from vl_ingest.domain.events import STARTED_AGAIN, EventKind
 from vl_ingest.domain.model import AttemptOutcome, Delivery, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.rounds import FIRST, Round
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.report.table import rows
@@ -25,6 +26,7 @@ VERDICTS = {  # what stands before and after what was sent
     JobState.READY: ("Complete", "; {started} and the dataset is ready."),
     JobState.ERRORED: ("Failed on the server", ", but the dataset could not be processed."),
     JobState.CANCELLED: ("Given up", ""),
+    JobState.ADDING: ("Undecided", "; whether the last addition has begun is not known yet."),
     JobState.TRIGGERING: ("Undecided", "; whether processing has begun is not known yet."),
 }
 NAMED = 3  # deciders, or failures, in one sentence
@@ -71,8 +73,9 @@ def build(ledger: Ledger, job_id: str) -> Report:
                 "sent_bytes": counts.bytes.get(FileState.SENT, 0),
                 "possibly_twice": summary.possibly_twice, "changed_after": summary.changed_after,
                 "acknowledged": summary.acknowledged, "acknowledged_bytes": summary.acknowledged_bytes,
-                "taken_as_delivered": summary.taken_as_delivered,
+                "taken_as_delivered": summary.taken_as_delivered, "inferred": summary.inferred,
             },
+            "rounds": _rounds(ledger, summary),
             "runs": [_run(row, job, last.get(row.id), runs[row.id]) for row in ledger.audit.runs(job_id)],
             "timeline": list(timeline(ledger.events.history(job_id), gaps, runs)),
             "outages": [gap.facts() for gap in gaps],
@@ -133,6 +136,10 @@ def verdict(
         begin = "Ready, but not every file has a receipt"
     if state is JobState.READY and summary.missing:
         begin = f"Ready, but {files_text(summary.missing)} missing from the dataset"
+    if state is JobState.READY and summary.counts.unsent:
+        begin = f"Ready, but {unsent} not added yet"
+    if summary.rounds:
+        end = f"{end.removesuffix('.')}, with {words.several(len(summary.rounds), 'addition')} after it."
     if state is JobState.CANCELLED:
         end = f", {unsent} not sent{'; whether processing has begun is not known' if in_doubt else ''}."
     return f"{begin}: {_done(summary, exceptions)}{end.format(started=started)}"
@@ -140,6 +147,8 @@ def verdict(
 
 def _done(summary: Summary, exceptions: Sequence[Mapping[str, Any]]) -> str:
     parts = [f"{files_text(summary.acknowledged)} acknowledged by the server"]
+    if summary.inferred:
+        parts.append(f"{files_text(summary.inferred)} inferred from what the server shows")
     if summary.taken_as_delivered:
         by = deciders(row for row in exceptions if row["delivery"] == Delivery.TAKEN_AS_DELIVERED)
         parts.append(f"{files_text(summary.taken_as_delivered)} taken as delivered by decision of {by}")
@@ -200,6 +209,30 @@ def throughput(ledger: Ledger, job_id: str) -> dict[str, Any]:
         else:
             failed[index] += 1
     return {"begin": clock.iso(first), "bin_s": bin_s, "sent_bytes": sent, "failed_attempts": failed}
+
+
+def _rounds(ledger: Ledger, summary: Summary) -> list[dict[str, Any]]:
+    """Return what each processing covered: the upload, and each addition after it."""
+    job = summary.job
+    if job.triggered_at is None:
+        return []
+    ended = next((event.at for event in ledger.events.history(job.id, EventKind.JOB_READY)), None)
+    additions = [_round(entry) for entry in summary.rounds]
+    first = {
+        "number": FIRST, "batch": None, "files": summary.sent - summary.added,
+        "size_bytes": summary.counts.bytes.get(FileState.SENT, 0) - summary.added_bytes,
+        "state": "processing" if ended is None else "done", "known_by": None, "began_at": clock.iso(job.triggered_at),
+        "ended_at": clock.iso(ended), "status": None, "message": None,
+    }  # fmt: skip
+    return [first, *additions]
+
+
+def _round(entry: Round) -> dict[str, Any]:
+    return {
+        "number": entry.number, "batch": entry.batch_id, "files": entry.files, "size_bytes": entry.size_bytes,
+        "state": entry.state, "known_by": entry.known_by, "began_at": clock.iso(entry.began_at),
+        "ended_at": clock.iso(entry.ended_at), "status": entry.status, "message": entry.message,
+    }  # fmt: skip
 
 
 def _run(row: Any, job: Job, last: datetime | None, number: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Delivery, FileState, delivery, possibly_twice
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.remote import in_dataset
+from vl_ingest.domain.rounds import FIRST, INFERRED
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.timeline import decider
 
@@ -18,7 +19,8 @@ FIRST_COLUMNS = (
 )  # fmt: skip
 SECOND_COLUMNS = (*FIRST_COLUMNS, "delivery", "decided_by", "decided_at", "decided_why")
 ASKED = ("in_dataset", "media_id")  # what the server lists, as far as it has been asked
-COLUMNS = (*SECOND_COLUMNS, *ASKED)
+THIRD_COLUMNS = (*SECOND_COLUMNS, *ASKED)
+COLUMNS = (*THIRD_COLUMNS, "round")
 FORMULA = tuple(
     "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 )  # a spreadsheet takes a cell that begins with one of these for a formula
@@ -32,8 +34,12 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
     decided is told of what is waived and of what is taken as delivered.
     """
     decisions = _decisions(ledger, job_id)
+    rounds = {entry.batch_id: entry for entry in ledger.rounds.all(job_id)}
     for row in ledger.audit.files(job_id, exceptional=exceptional):
         path, rests_on = path_to_text(row.path), delivery(row.state, row.sha256)
+        added = rounds.get(row.batch_id)
+        if rests_on is Delivery.ACKNOWLEDGED and added is not None and added.known_by in INFERRED:
+            rests_on = Delivery.INFERRED
         acknowledged = rests_on is Delivery.ACKNOWLEDGED
         by_word = row.state == FileState.WAIVED or rests_on is Delivery.TAKEN_AS_DELIVERED
         by, at = decisions.get((row.state, path), (None, None)) if by_word else (None, None)
@@ -61,6 +67,7 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "decided_why": why,
             "in_dataset": in_dataset(row.listed),
             "media_id": row.media_id,
+            "round": None if rests_on is None else FIRST if added is None else added.number,
         }
 
 

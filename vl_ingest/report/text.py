@@ -1,9 +1,11 @@
 """The report for a terminal: what fits one screen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.remote import doubt
+from vl_ingest.domain.rounds import FIRST
 from vl_ingest.domain.words import lasted, several
 from vl_ingest.report.story import Report, listed_text
 
@@ -34,6 +36,7 @@ def to_text(report: Report) -> str:
         f"  in dataset   {listed_text(report.summary)}",
         f"  in doubt     {totals['possibly_twice']:,} {report.summary.doubt_in_words()}; {totals['changed_after']:,} changed after being sent",
         f"  batches      {len(facts['batches']):,}, {several(failed, 'attempt')} failed, {several(len(facts['runs']), 'run')}",
+        *_rounds(facts["rounds"]),
         f"  record       {chain['events']} events, head {chain['head']}",
         "",
         *_some(
@@ -46,6 +49,16 @@ def to_text(report: Report) -> str:
     if exceptions:
         lines += ["", "Exceptions:", *_some(exceptions, EXCEPTIONS, last=False)]
     return "\n".join(lines)
+
+
+def _rounds(rounds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line a round, where there is more than the upload."""
+    for entry in rounds[1:] and rounds:
+        what = "upload" if entry["number"] == FIRST else "addition"
+        end = f", {entry['state']}" + (f": {entry['message']}" if entry["message"] else "")
+        known = "" if entry["known_by"] in (None, "receipt") else f", known by {entry['known_by']}"
+        at = entry["began_at"][:19].replace("T", " ")
+        yield f"  round {entry['number']:<6} {at}  {what} of {files_text(entry['files'])}{end}{known}"
 
 
 def _some(lines: list[str], most: int, *, last: bool) -> list[str]:

@@ -93,7 +93,7 @@ def _under_way(asking: Asking, dataset_id: str) -> str | None:
     """Return the export that was started for this job and that nobody has read, if it can still be asked for."""
     last = asking.ledger.events.last(
         asking.job.id, EventKind.EXPORT_STARTED, EventKind.EXPORT_ENDED, EventKind.DATASET_LISTED,
-        EventKind.JOB_READY,
+        EventKind.JOB_READY, EventKind.ROUND_FINISHED, EventKind.REINDEX_FINISHED,
     )  # fmt: skip
     if last is None or last.kind != EventKind.EXPORT_STARTED:
         return None

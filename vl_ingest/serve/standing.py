@@ -65,11 +65,13 @@ def standing(seen: Seen) -> Standing:
     if seen.alive:
         return _at_work(seen, headline)
     step = next_step(job, seen.counts, last_exit_code=seen.outcome).text
-    if job.state is JobState.READY:
+    grows = job.state is JobState.READY and seen.counts.unsent > 0
+    if job.state is JobState.READY and not grows:
         step = ""  # there is none
     if job.state in TONES:
         detail = job.message if job.state is JobState.ERRORED else _delivered(seen)
-        return Standing(TONES[job.state], headline, detail or "", job.finished_at, step)
+        tone = Tone.WAIT if grows else TONES[job.state]
+        return Standing(tone, headline, detail or "", job.finished_at, step)
     if run is None:
         return Standing(Tone.IDLE, headline, "No run has begun.", job.created_at, step)
     if run.ended_at is None:
@@ -87,7 +89,7 @@ def _at_work(seen: Seen, headline: str) -> Standing:
     if seen.waiting_for is not None and run is not None:
         waiting = f"{_sentence(seen.waiting_for)}. It goes on by itself."
         return Standing(Tone.WAIT, "Waiting", waiting, run.waiting_since)
-    if job.state in (JobState.PROCESSING, JobState.TRIGGERING):
+    if job.state in (JobState.PROCESSING, JobState.TRIGGERING, JobState.ADDING):
         return Standing(Tone.BUSY, headline, _server_says(job), job.triggered_at)
     detail = "" if seen.scanned else "The folder is still being scanned."
     return Standing(Tone.BUSY, headline, detail, None if run is None else run.started_at)

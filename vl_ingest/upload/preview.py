@@ -9,7 +9,7 @@ from itertools import islice
 from vl_ingest.domain.choices import OnRejected, OnUnknown
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.formats import FIRST_BYTES, mismatch
-from vl_ingest.domain.model import SETTLED, TRIGGERED, WAIVABLE, Facts, FileRow, FileState, Job
+from vl_ingest.domain.model import SETTLED, TRIGGERED, WAIVABLE, Facts, FileRow, FileState, Job, JobState
 from vl_ingest.domain.naming import path_to_text, plain_name
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
@@ -36,6 +36,7 @@ MENTIONED = 5  # clashes that are kept as examples
 
 WRONG_TYPE = "wrong_type"  # beside the states of files that can't be sent
 
+GROWS = frozenset({JobState.PROCESSING, JobState.READY, JobState.ADDING})  # states of jobs that are added to
 NO_REASON = "no reason on record"
 IN_DOUBT = (
     FileState.IN_FLIGHT,
@@ -60,6 +61,7 @@ class Preview:
         doubts: what -> how many files.
         renamed: files whose plain name another one has; the first few with the name they would get in `clashes`.
         unread: folders that can't be read.
+        adds: whether what is new would be added to the dataset, `batches` requests each.
         earlier: how fast an earlier run was, if there was one.
 
     """
@@ -82,12 +84,13 @@ class Preview:
     clashes: list[tuple[str, str]] = field(default_factory=list)
     left_out: "Counter[str]" = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
+    adds: bool = False
     earlier: Throughput | None = None
 
     @property
     def triggered(self) -> bool:
-        """Whether processing was started: then nothing more is sent."""
-        return self.job is not None and self.job.state in TRIGGERED
+        """Whether processing was started: then nothing more is sent, unless it is added."""
+        return not self.adds and self.job is not None and self.job.state in TRIGGERED
 
     def is_empty(self, settings: Settings) -> bool:
         """Return whether a run would end because there is nothing to send."""
@@ -120,6 +123,7 @@ class Previewer:
         self._ledger = ledger
         self._base_url = base_url
         self._again = new_transaction
+        self.plan.adds = settings.add and job is not None and job.state in GROWS
         self._limits = BatchLimits(settings, job.too_large_bytes if job else None)
         self._room: Room | None = None  # what is left in the batch that is being filled
 
@@ -264,5 +268,8 @@ class Previewer:
         self.plan.size_bytes += facts.size_bytes
         if self._room is None or not self._room.take(facts.size_bytes):
             self.plan.batches += 1
-            self._room = self._limits.room(self._settings.workers or START)
+            if self.plan.adds:
+                self._room = Room(self._settings.add_files, self._settings.add_bytes)
+            else:
+                self._room = self._limits.room(self._settings.workers or START)
             self._room.take(facts.size_bytes)

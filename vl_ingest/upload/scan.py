@@ -32,8 +32,12 @@ def check_source(context: Context) -> None:
         )
 
 
-def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
+def scan(
+    context: Context, progress: Callable[[], None], so: str = "processing was not started"
+) -> Counter[str]:
     """Walk the job's folder into the ledger, committing as it goes; `progress` is called after each commit.
+
+    `so` says what follows where it is not complete.
 
     The filters decide on the files of earlier runs before anything is found. Returns what was left out. Raises
     `FilesHeld` where the source vanishes or a folder can't be read, or where a walk finds nothing though there were
@@ -48,7 +52,7 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
                 context.note(EventKind.SCAN_INCOMPLETE, unread=[context.settings.files_from])
                 raise FilesHeld(
                     f"The list {path_to_text(context.settings.files_from or '')} names no file any more, so nothing was left "
-                    "out and processing was not started. Give the list again; or, if nothing more is to be sent, "
+                    f"out and {so}. Give the list again; or, if nothing more is to be sent, "
                     f"`--files-from {os.devnull}`."
                 )
             apply_filters(context, scanner, choice, last_id)
@@ -56,7 +60,7 @@ def scan(context: Context, progress: Callable[[], None]) -> Counter[str]:
         count_beyond(context.ledger, context.job.id, scanner, BEYOND, choice, last_id)
     for text in choice.sentences():
         context.observer.notice("step", text)
-    _check(context, scanner, vanished=empty and choice.wanted > 0)
+    _check(context, scanner, so, vanished=empty and choice.wanted > 0)
     context.ledger.jobs.mark_scanned(context.run, scanner.left_out)
     progress()
     return scanner.left_out
@@ -83,19 +87,19 @@ def _walk(context: Context, scanner: Scanner, progress: Callable[[], None]) -> b
     return empty
 
 
-def _check(context: Context, scanner: Scanner, *, vanished: bool) -> None:
+def _check(context: Context, scanner: Scanner, so: str, *, vanished: bool) -> None:
     """Raise `FilesHeld` where nobody knows what is in the source: `vanished` says that known files should be."""
     if scanner.unread:
         context.note(EventKind.SCAN_INCOMPLETE, unread=scanner.unread[:100])
         raise FilesHeld(
-            f"{words.several(len(scanner.unread), 'folder')} can't be read, so processing was not started: "
+            f"{words.several(len(scanner.unread), 'folder')} can't be read, so {so}: "
             f"{', '.join(scanner.unread[:5])}. Make them readable, or leave them out with --exclude; then run "
             "the same command again."
         )
     if vanished:
         context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
         raise FilesHeld(
-            f"The folder {path_to_text(context.source.address)} has no files to send any more, so processing was not started: "
+            f"The folder {path_to_text(context.source.address)} has no files to send any more, so {so}: "
             "is its disk mounted? Run the same command again when it is; or, if the folder was emptied on "
             f"purpose, with `--files-from {os.devnull}`."
         )

@@ -243,14 +243,14 @@ def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
     if counts[FileState.PENDING]:
         return GaveUp(f"{files_text(counts[FileState.PENDING])} not sent yet. {what_next}")
     if unknown := counts[FileState.UNKNOWN]:
-        some = _some(files, job.id, FileState.UNKNOWN)
+        some = first_few(files, job.id, FileState.UNKNOWN)
         return Undecided(f"{files_text(unknown)} may or may not have been delivered:\n{some}\n{what_next}")
     held = sum(counts[state] for state in WAIVABLE)
-    some = _some(files, job.id, *(state for state in sorted(WAIVABLE) if counts[state]))
+    some = first_few(files, job.id, *(state for state in sorted(WAIVABLE) if counts[state]))
     return FilesHeld(f"{files_text(held)} can't be sent, so processing was not started:\n{some}\n{what_next}")
 
 
-def _some(files: Files, job_id: str, *states: FileState) -> str:
+def first_few(files: Files, job_id: str, *states: FileState) -> str:
     """Return the first few files in these states, a line each."""
     lines: list[str] = []
     for row in files.rows(job_id, *states):

@@ -1,0 +1,108 @@
+"""Every point between two effects of a run that adds media: die there, run the command again, check both sides.
+
+The dataset is ready before; the points are enumerated by a run that dies nowhere, and none is skipped.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forker import DIED
+from vl_ingest.sandbox import Sandbox
+from world import CLEAN, World
+
+FORKER = Path(__file__).parents[1] / "forker.py"
+SHARDS = 4  # so that several processes share the work
+
+# name -> (the server's faults, options of the run, whether one file is broken)
+SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
+    "plain": ([], ["--add-files", "2"], False),
+    "failing": (
+        ["add:503:done=yes:times=1", "add:reset-inside:after=1:times=1", "add:reset-after:after=2:times=1",
+         "status:503:times=1", "reindexing:failed:times=1"],
+        ["--add-files", "2"], False,
+    ),
+    "refused file": ([], ["--on-rejected", "skip"], True),
+    "no tasks and no lists": (["tasks:404", "export:404", "export-ids:404", "add:lost-answer:times=1"], [], False),
+}  # fmt: skip
+
+
+@pytest.fixture
+def forker() -> Iterator["subprocess.Popen[str]"]:
+    """Start the process that forks, and end it."""
+    with subprocess.Popen(
+        [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str], die_at: Any) -> int:
+    """Add to the job in a child that dies at a point; return its exit code."""
+    assert forker.stdin is not None
+    assert forker.stdout is not None
+    arguments = world.arguments("--add", "--settle", "0.1s", *options)
+    arguments += ["--ledger", str(world.ledger_path)]
+    asked = {"arguments": arguments, "die_at": die_at, "log": str(world.place / "log")}
+    forker.stdin.write(json.dumps(asked) + "\n")
+    forker.stdin.flush()
+    return int(forker.stdout.readline())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork to make a process die at a point")
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_death_at_every_point_of_an_addition(
+    scenario: str,
+    shard: int,
+    forker: "subprocess.Popen[str]",
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Wherever the process dies, the same command goes on, and each file is added once."""
+    faults, options, broken = SCENARIOS[scenario]
+    with Sandbox(root=tmp_path / "server") as box:
+
+        def born(name: str) -> World:
+            """Make a world whose dataset is ready, and whose folder has grown."""
+            box.clear_faults()
+            place = tmp_path / name
+            place.mkdir()
+            world = World(place, box)
+            world.pictures(2)
+            assert world.run().code == 0
+            world.pictures(3, "new")
+            if broken:
+                (world.folder / "torn.png").write_bytes(b"no picture")
+            for fault in faults:
+                box.add_fault(fault)
+            return world
+
+        def check(world: World) -> None:
+            world.check_promises()
+            assert len(world.held()) == 5
+            assert all(count == 1 for count in world.held().values())
+
+        world = born("none")
+        code = _carry_out(forker, world, options, None)
+        assert code == 0, (world.place / "log.out").read_text()
+        check(world)
+        points = [json.loads(line) for line in (world.place / "log").read_text().splitlines()]
+        mine = points[shard::SHARDS]
+        for number, point in enumerate(mine):
+            world = born(str(number))
+            said = world.place / "log.out"
+            assert _carry_out(forker, world, options, point) == DIED, f"did not get to {point}"
+            code = _carry_out(forker, world, options, None)
+            assert code == 0, f"died at {point}: {said.read_text()}"
+            try:
+                check(world)
+            except AssertionError as exc:
+                raise AssertionError(f"died at {point}: {exc}\n{said.read_text()}") from exc
+    record_property("points", [f"crash points of additions, {scenario}", len(mine), len(points)])

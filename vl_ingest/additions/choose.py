@@ -1,0 +1,56 @@
+"""What is added together: the next files that wait, as many as one addition holds, each looked at on disk."""
+
+from collections.abc import Sequence
+
+from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.model import Batch, FileRow, FileState
+from vl_ingest.run.context import Context
+from vl_ingest.upload.plan import Room
+from vl_ingest.upload.scan import check_source
+
+LOOK_AHEAD = 2000  # files read at once from the ledger
+
+
+def next_batch(context: Context) -> Batch | None:
+    """Put the next files in flight together; None where nothing is left to add."""
+    settings, after_id = context.settings, 0
+    too_large = context.reload().too_large_bytes
+    most_bytes = settings.add_bytes if too_large is None else min(settings.add_bytes, too_large // 2)
+    room = Room(settings.add_files, most_bytes)
+    chosen: list[FileRow] = []
+    unsendable: list[tuple[FileRow, FileTrouble]] = []
+    full = False
+    while not full and (rows := context.ledger.files.pending(context.job.id, after_id, LOOK_AHEAD)):
+        after_id = rows[-1].id
+        context.check_may_continue()
+        full = not _fill(context, rows, room, chosen, unsendable)
+    batch = context.ledger.rounds.claim(context.run, chosen, unsendable)
+    for row, why in unsendable:
+        context.observer.file_error(row.path, FileState(why.state), why.reason)
+    return batch
+
+
+def is_last(context: Context) -> bool:
+    """Return whether nothing waits behind what is in flight."""
+    return not context.ledger.files.pending(context.job.id, 0, 1)
+
+
+def _fill(
+    context: Context,
+    rows: Sequence[FileRow],
+    room: Room,
+    chosen: list[FileRow],
+    unsendable: list[tuple[FileRow, FileTrouble]],
+) -> bool:
+    """Put files in while there is room; return whether there still is."""
+    for row in rows:
+        try:
+            seen = context.source.look(row.path)
+        except FileTrouble as trouble:
+            check_source(context)
+            unsendable.append((row, trouble))
+            continue
+        if not room.take(seen.size_bytes):
+            return False
+        chosen.append(row.with_facts(seen))
+    return True

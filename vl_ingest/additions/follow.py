@@ -1,0 +1,203 @@
+"""Follow a round until the server is done with it, and reindex the dataset after the last one."""
+
+from vl_ingest import clock
+from vl_ingest.additions.evidence import PARTIAL, Change, Sight
+from vl_ingest.additions.sight import Looker
+from vl_ingest.domain import words
+from vl_ingest.domain.errors import (
+    Answered,
+    Conflict,
+    CredentialsRefused,
+    NotAvailable,
+    NotDelivered,
+    OutcomeUnknown,
+    ProcessingFailed,
+    Redirected,
+    RequestError,
+)
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
+from vl_ingest.domain.naming import files_text
+from vl_ingest.observers.observer import Progress
+from vl_ingest.processing.evidence import TASKS
+from vl_ingest.run.backoff import backoff_s
+from vl_ingest.run.context import Context
+from vl_ingest.run.status import read_status
+from vl_ingest.server.optional import Extras
+
+FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3
+PLAIN = {
+    "READ ONLY": "the dataset is being updated (READ ONLY)",
+    PARTIAL: "the media are added, but not yet in the index (PARTIAL INDEX)",
+    "INDEXING": "the dataset is being indexed (INDEXING)",
+    "READY": "the dataset is ready (READY)",
+}
+REINDEX_TRIES = 3
+
+
+def plain(status: str) -> str:
+    """Return what the server says, in people's words."""
+    return PLAIN.get(status.upper(), f"the server says {status}")
+
+
+def is_by_addition(context: Context) -> bool:
+    """Return whether what is processed is a round by addition."""
+    rounds = context.ledger.rounds.all(context.job.id)
+    return bool(rounds) and rounds[-1].ended_at is None
+
+
+def follow(context: Context) -> None:
+    """Take the job from `processing` an addition back to `ready`, through outages, however long it takes.
+
+    Raises `ProcessingFailed` where the server says that it failed; files that are not in the dataset then are queued again.
+    """
+    intent = context.ledger.events.last(context.job.id, EventKind.ADDITION_INTENDED)
+    assert intent is not None  # noqa: S101  # a round has one
+    before, reindexes = Sight.from_record(intent.facts), bool(intent.facts["reindex"])
+    watching = _Watching(context, before, JobState.PROCESSING)
+    while True:
+        change, status = watching.look()
+        if status.status_class is StatusClass.FAILED:
+            context.ledger.rounds.errored(context.run, status.word, status.message)
+            raise _failed(f"the dataset is {status.word}: {status.message or 'it does not say why'}")
+        if change.after.idle and not change.working(settled=watching.stood_still):
+            if change.failed:
+                _fail(context, change, watching.looker)
+            halfway = reindexes and change.after.word == PARTIAL
+            # Tasks may lag: one that shows only after the next intent would be taken for the next addition's.
+            unseen = change.after.additions is not None and not change.new_tasks
+            if watching.stood_still or (watching.stirred and not halfway and not unseen):
+                context.ledger.rounds.finish(context.run, status.word)
+                return
+        watching.pause()
+
+
+class _Watching:
+    """Looks again and again, at growing intervals; `stood_still` once nothing has changed for a settling window."""
+
+    def __init__(self, context: Context, before: Sight, state: JobState) -> None:
+        self.looker = Looker(context)
+        self.stirred = False
+        self._context = context
+        self._before = before
+        self._state = state
+        self._last: Sight | None = None
+        self._still_s = 0.0
+        self._interval_s = FIRST_POLL_S
+        self._status: DatasetStatus | None = None
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether nothing has changed for the settling window."""
+        return self._still_s >= self._context.settings.settle_s
+
+    def look(self) -> tuple[Change, DatasetStatus]:
+        """Return what has changed."""
+        sight, status = self.looker.look()
+        if self._last is None or sight.word != self._last.word:
+            self._interval_s = FIRST_POLL_S
+            text = plain(status.word)
+            self._context.observer.notice("step", f"{text[0].upper()}{text[1:]}.")
+        if sight != self._last:
+            self._last, self._still_s = sight, 0.0
+        self._status = status
+        change = Change(self._before, sight)
+        self.stirred = self.stirred or change.moved
+        return change, status
+
+    def pause(self) -> None:
+        """Show where it stands, and wait."""
+        context, status = self._context, self._status
+        if status is not None:
+            counts = context.ledger.files.counts(context.job.id)
+            context.show(Progress(self._state, counts, status=status.word, status_progress=status.progress))
+        started = clock.monotonic()
+        context.pause(self._interval_s)
+        self._still_s += min(clock.monotonic() - started, self._interval_s)
+        self._interval_s = min(LONGEST_POLL_S, self._interval_s * GROWTH)
+
+
+def _fail(context: Context, change: Change, looker: Looker) -> None:
+    """Record that the server failed with a round, and raise it."""
+    message = _reason(context, looker, change) or "it does not say why"
+    requeue = change.grown == 0
+    last = context.ledger.rounds.all(context.job.id)[-1]
+    context.ledger.rounds.fail(context.run, change.after.status, message, requeue=requeue)
+    again = (
+        f"Nothing of it is in the dataset; {files_text(last.files)} queued again. Run the same command again to add them."
+        if requeue
+        else f"Whether its files are in the dataset is unknown; run `vl-ingest verify {context.job.id}` to ask for each."
+    )
+    raise _failed(f"round {last.number}: {words.clause(message)}", again)
+
+
+def _reason(context: Context, looker: Looker, change: Change) -> str | None:
+    page = looker.asking.read(TASKS, lambda: looker.asking.extras.tasks(context.dataset_id))
+    for task in page.tasks if page is not None else ():
+        if task.id in change.new_tasks and (task.error or task.message):
+            return task.error or task.message
+    return None
+
+
+def _failed(what: str, again: str = "Run the same command again when the cause is gone.") -> ProcessingFailed:
+    return ProcessingFailed(f"The server could not process an addition: {words.clause(what)}. {again}")
+
+
+def reindex(context: Context) -> None:
+    """Have the dataset reindexed if it wants that, and follow it until it is ready.
+
+    Raises `ProcessingFailed` where it can't be: what was added is in the dataset all the same, and the next run tries again.
+    """
+    for attempt in range(1, REINDEX_TRIES + 1):
+        status = read_status(context)
+        if status.word.upper() != PARTIAL:
+            return
+        begun = _request_reindex(context, status)
+        if begun:
+            _follow_reindex(context, status)
+        else:
+            context.pause(backoff_s(attempt))
+    if (status := read_status(context)).word.upper() == PARTIAL:
+        raise ProcessingFailed(
+            f"The server did not reindex the dataset: it is still {status.word}. Everything was added. Run the same command "
+            "again to have it reindexed, or use `--reindex never`."
+        )
+
+
+def _request_reindex(context: Context, status: DatasetStatus) -> bool:
+    """Ask for a reindex once; return whether it may have begun. Raises `ProcessingFailed` where it is refused for good."""
+    context.check_may_continue()
+    context.ledger.jobs.intend(context.run, EventKind.REINDEX_INTENDED, status=status.word)
+    try:
+        with context.cancel_token.on_its_way():
+            http_status = Extras.beside(context.api).reindex(context.dataset_id)
+    except NotAvailable as error:
+        context.note(EventKind.REINDEX_NOT_BEGUN, detail=str(error))
+        raise ProcessingFailed(
+            f"The server can't reindex the dataset ({error}). Everything was added; use `--reindex never` to leave it at {PARTIAL}."
+        ) from error
+    except CredentialsRefused as error:
+        context.note(EventKind.REINDEX_NOT_BEGUN, detail=str(error))
+        context.api.tokens.renew(error)
+        return False
+    except (Conflict, Redirected, OutcomeUnknown) as error:
+        context.note(EventKind.REINDEX_UNKNOWN, detail=str(error))
+        return True
+    except (NotDelivered, Answered, RequestError) as error:
+        context.note(EventKind.REINDEX_NOT_BEGUN, detail=str(error))
+        return False
+    context.note(EventKind.REINDEX_ACKNOWLEDGED, http_status=http_status)
+    return True
+
+
+def _follow_reindex(context: Context, status: DatasetStatus) -> None:
+    """Watch until the dataset is ready, or stays as it is: then it was not reindexed."""
+    watching = _Watching(context, Sight.of(status, None), JobState.READY)
+    while True:
+        change, now = watching.look()
+        if now.status_class in (StatusClass.DONE, StatusClass.FAILED):
+            break
+        if change.after.word == PARTIAL and watching.stood_still and not change.working(settled=True):
+            break
+        watching.pause()
+    context.note(EventKind.REINDEX_FINISHED, status=now.word)

@@ -1,0 +1,302 @@
+"""The way of an addition: scan, choose, wait until the server takes it, send it once, follow it to its end."""
+
+from contextlib import suppress
+
+from vl_ingest import clock
+from vl_ingest.additions import follow as following
+from vl_ingest.additions.choose import is_last, next_batch
+from vl_ingest.additions.content import skip_known, tell_known
+from vl_ingest.additions.evidence import PARTIAL, Sight
+from vl_ingest.additions.send import Failure, Receipt, body_of, goes_as_files, send
+from vl_ingest.additions.settle import settle
+from vl_ingest.additions.sight import Looker
+from vl_ingest.domain import words
+from vl_ingest.domain.choices import OnRejected, Reindex
+from vl_ingest.domain.errors import (
+    BadRequest,
+    Conflict,
+    CredentialsRefused,
+    FilesHeld,
+    FileTrouble,
+    NotAvailable,
+    NotDelivered,
+    OutcomeUnknown,
+    ProcessingFailed,
+    Redirected,
+    Refused,
+    RequestError,
+    Throttled,
+    TooLarge,
+)
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import (
+    WAIVABLE,
+    Batch,
+    BatchState,
+    Facts,
+    FileRow,
+    FileState,
+    Job,
+    JobState,
+    StatusClass,
+)
+from vl_ingest.domain.naming import files_text
+from vl_ingest.domain.standing import next_step, run_command
+from vl_ingest.observers.observer import Progress
+from vl_ingest.run.backoff import backoff_s
+from vl_ingest.run.context import Context
+from vl_ingest.run.retry import gave_up, refused
+from vl_ingest.upload.plan import halves
+from vl_ingest.upload.scan import scan
+from vl_ingest.upload.steps import first_few
+
+DOING = "add media"
+FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3
+REFUSED_AT_MOST = 8  # files in a row, of the first that are sent: it is hardly the files
+
+
+def add(context: Context) -> None:
+    """Add what is new in the folder to the dataset, and follow it until the server is done.
+
+    Raises `FilesHeld` for files that can't be sent, when all others are added; `Undecided`, `ProcessingFailed`, `GaveUp`
+    and `Refused` for what ends the run before.
+    """
+    context.ledger.rounds.release(context.run)  # by a run that died: certainly not sent
+    held: FilesHeld | None = None
+    try:
+        scan(context, lambda: None, "nothing of that was added")
+    except FilesHeld as exc:  # what was found is added all the same
+        held = exc
+    if context.settings.skip_known_content:
+        skip_known(context)
+    adding = _Adding(context)
+    try:
+        adding.all()
+    finally:
+        if context.reload().state is JobState.READY:
+            context.ledger.rounds.release(context.run)
+    if context.settings.reindex is Reindex.AUTO and context.settings.wait and _wants_reindex(context):
+        following.reindex(context)
+    _finish(context)
+    if held is not None:
+        raise held
+
+
+def _finish(context: Context) -> None:
+    """Raise what is left: files that can't be sent."""
+    if context.settings.on_rejected is OnRejected.SKIP:
+        waived = context.ledger.decisions.waive_rejected(context.run)
+        if waived:
+            context.observer.notice(
+                "step", f"{files_text(waived)} rejected, and waived by --on-rejected skip."
+            )
+    job, counts = context.reload(), context.ledger.files.counts(context.job.id)
+    if held := sum(counts[state] for state in WAIVABLE):
+        some = first_few(
+            context.ledger.files, job.id, *(state for state in sorted(WAIVABLE) if counts[state])
+        )
+        raise FilesHeld(f"{files_text(held)} can't be added:\n{some}\n{next_step(job, counts).text}")
+
+
+def _wants_reindex(context: Context) -> bool:
+    job = context.reload()
+    return job.state is JobState.READY and (job.status or "").upper() == PARTIAL
+
+
+class _Adding:
+    """All additions of one run."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._looker = Looker(context)
+        self._taken = False  # any file by the server, in this run
+        self._refused: list[FileRow] = []  # of the first that were sent, while none was taken
+
+    def all(self) -> None:
+        """Add one batch after the other; of a split one, first its first half."""
+        waiting: list[Batch] = []
+        while (batch := waiting.pop() if waiting else next_batch(self._context)) is not None:
+            last = not waiting and is_last(self._context)
+            followers = self._carry_through(batch, last=last)
+            waiting += reversed(followers)
+            if self._context.reload().state is JobState.PROCESSING:
+                if last and not self._context.settings.wait:
+                    return
+                following.follow(self._context)
+
+    def _carry_through(self, batch: Batch, *, last: bool) -> list[Batch]:
+        """Add a batch; return what it was cut into instead."""
+        context, failures, renewed, began_at = self._context, 0, False, clock.monotonic()
+        reindexes = last and context.settings.reindex is Reindex.AUTO
+        while True:
+            before = self._wait_until_idle()
+            body = body_of(context, batch, reindex=reindexes)
+            form = "files" if goes_as_files(context.settings, batch) else "archive"
+            context.check_may_continue()
+            told = {"form": form, "reindex": reindexes, **before.to_record()}
+            batch = context.ledger.rounds.intend(context.run, batch, **told)
+            context.observer.notice(
+                "step", f"Adding {files_text(len(batch.files))}, {words.size(batch.size_bytes)}."
+            )
+            came = send(context, body)
+            if came is None:
+                context.cancel_token.raise_if_cancelled()
+                raise AssertionError("a request was left alone by a run that was not halted")
+            if isinstance(came, Receipt):
+                self._acknowledged(batch, came)
+                return []
+            failures += 1
+            if isinstance(came.error, CredentialsRefused):
+                if renewed:
+                    self._not_carried_out(batch, EventKind.ADDITION_REFUSED, came.error)
+                    raise refused(DOING, came.error, context.job) from came.error
+                renewed = True
+            followers = self._failed(batch, came, len(body))
+            if followers is not None:
+                return followers
+            if clock.monotonic() - began_at > context.settings.give_up_after_s:
+                raise gave_up(DOING, came.error)
+            context.pause(backoff_s(failures))
+
+    def _wait_until_idle(self) -> Sight:
+        """Wait until the server takes an addition; return what it shows then. Raises `ProcessingFailed` where it never will."""
+        context, interval_s, told = self._context, FIRST_POLL_S, ""
+        while True:
+            sight, status = self._looker.look()
+            if status.status_class is StatusClass.FAILED:
+                raise ProcessingFailed(
+                    f"The dataset is {status.word}, and takes no additions: {words.clause(status.message or 'it does not say why')}."
+                )
+            if sight.idle:
+                return sight
+            if sight.word != told:
+                told = sight.word
+                text = f"Waiting to add media: {following.plain(status.word)}."
+                context.observer.notice("waiting", text)
+            counts = context.ledger.files.counts(context.job.id)
+            waiting = f"waiting until the dataset takes additions ({status.word})"
+            context.show(Progress(JobState.READY, counts, waiting=waiting))
+            context.pause(interval_s)
+            interval_s = min(LONGEST_POLL_S, interval_s * GROWTH)
+
+    def _acknowledged(self, batch: Batch, receipt: Receipt) -> None:
+        context = self._context
+        number = context.ledger.rounds.acknowledge(context.run, batch, receipt.sha256s, receipt.http_status)
+        self._taken = True
+        context.observer.notice(
+            "step", f"Round {number}: the server has taken {files_text(len(batch.files))}."
+        )
+        tell_known(context, zip(batch.files, receipt.sha256s, strict=True))
+
+    def _failed(self, batch: Batch, failure: Failure, body_bytes: int) -> list[Batch] | None:
+        """Record a request without a receipt, and carry out what follows from it.
+
+        Returns the batches that take its place, none where it has begun after all; None: it is to be sent again.
+        """
+        context, error = self._context, failure.error
+        match error:
+            case FileTrouble() if not failure.bytes_out:
+                self._not_carried_out(batch, EventKind.ADDITION_NOT_DELIVERED, error)
+                return self._without(batch, error)
+            case FileTrouble():
+                return [] if self._unknown(batch, failure) else self._without(batch, error)
+            case NotDelivered():
+                self._not_carried_out(batch, EventKind.ADDITION_NOT_DELIVERED, error)
+                if isinstance(error, Throttled):
+                    context.pause(error.retry_after_s or 0.0)
+                return None
+            case Refused():  # a certificate, or no token to be had: nothing was sent
+                self._not_carried_out(batch, EventKind.ADDITION_NOT_DELIVERED, error)
+                raise error
+            case CredentialsRefused():
+                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
+                context.api.tokens.renew(error)
+                return None
+            case Conflict() | Redirected() | OutcomeUnknown():
+                return [] if self._unknown(batch, failure) else None
+            case NotAvailable():
+                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
+                raise _off(error, context.job) from error
+            case BadRequest() | TooLarge():
+                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
+                if isinstance(error, TooLarge):
+                    context.ledger.jobs.learn_too_large(context.run, body_bytes)
+                return self._blame(batch, error)
+        self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
+        assert isinstance(error, RequestError)  # noqa: S101  # all others are above
+        raise refused(DOING, error, context.job) from error
+
+    def _not_carried_out(self, batch: Batch, kind: EventKind, error: Exception) -> None:
+        http_status = error.http_status if isinstance(error, RequestError) else None
+        detail = error.detail if isinstance(error, RequestError) else str(error)
+        self._context.ledger.rounds.not_carried_out(self._context.run, batch, kind, http_status, detail)
+
+    def _unknown(self, batch: Batch, failure: Failure) -> bool:
+        """Record that the outcome is unknown, and settle it; return whether the addition has begun."""
+        context, error = self._context, failure.error
+        conflict = isinstance(error, Conflict)
+        http_status = error.http_status if isinstance(error, RequestError) else None
+        context.ledger.rounds.unknown(
+            context.run, batch, http_status, str(error), failure.sha256s, conflict=conflict
+        )
+        said = (
+            "The dataset is being updated by somebody else"
+            if conflict
+            else "The outcome of the addition is unknown"
+        )
+        context.observer.notice("step" if conflict else "warning", f"{said} ({words.clause(error)}).")
+        begun = settle(context)
+        self._taken = self._taken or begun
+        return begun
+
+    def _without(self, batch: Batch, trouble: FileTrouble) -> list[Batch]:
+        """Go on without a file that is not what was promised."""
+        context = self._context
+        culprit = next(file for file in batch.files if file.path == trouble.path)
+        facts: Facts | None = None
+        if trouble.state == FileState.CHANGED:
+            with suppress(FileTrouble):  # its next turn will tell
+                facts = context.source.look(culprit.path)
+        rest = context.ledger.batches.supersede(context.run, batch, [(culprit, trouble, facts)])
+        context.observer.file_error(culprit.path, FileState(trouble.state), trouble.reason)
+        return [] if rest is None else [rest]
+
+    def _blame(self, batch: Batch, error: BadRequest | TooLarge) -> list[Batch]:
+        """Split a batch that is refused until the culprit stands alone, which is then rejected."""
+        context, several = self._context, len(batch.files) > 1
+        if several:
+            return context.ledger.batches.split(context.run, batch, _cut(batch, error.detail), str(error))
+        (file,) = batch.files
+        reason = f"too large for the server: {error.detail}" if isinstance(error, TooLarge) else str(error)
+        context.ledger.batches.conclude(context.run, batch, BatchState.FAILED, FileState.REJECTED, reason)
+        self._refused.append(file)
+        if not self._taken and len(self._refused) >= REFUSED_AT_MOST:
+            context.ledger.batches.unreject(context.run, self._refused, reason)
+            raise Refused(
+                f"The server refused the first {len(self._refused)} files that were to be added, one by one, so the files are "
+                f"hardly the cause: {words.clause(reason)}. Check whether the dataset takes additions, then run the same "
+                "command again."
+            )
+        context.observer.file_error(file.path, FileState.REJECTED, reason)
+        return []
+
+
+def _cut(batch: Batch, detail: str) -> list[list[FileRow]]:
+    """Cut a batch in two: the one file that the server names and the others, or halves."""
+    named = [file for file in batch.files if file.sent_as in detail]
+    if len(named) == 1:
+        return [named, [file for file in batch.files if file is not named[0]]]
+    return [list(half) for half in halves(batch.files)]
+
+
+def _off(error: NotAvailable, job: Job) -> Refused:
+    """Return the error for a server that does not add media."""
+    if error.http_status == 403:
+        return Refused(
+            f"Adding media is not enabled on this server or for this account: {words.clause(error)}. Have it enabled, then run "
+            f"the same command again; or run `{run_command(job, '--new')}` to send the folder to another dataset."
+        )
+    return Refused(
+        f"This server can't add media to the dataset: {words.clause(error)}. Check whether the dataset still exists; or run "
+        f"`{run_command(job, '--new')}` to send the folder to another one."
+    )
