@@ -175,6 +175,13 @@ class World:
         with self.ledger() as ledger:
             return [event.kind for event in ledger.events.history(job.id)]
 
+    def settle_addition(self) -> None:
+        """Decide on the addition that is in doubt as a person does who looks at the dataset."""
+        with self.ledger() as ledger:
+            batch, _ = ledger.additions.wanted(self.job().id)
+        began = batch.files[0].sent_as in {name for name, _, _ in self.held()}
+        assert self.cli("settle", self.job().id, "--began" if began else "--not-begun").code == 0
+
     def held(self, name: str = "job") -> "Counter[tuple[str, int, str]]":
         """Return (name, size, SHA-256) -> how often the job's dataset on the server holds it."""
         arrivals = self.box.record.files(self.job(name).dataset_id or "none")
@@ -196,7 +203,8 @@ class World:
             if path.exists() and path.stat().st_mtime_ns == file.facts.mtime_ns:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256 or file not in hashed
         with self.ledger() as ledger:
-            assert [check for check in verify_record(ledger, job.id) if check.held is False] == []
+            wrong = [check.text for check in verify_record(ledger, job.id) if check.held is False]
+        assert not wrong, wrong
         triggers = self.box.record.triggers_accepted(job.dataset_id or "none")
         if done:
             assert triggers == 1, f"processing was started {triggers} times"

@@ -314,7 +314,8 @@ def _not_in_dataset(
         return None
     with closing(scanner_of(source, settings, ledger, job)) as scanner:
         scanner.keep_list()
-        late = count_new(ledger, job.id, scanner) + ledger.files.counts(job.id)[FileState.PENDING]
+        counts = ledger.files.counts(job.id)
+        late = count_new(ledger, job.id, scanner) + counts[FileState.PENDING] + counts[FileState.IN_FLIGHT]
         choice, last_id = Choice(), ledger.files.last_id(job.id)
         count_beyond(ledger, job.id, scanner, (FileState.SENT,), choice, last_id)
     for text in choice.sentences():

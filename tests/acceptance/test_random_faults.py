@@ -182,12 +182,8 @@ class Growing(Job):
     def somebody_decides(self) -> None:
         """Decide what waits for a decision: of an addition, what is so."""
         self.world.cli("waive", "job", "--all")
-        job = self.world.job()
-        if job.state == "adding":
-            with self.world.ledger() as ledger:
-                batch, _, _ = ledger.rounds.wanted(job.id)
-            began = batch.files[0].sent_as in {name for name, _, _ in self.world.held()}
-            assert self.world.cli("settle", "job", "--began" if began else "--not-begun").code == 0
+        if self.world.job().state == "adding":
+            self.world.settle_addition()
 
     @invariant()
     def every_promise_holds(self) -> None:

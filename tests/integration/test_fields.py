@@ -97,3 +97,32 @@ def test_a_field_that_exists_already_is_said(tmp_path: Path) -> None:
         ended = world.run("--path-field", "taken")
         assert ended.code == 0
         assert "Paths are not kept" in ended.err
+
+
+def test_errors_of_before_are_not_taken_for_those_of_now(world: World) -> None:
+    """The task counts all errors that it ever had: a lost part is settled, and files are named, by what has come since."""
+    grown(world)
+    assert world.run("--path-field", "path").code == 0
+    field = world.box._app._states[2].__self__._fields  # type: ignore[attr-defined]  # as the server has it
+    (made,) = field.values()
+    made.errors += [
+        {"row": {"media_id": f"old {number}"}, "error": "unknown media_id"} for number in range(3)
+    ]
+    world.picture("cows/d.png", 4)
+    world.picture("cows/e.png", 5)
+    world.box.add_fault("values:reset-after:times=1")
+    ended = world.run("--add", "--path-field", "path")
+    assert ended.code == 0, ended.err
+    assert values(world)["path"].keys() == {"a.png", "b.png", "c.png", "d.png", "e.png"}
+    assert "refused" not in ended.err
+    assert "values_not_sent" in world.kinds()
+
+
+def test_values_that_are_redirected_are_sent_once(world: World) -> None:
+    """A warning with the address; nothing is followed, and nothing is repeated."""
+    grown(world)
+    world.box.add_fault("values:redirect:to=http://127.0.0.1:9/elsewhere")
+    ended = world.run("--path-field", "path")
+    assert ended.code == 0
+    assert "127.0.0.1:9" in ended.err
+    assert len(world.box.record.requests("values")) == 1

@@ -38,7 +38,7 @@ BY_STATE = frozenset(
 )
 PROPER = {
     "files": 2, "unread": ["a"], "died": True, "began": True, "exit_code": 0, "left_out": {}, "settings": {}, "batch": 1,
-    "attempt": 1, "path": "a.png",
+    "attempt": 1, "path": "a.png", "doubts": 0,
 }  # fmt: skip
 
 

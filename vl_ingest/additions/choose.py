@@ -24,7 +24,7 @@ def next_batch(context: Context) -> Batch | None:
         after_id = rows[-1].id
         context.check_may_continue()
         full = not _fill(context, rows, room, chosen, unsendable)
-    batch = context.ledger.rounds.claim(context.run, chosen, unsendable)
+    batch = context.ledger.additions.claim(context.run, chosen, unsendable)
     for row, why in unsendable:
         context.observer.file_error(row.path, FileState(why.state), why.reason)
     return batch

@@ -1,11 +1,12 @@
 """What the server shows of a dataset before and after an addition, and what that proves. Decisions on values.
 
-Somebody else may add media, too: that the status or a task moved proves an addition, and only numbers or names tell whose.
-So nothing is decided before the server is idle again, and what does not add up is looked up in the server's own list.
+Somebody else may add media, too: that a status moved, or that there are more media, says that something was added, and not
+whose it was. So nothing is decided before the server is idle again and has stood still, and whatever has changed until then
+is looked up by name in the server's own list, where that can be had.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -22,7 +23,8 @@ WAITING = frozenset({"INITIALIZING", "PENDING", "QUEUED"})
 class Sight:
     """What the server shows of a dataset at one moment.
 
-    `additions` and `reindexes` are its tasks, id -> status; None where they can't be had.
+    `additions` and `reindexes` are its tasks, id -> status, None where they can't be had. `makers` says who began each
+    addition, and `owner` who made the dataset, as far as the tasks tell.
     """
 
     status: str
@@ -30,15 +32,20 @@ class Sight:
     n_videos: int | None = None
     additions: Mapping[str, str] | None = None
     reindexes: Mapping[str, str] | None = None
+    makers: Mapping[str, str] = field(default_factory=dict)
+    owner: str | None = None
 
     @classmethod
     def of(cls, status: DatasetStatus, tasks: list[Task] | None) -> "Sight":
         """Return what a status and the tasks read with it show."""
-        shown = [
+        additions, reindexes = (
             None if tasks is None else {task.id: task.status.upper() for task in tasks if task.type == kind}
             for kind in (TaskType.ADDITION, TaskType.REINDEX)
-        ]
-        return cls(status.word, status.n_images, status.n_videos, *shown)
+        )
+        makers = {task.id: task.created_by for task in tasks or () if task.created_by}
+        owners = {makers.get(task.id) for task in tasks or () if task.type == TaskType.CREATION}
+        owner = owners.pop() if len(owners) == 1 else None
+        return cls(status.word, status.n_images, status.n_videos, additions, reindexes, makers, owner)
 
     def to_record(self) -> dict[str, Any]:
         """Return it as facts of an intent."""
@@ -94,6 +101,21 @@ class Change:
             return {}
         return {task: status for task, status in after.items() if task not in before}
 
+    @property
+    def own_tasks(self) -> dict[str, str]:
+        """Those of them that were not begun by another user than the one who made the dataset, as far as that is told."""
+        owner, makers = self.after.owner, self.after.makers
+        return {
+            task: status
+            for task, status in self.new_tasks.items()
+            if owner is None or makers.get(task, owner) == owner
+        }
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether the server shows its tasks."""
+        return self.before.additions is not None and self.after.additions is not None
+
     def working(self, *, settled: bool) -> bool:
         """Return whether a task says that the server is still at it, whatever the status says.
 
@@ -109,16 +131,74 @@ class Change:
 
     @property
     def failed(self) -> bool:
-        """Whether the server failed with what it was to add: all there is new has failed."""
-        ended = self.new_tasks.values()
-        return bool(ended) and all(status in TASK_OVER - {"COMPLETED"} for status in ended)
+        """Whether the server failed with what it was to add: all that may be ours has failed."""
+        return bool(self.own_tasks) and _all_failed(self.own_tasks)
 
     @property
-    def sign(self) -> KnownBy:
-        """The best sign that something was added."""
+    def one_own(self) -> bool:
+        """Whether there is exactly one new task, which is not known to be another user's, and has not failed."""
+        return len(self.new_tasks) == len(self.own_tasks) == 1 and not self.failed
+
+    @property
+    def mixed(self) -> bool:
+        """Whether one addition failed and another did not, and nobody can say which was ours."""
+        ended = [status for status in self.own_tasks.values() if status in TASK_OVER]
+        return len({status == "COMPLETED" for status in ended}) > 1
+
+    @property
+    def nothing_added(self) -> bool:
+        """Whether the one addition that there was has failed, and nothing of it is in the dataset."""
+        return len(self.new_tasks) == 1 and self.failed and self.grown == 0
+
+    def shows_round(self) -> bool:
+        """Return whether the server shows anything of an addition that it has acknowledged, by the best that it shows."""
+        if self.own_tasks:
+            return True
         if self.new_tasks:
-            return KnownBy.TASK
-        return KnownBy.STATUS if self.before.word != self.after.word else KnownBy.COUNTS
+            return False  # all of it may be theirs
+        if self.before.word != PARTIAL == self.after.word:
+            return True
+        return self.before.word != self.after.word if self.grown is None else self.grown > 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known here of an addition whose outcome is unknown.
+
+    Attributes:
+        sent: how many files its first request held.
+        same: whether those were the very files that are asked about.
+        refused: the last answer was no, which may be about an earlier request, or about a copy of this one.
+        earlier: whether an earlier request of its files is unknown, too.
+        watched: whether this run has sent it, whole, and has looked since then.
+        strangers: how many media were in the dataset before, by the server's count, that this job had not sent; None: nobody
+            knows.
+        loose: the numbers of files of other additions of this job that may still arrive.
+
+    """
+
+    sent: int
+    same: bool = True
+    refused: bool = False
+    earlier: bool = False
+    watched: bool = True
+    strangers: int | None = 0
+    loose: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the server's list says of the names that an addition sent, but for those of videos, which it shows as frames.
+
+    `found` of the `wanted` ones are there, `twice` of these more often than once. `complete`: what is not in it is not in the
+    dataset. `spare` other media in it may have come since; None: nobody can say how many.
+    """
+
+    wanted: int
+    found: int
+    twice: int
+    complete: bool
+    spare: int | None = 0
 
 
 class Verdict(Enum):
@@ -131,40 +211,87 @@ class Verdict(Enum):
     UNCLEAR = auto()  # a person must look
 
 
-def judge(
-    change: Change,
-    sent: int,
-    *,
-    settled: bool,
-    stirred: bool = False,
-    conflict: bool = False,
-    videos: bool = False,
-) -> Verdict:
-    """Return what is known of an addition of `sent` files.
+@dataclass(frozen=True)
+class Finding:
+    """What is concluded. `known_by` is what shows that it began; `certain`: that it did not is more than absence."""
 
-    `settled`: what is shown has stayed so for the settling window. `stirred`: it was seen to move in between. `conflict`:
-    the answer was that somebody's addition is running; then only numbers say that it was this one all the same. With
-    `videos` among the files the server may count more media than files.
+    verdict: Verdict
+    known_by: KnownBy = KnownBy.TASK
+    certain: bool = False
+
+
+UNCLEAR, NOT_BEGUN = Finding(Verdict.UNCLEAR), Finding(Verdict.NOT_BEGUN)
+
+
+def judge(change: Change, asked: Asked, *, settled: bool, stirred: bool) -> Verdict:
+    """Return what can be said without the server's list.
+
+    `settled`: what is shown has stayed so for the settling window. `stirred`: it was seen to move in between.
     """
-    if change.after.busy or (change.after.idle and change.working(settled=settled)):
+    if change.after.busy or (change.after.idle and change.working(settled=settled)) or not settled:
         return Verdict.WAIT
-    if not settled:
-        # Numbers that add up end the wait; nothing else does.
-        return Verdict.BEGUN if change.after.idle and not conflict and change.grown == sent else Verdict.WAIT
     if not change.after.idle:
         return Verdict.UNCLEAR
-    if conflict:
-        could_be = change.grown is not None and change.grown >= sent
-        return Verdict.ASK_LIST if could_be else Verdict.NOT_BEGUN
-    if not (change.moved or stirred):
-        return Verdict.NOT_BEGUN
-    return Verdict.BEGUN if _fits(change, sent, videos=videos) else Verdict.ASK_LIST
+    if change.moved or stirred or (asked.refused and asked.earlier):
+        return Verdict.ASK_LIST
+    return Verdict.NOT_BEGUN
 
 
-def _fits(change: Change, sent: int, *, videos: bool) -> bool:
-    """Return whether what has changed is what an addition of so many files would have changed.
+def conclude(change: Change, asked: Asked, names: Names | None) -> Finding:
+    """Return what is concluded of an addition where something has changed; `names` is None where the list can't be had.
 
-    Where the number has not, the server may not count what was added: then the other signs stand.
+    After a refusal of files that an earlier request may have brought, absence is never believed.
     """
-    grown = change.grown
-    return grown in (None, 0, sent) or (videos and grown is not None and grown > sent)
+    finding = (
+        _by_signs(change, asked) if names is None or not names.wanted else _by_list(change, asked, names)
+    )
+    if finding.verdict is Verdict.BEGUN and not asked.same:
+        return UNCLEAR
+    if finding.verdict is Verdict.NOT_BEGUN and asked.refused and asked.earlier:
+        return UNCLEAR
+    return finding
+
+
+def certainly_refused(change: Change, asked: Asked) -> bool:
+    """Return whether an addition was refused, and the server shows nothing that could be it all the same."""
+    return asked.refused and not asked.earlier and not change.new_tasks and change.grown in (None, 0)
+
+
+def _by_list(change: Change, asked: Asked, names: Names) -> Finding:
+    """All names, and not enough other media to explain why there are more than before; or none, in a list that is complete."""
+    if names.found == names.wanted:
+        rest = names.spare if names.complete and change.grown is not None else None
+        if (rest is not None and rest < (change.grown or 0)) or _one_task_did_it(change, asked):
+            return Finding(Verdict.BEGUN, KnownBy.LIST)
+    if not names.found and names.complete:
+        return Finding(Verdict.NOT_BEGUN, certain=asked.refused)
+    return UNCLEAR
+
+
+def _by_signs(change: Change, asked: Asked) -> Finding:
+    if asked.refused:  # because of somebody's addition: what there is to see may be all theirs
+        fewer = change.grown is None or change.grown < asked.sent
+        return Finding(Verdict.NOT_BEGUN, certain=certainly_refused(change, asked)) if fewer else UNCLEAR
+    if _one_task_did_it(change, asked):
+        return Finding(Verdict.BEGUN, KnownBy.TASK)
+    if change.nothing_added:
+        return NOT_BEGUN
+    counted = change.grown == asked.sent and not change.has_tasks
+    if (
+        counted
+        and change.before.additions is None
+        and asked.watched
+        and asked.strangers == 0
+        and not asked.earlier
+    ):
+        return Finding(Verdict.BEGUN, KnownBy.COUNTS)
+    return UNCLEAR
+
+
+def _one_task_did_it(change: Change, asked: Asked) -> bool:
+    """Return whether there is exactly one new task, not known to be another's, and as many more media as were sent."""
+    return change.one_own and change.grown == asked.sent and asked.sent not in asked.loose
+
+
+def _all_failed(tasks: Mapping[str, str]) -> bool:
+    return all(status in TASK_OVER - {"COMPLETED"} for status in tasks.values())

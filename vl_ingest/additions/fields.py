@@ -162,7 +162,7 @@ class _Field:
         values = {row.media_id: self._value(row) for row in fits if row.media_id is not None}
         for attempt in range(1, TRIES + 1):
             before = self._wait(task)
-            told = {"first": ids[0], "last": ids[-1], "inserted": before.inserted}
+            told = {"first": ids[0], "last": ids[-1], "inserted": before.inserted, "errors": before.errors}
             context.ledger.jobs.intend(
                 context.run, EventKind.VALUES_INTENDED, field=self._name, task=task, files=len(values), **told
             )
@@ -172,6 +172,11 @@ class _Field:
                 context.note(EventKind.VALUES_UNKNOWN, field=self._name, detail=str(exc))
                 if self._settle_values():
                     return True
+                if isinstance(exc, Redirected):  # the next one would be, too
+                    return _told(
+                        context,
+                        f"the server takes no values for the field {self._name} ({words.clause(exc)})",
+                    )
             except (NotDelivered, CredentialsRefused, Conflict) as exc:
                 context.note(EventKind.VALUES_NOT_SENT, field=self._name, detail=str(exc))
                 self._again(exc, attempt)
@@ -202,7 +207,7 @@ class _Field:
         context.pause(max(context.settings.settle_s, FIRST_POLL_S))
         now, before = self._wait(task), facts["inserted"]
         grown = None if now.inserted is None or before is None else now.inserted - before
-        errors = now.errors or 0
+        errors = (now.errors or 0) - (facts["errors"] or 0)
         if grown == 0 and not errors:
             context.note(
                 EventKind.VALUES_NOT_SENT, field=self._name, detail="the task has no more rows than before"
@@ -210,8 +215,11 @@ class _Field:
             return False
         if grown is not None and grown + errors >= facts["files"]:
             rows = context.ledger.files.without_field(context.job.id, self._name, TOGETHER)
-            ids = [row.id for row in rows if facts["first"] <= row.id <= facts["last"]]
-            context.ledger.files.set_field(context.run, self._name, ids, EventKind.VALUES_SENT)
+            rows = [row for row in rows if facts["first"] <= row.id <= facts["last"]]
+            context.ledger.files.set_field(
+                context.run, self._name, [row.id for row in rows], EventKind.VALUES_SENT
+            )
+            self._tell_errors(FieldStatus("", inserted=before, errors=facts["errors"]), now, rows)
             return True
         raise self._undecided(
             f"the task {task} does not tell whether the values of {files_text(facts['files'])} have arrived"
@@ -237,9 +245,8 @@ class _Field:
         errors = (now.errors or 0) - (before.errors or 0)
         if errors <= 0:
             return
-        named = [
-            row for row in rows if any(row.media_id and row.media_id in sample for sample in now.samples)
-        ]
+        samples = [sample for sample in now.samples if sample not in before.samples]
+        named = [row for row in rows if any(row.media_id and row.media_id in sample for sample in samples)]
         for row in named:
             self._context.observer.file_error(row.path, FileState.SENT, f"no value in the field {self._name}")
         self._context.note(
@@ -250,7 +257,7 @@ class _Field:
         )
         self._context.observer.notice(
             "warning",
-            f"The server refused {errors:,} values of the field {self._name}: {', '.join(now.samples[:3])}.",
+            f"The server refused {errors:,} values of the field {self._name}: {', '.join(samples[:3])}.",
         )
 
     def _again(self, error: RequestError, attempt: int) -> None:

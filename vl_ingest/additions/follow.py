@@ -2,6 +2,7 @@
 
 from vl_ingest import clock
 from vl_ingest.additions.evidence import PARTIAL, Change, Sight
+from vl_ingest.additions.named import look_up
 from vl_ingest.additions.sight import Looker
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import (
@@ -14,10 +15,12 @@ from vl_ingest.domain.errors import (
     ProcessingFailed,
     Redirected,
     RequestError,
+    Undecided,
 )
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
 from vl_ingest.domain.naming import files_text
+from vl_ingest.domain.rounds import KnownBy
 from vl_ingest.observers.observer import Progress
 from vl_ingest.processing.evidence import TASKS
 from vl_ingest.run.backoff import backoff_s
@@ -33,6 +36,7 @@ PLAIN = {
     "READY": "the dataset is ready (READY)",
 }
 REINDEX_TRIES = 3
+UNSEEN = 10  # settling windows that a receipt is believed for without any sign of what it is about
 
 
 def plain(status: str) -> str:
@@ -49,47 +53,103 @@ def is_by_addition(context: Context) -> bool:
 def follow(context: Context) -> None:
     """Take the job from `processing` an addition back to `ready`, through outages, however long it takes.
 
-    Raises `ProcessingFailed` where the server says that it failed; files that are not in the dataset then are queued again.
+    Raises `ProcessingFailed` where the server says that it failed (files that are not in the dataset then are queued again),
+    and `Undecided` where it has acknowledged the addition and shows nothing of it.
     """
     intent = context.ledger.events.last(context.job.id, EventKind.ADDITION_INTENDED)
     assert intent is not None  # noqa: S101  # a round has one
-    before, reindexes = Sight.from_record(intent.facts), bool(intent.facts["reindex"])
+    before, reindexes, sent = (
+        Sight.from_record(intent.facts),
+        bool(intent.facts["reindex"]),
+        intent.facts["files"],
+    )
     watching = _Watching(context, before, JobState.PROCESSING)
+    # What began by what the server shows, or by a person's word, need not be shown again.
+    shown = inferred = context.ledger.rounds.all(context.job.id)[-1].known_by is not KnownBy.RECEIPT
     while True:
         change, status = watching.look()
         if status.status_class is StatusClass.FAILED:
             context.ledger.rounds.errored(context.run, status.word, status.message)
             raise _failed(f"the dataset is {status.word}: {status.message or 'it does not say why'}")
+        shown = shown or change.shows_round()
         if change.after.idle and not change.working(settled=watching.stood_still):
             if change.failed:
                 _fail(context, change, watching.looker)
             halfway = reindexes and change.after.word == PARTIAL
-            # Tasks may lag: one that shows only after the next intent would be taken for the next addition's.
-            unseen = change.after.additions is not None and not change.new_tasks
-            if watching.stood_still or (watching.stirred and not halfway and not unseen):
+            # Tasks and counts may lag: what shows only after the next intent would be taken for the next addition's.
+            whole = (
+                change.grown in (None, sent)
+                if change.one_own
+                else change.grown == sent and not change.new_tasks
+            )
+            told = change.one_own or not change.has_tasks
+            if whole and ((told and not halfway) or watching.stood_still):
+                context.ledger.rounds.finish(context.run, status.word)
+                return
+            if watching.stood_still and (shown or watching.still_s >= UNSEEN * watching.window_s):
+                if not inferred:
+                    _check_names(context, change, watching.looker, shown=shown)
                 context.ledger.rounds.finish(context.run, status.word)
                 return
         watching.pause()
 
 
+def _check_names(context: Context, change: Change, looker: Looker, *, shown: bool) -> None:
+    """Look in the server's list for a round whose signs may be somebody else's, or that has none.
+
+    Raises `Undecided` where neither shows it.
+    """
+    batch = context.ledger.rounds.batch(context.job.id)
+    names = look_up(looker.asking, context.dataset_id, batch, change.after)
+    believed = shown and not change.mixed
+    if names is not None and names.wanted:
+        fresh = shown or change.grown is None or change.grown >= names.wanted  # or they were there before
+        enough = names.found == names.wanted or (names.found and not change.mixed)
+        if (enough and fresh) or (believed and not names.found and not names.complete):
+            return
+    elif believed:
+        return
+    what = "no new media, no task, no other status"
+    if change.mixed:
+        what = "one addition failed and another did not"
+    if names is not None and names.wanted:
+        what = f"its list has {names.found:,} of the {names.wanted:,} names"
+    raise _unseen(context, change, what)
+
+
+def _unseen(context: Context, change: Change, what: str) -> Undecided:
+    """Put on record that the server does not show a round, and return the error that leaves it to a person."""
+    last, job_id = context.ledger.rounds.all(context.job.id)[-1], context.job.id
+    context.note(EventKind.ROUND_UNSEEN, round=last.number, status=change.after.status, detail=what)
+    return Undecided(
+        f"The server has acknowledged the addition of {files_text(last.files)} (round {last.number}) and does not show that they "
+        f"are in the dataset ({what}). Run the same command again to look again; or look at the dataset, then run "
+        f"`vl-ingest settle {job_id} --began` if they are there, or `--not-begun` to have them sent again."
+    )
+
+
 class _Watching:
-    """Looks again and again, at growing intervals; `stood_still` once nothing has changed for a settling window."""
+    """Looks again and again, at growing intervals; nothing has changed for `still_s`."""
 
     def __init__(self, context: Context, before: Sight, state: JobState) -> None:
         self.looker = Looker(context)
-        self.stirred = False
         self._context = context
         self._before = before
         self._state = state
         self._last: Sight | None = None
-        self._still_s = 0.0
+        self.still_s = 0.0
         self._interval_s = FIRST_POLL_S
         self._status: DatasetStatus | None = None
 
     @property
+    def window_s(self) -> float:
+        """How long what is shown has to stand still."""
+        return self._context.settings.settle_s
+
+    @property
     def stood_still(self) -> bool:
         """Whether nothing has changed for the settling window."""
-        return self._still_s >= self._context.settings.settle_s
+        return self.still_s >= self.window_s
 
     def look(self) -> tuple[Change, DatasetStatus]:
         """Return what has changed."""
@@ -99,11 +159,9 @@ class _Watching:
             text = plain(status.word)
             self._context.observer.notice("step", f"{text[0].upper()}{text[1:]}.")
         if sight != self._last:
-            self._last, self._still_s = sight, 0.0
+            self._last, self.still_s = sight, 0.0
         self._status = status
-        change = Change(self._before, sight)
-        self.stirred = self.stirred or change.moved
-        return change, status
+        return Change(self._before, sight), status
 
     def pause(self) -> None:
         """Show where it stands, and wait."""
@@ -113,21 +171,18 @@ class _Watching:
             context.show(Progress(self._state, counts, status=status.word, status_progress=status.progress))
         started = clock.monotonic()
         context.pause(self._interval_s)
-        self._still_s += min(clock.monotonic() - started, self._interval_s)
+        self.still_s += min(clock.monotonic() - started, self._interval_s)
         self._interval_s = min(LONGEST_POLL_S, self._interval_s * GROWTH)
 
 
 def _fail(context: Context, change: Change, looker: Looker) -> None:
     """Record that the server failed with a round, and raise it."""
     message = _reason(context, looker, change) or "it does not say why"
-    requeue = change.grown == 0
+    if not change.nothing_added:
+        raise _unseen(context, change, f"it failed, and perhaps not with all of it: {words.clause(message)}")
     last = context.ledger.rounds.all(context.job.id)[-1]
-    context.ledger.rounds.fail(context.run, change.after.status, message, requeue=requeue)
-    again = (
-        f"Nothing of it is in the dataset; {files_text(last.files)} queued again. Run the same command again to add them."
-        if requeue
-        else f"Whether its files are in the dataset is unknown; run `vl-ingest verify {context.job.id}` to ask for each."
-    )
+    context.ledger.rounds.fail(context.run, change.after.status, message)
+    again = f"Nothing of it is in the dataset; {files_text(last.files)} queued again. Run the same command again to add them."
     raise _failed(f"round {last.number}: {words.clause(message)}", again)
 
 
@@ -180,7 +235,12 @@ def _request_reindex(context: Context, status: DatasetStatus) -> bool:
         context.note(EventKind.REINDEX_NOT_BEGUN, detail=str(error))
         context.api.tokens.renew(error)
         return False
-    except (Conflict, Redirected, OutcomeUnknown) as error:
+    except Redirected as error:  # there is nothing to be had by asking the same address again
+        context.note(EventKind.REINDEX_NOT_BEGUN, detail=str(error))
+        raise ProcessingFailed(
+            f"The server did not reindex the dataset: {words.clause(error)}. Everything was added."
+        ) from error
+    except (Conflict, OutcomeUnknown) as error:
         context.note(EventKind.REINDEX_UNKNOWN, detail=str(error))
         return True
     except (NotDelivered, Answered, RequestError) as error:

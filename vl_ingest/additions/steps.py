@@ -8,11 +8,12 @@ from vl_ingest.additions.choose import is_last, next_batch
 from vl_ingest.additions.content import skip_known, tell_known
 from vl_ingest.additions.evidence import PARTIAL, Sight
 from vl_ingest.additions.send import Failure, Receipt, body_of, goes_as_files, send
-from vl_ingest.additions.settle import settle
+from vl_ingest.additions.settle import in_doubt_again, settle
 from vl_ingest.additions.sight import Looker
 from vl_ingest.domain import words
 from vl_ingest.domain.choices import OnRejected, Reindex
 from vl_ingest.domain.errors import (
+    Answered,
     BadRequest,
     Conflict,
     CredentialsRefused,
@@ -61,7 +62,7 @@ def add(context: Context) -> None:
     Raises `FilesHeld` for files that can't be sent, when all others are added; `Undecided`, `ProcessingFailed`, `GaveUp`
     and `Refused` for what ends the run before.
     """
-    context.ledger.rounds.release(context.run)  # by a run that died: certainly not sent
+    context.ledger.additions.release(context.run)  # by a run that died: certainly not sent
     held: FilesHeld | None = None
     try:
         scan(context, lambda: None, "nothing of that was added")
@@ -74,7 +75,7 @@ def add(context: Context) -> None:
         adding.all()
     finally:
         if context.reload().state is JobState.READY:
-            context.ledger.rounds.release(context.run)
+            context.ledger.additions.release(context.run)
     if context.settings.reindex is Reindex.AUTO and context.settings.wait and _wants_reindex(context):
         following.reindex(context)
     _finish(context)
@@ -113,8 +114,8 @@ class _Adding:
         self._refused: list[FileRow] = []  # of the first that were sent, while none was taken
 
     def all(self) -> None:
-        """Add one batch after the other; of a split one, first its first half."""
-        waiting: list[Batch] = []
+        """Add one batch after the other, first those in doubt; of a split one, first its first half."""
+        waiting = self._context.ledger.additions.kept(self._context.job.id)[::-1]
         while (batch := waiting.pop() if waiting else next_batch(self._context)) is not None:
             last = not waiting and is_last(self._context)
             followers = self._carry_through(batch, last=last)
@@ -129,12 +130,16 @@ class _Adding:
         context, failures, renewed, began_at = self._context, 0, False, clock.monotonic()
         reindexes = last and context.settings.reindex is Reindex.AUTO
         while True:
-            before = self._wait_until_idle()
+            before, waited = self._wait_until_idle()
+            if in_doubt_again(context, batch, before, stirred=waited):
+                if self._settled(watched=False):
+                    return []
+                continue  # it took a while
             body = body_of(context, batch, reindex=reindexes)
             form = "files" if goes_as_files(context.settings, batch) else "archive"
             context.check_may_continue()
             told = {"form": form, "reindex": reindexes, **before.to_record()}
-            batch = context.ledger.rounds.intend(context.run, batch, **told)
+            batch = context.ledger.additions.intend(context.run, batch, **told)
             context.observer.notice(
                 "step", f"Adding {files_text(len(batch.files))}, {words.size(batch.size_bytes)}."
             )
@@ -146,11 +151,10 @@ class _Adding:
                 self._acknowledged(batch, came)
                 return []
             failures += 1
-            if isinstance(came.error, CredentialsRefused):
-                if renewed:
-                    self._not_carried_out(batch, EventKind.ADDITION_REFUSED, came.error)
-                    raise refused(DOING, came.error, context.job) from came.error
-                renewed = True
+            if renewed and isinstance(came.error, CredentialsRefused):
+                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, came.error)
+                raise refused(DOING, came.error, context.job) from came.error
+            renewed = isinstance(came.error, CredentialsRefused)
             followers = self._failed(batch, came, len(body))
             if followers is not None:
                 return followers
@@ -158,8 +162,11 @@ class _Adding:
                 raise gave_up(DOING, came.error)
             context.pause(backoff_s(failures))
 
-    def _wait_until_idle(self) -> Sight:
-        """Wait until the server takes an addition; return what it shows then. Raises `ProcessingFailed` where it never will."""
+    def _wait_until_idle(self) -> tuple[Sight, bool]:
+        """Wait until the server takes an addition; return what it shows then, and whether it was seen at work.
+
+        Raises `ProcessingFailed` where it never will.
+        """
         context, interval_s, told = self._context, FIRST_POLL_S, ""
         while True:
             sight, status = self._looker.look()
@@ -168,7 +175,7 @@ class _Adding:
                     f"The dataset is {status.word}, and takes no additions: {words.clause(status.message or 'it does not say why')}."
                 )
             if sight.idle:
-                return sight
+                return sight, bool(told)
             if sight.word != told:
                 told = sight.word
                 text = f"Waiting to add media: {following.plain(status.word)}."
@@ -181,7 +188,9 @@ class _Adding:
 
     def _acknowledged(self, batch: Batch, receipt: Receipt) -> None:
         context = self._context
-        number = context.ledger.rounds.acknowledge(context.run, batch, receipt.sha256s, receipt.http_status)
+        number = context.ledger.additions.acknowledge(
+            context.run, batch, receipt.sha256s, receipt.http_status
+        )
         self._taken = True
         context.observer.notice(
             "step", f"Round {number}: the server has taken {files_text(len(batch.files))}."
@@ -194,50 +203,63 @@ class _Adding:
         Returns the batches that take its place, none where it has begun after all; None: it is to be sent again.
         """
         context, error = self._context, failure.error
+        if self._may_have_begun(batch, failure):
+            if self._unknown(batch, failure):
+                return []
+            if isinstance(error, Redirected):  # the next one would be, too
+                raise refused(DOING, error, context.job) from error
+            return self._without(batch, error) if isinstance(error, FileTrouble) else None
+        unsent = isinstance(error, FileTrouble | NotDelivered | Refused)
+        kind = EventKind.ADDITION_NOT_DELIVERED if unsent else EventKind.ADDITION_REFUSED
+        self._not_carried_out(batch, kind, error)
         match error:
-            case FileTrouble() if not failure.bytes_out:
-                self._not_carried_out(batch, EventKind.ADDITION_NOT_DELIVERED, error)
-                return self._without(batch, error)
             case FileTrouble():
-                return [] if self._unknown(batch, failure) else self._without(batch, error)
-            case NotDelivered():
-                self._not_carried_out(batch, EventKind.ADDITION_NOT_DELIVERED, error)
-                if isinstance(error, Throttled):
-                    context.pause(error.retry_after_s or 0.0)
-                return None
-            case Refused():  # a certificate, or no token to be had: nothing was sent
-                self._not_carried_out(batch, EventKind.ADDITION_NOT_DELIVERED, error)
-                raise error
-            case CredentialsRefused():
-                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
-                context.api.tokens.renew(error)
-                return None
-            case Conflict() | Redirected() | OutcomeUnknown():
-                return [] if self._unknown(batch, failure) else None
-            case NotAvailable():
-                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
-                raise _off(error, context.job) from error
+                return self._without(batch, error)
             case BadRequest() | TooLarge():
-                self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
                 if isinstance(error, TooLarge):
                     context.ledger.jobs.learn_too_large(context.run, body_bytes)
                 return self._blame(batch, error)
-        self._not_carried_out(batch, EventKind.ADDITION_REFUSED, error)
-        assert isinstance(error, RequestError)  # noqa: S101  # all others are above
-        raise refused(DOING, error, context.job) from error
+            case Throttled():
+                context.pause(error.retry_after_s or 0.0)
+            case CredentialsRefused():
+                context.api.tokens.renew(error)
+            case NotAvailable():
+                raise _off(error, context.job) from error
+            case Refused():  # a certificate, or no token to be had
+                raise error
+            case Answered():
+                raise refused(DOING, error, context.job) from error
+        return None
+
+    def _may_have_begun(self, batch: Batch, failure: Failure) -> bool:
+        """Return whether a request without a receipt may have been carried out, or an earlier one that it met."""
+        match failure.error:
+            case FileTrouble():
+                return failure.bytes_out > 0
+            case Conflict() | Redirected() | OutcomeUnknown():
+                return True
+            case BadRequest():  # perhaps because of what an earlier request has brought
+                return self._in_doubt(batch)
+        return False
+
+    def _in_doubt(self, batch: Batch) -> bool:
+        """Return whether an earlier request may have brought files of the batch that has just been sent."""
+        doubt = self._context.ledger.additions.doubt(self._context.job.id, batch)
+        return doubt is not None and doubt.earlier
 
     def _not_carried_out(self, batch: Batch, kind: EventKind, error: Exception) -> None:
         http_status = error.http_status if isinstance(error, RequestError) else None
         detail = error.detail if isinstance(error, RequestError) else str(error)
-        self._context.ledger.rounds.not_carried_out(self._context.run, batch, kind, http_status, detail)
+        self._context.ledger.additions.not_carried_out(self._context.run, batch, kind, http_status, detail)
 
     def _unknown(self, batch: Batch, failure: Failure) -> bool:
         """Record that the outcome is unknown, and settle it; return whether the addition has begun."""
         context, error = self._context, failure.error
         conflict = isinstance(error, Conflict)
+        said_no = isinstance(error, Conflict | BadRequest)
         http_status = error.http_status if isinstance(error, RequestError) else None
-        context.ledger.rounds.unknown(
-            context.run, batch, http_status, str(error), failure.sha256s, conflict=conflict
+        context.ledger.additions.unknown(
+            context.run, batch, http_status, str(error), failure.sha256s, conflict=said_no
         )
         said = (
             "The dataset is being updated by somebody else"
@@ -245,7 +267,10 @@ class _Adding:
             else "The outcome of the addition is unknown"
         )
         context.observer.notice("step" if conflict else "warning", f"{said} ({words.clause(error)}).")
-        begun = settle(context)
+        return self._settled(watched=True)
+
+    def _settled(self, *, watched: bool) -> bool:
+        begun = settle(self._context, watched=watched)
         self._taken = self._taken or begun
         return begun
 

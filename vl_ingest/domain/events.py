@@ -135,18 +135,24 @@ class EventKind(StrEnum):
         "The addition of batch {batch}, attempt {attempt}, was not delivered ({detail}).")
     ADDITION_REFUSED = ("addition_refused", _J.READY, "batch attempt http_status detail",
         "The server refused the addition of batch {batch}, attempt {attempt} ({detail}).")
-    ADDITION_UNKNOWN = ("addition_unknown", None, "batch attempt http_status detail conflict",
+    ADDITION_UNKNOWN = ("addition_unknown", None, "batch attempt files http_status detail conflict",
         "The outcome of the addition of batch {batch}, attempt {attempt}, was unknown ({detail}).")
+    ADDITION_DOUBTED = ("addition_doubted", _J.ADDING, "batch status detail",
+        "Whether batch {batch} has been added was in doubt again ({detail}).")
+    ADDITION_LOOKED_UP = ("addition_looked_up", None, "batch by digest items wanted found twice complete",
+        "The server's own list had {found} of the {wanted} names that batch {batch} was sent under.")
     ADDITION_SETTLED_BEGUN = ("addition_settled_begun", _J.PROCESSING,
-        "round batch attempt files size_bytes digest unhashed known_by status detail",
+        "round batch attempt files size_bytes digest doubts known_by status detail",
         "Round {round} had begun with {counted}, as the server's own {known_by} proved ({detail}).")
-    ADDITION_SETTLED_NOT_BEGUN = ("addition_settled_not_begun", _J.READY, "batch attempt status detail",
+    ADDITION_SETTLED_NOT_BEGUN = ("addition_settled_not_begun", _J.READY, "batch attempt doubts status detail n_images? n_videos? tasks?",
         "The addition of batch {batch} had not begun ({detail}).")
-    ADDITION_SETTLED_BY_HAND = ("addition_settled_by_hand", None, "began by status batch attempt round? files? size_bytes? digest?",
+    ADDITION_SETTLED_BY_HAND = ("addition_settled_by_hand", None, "began by status batch attempt doubts round? files? size_bytes? digest?",
         "{by} settled whether the addition of batch {batch} had begun: {answer}.")
-    ROUND_FINISHED = "round_finished", _J.READY, "round status", "Round {round} was processed; the dataset was {status}."
-    ROUND_FAILED = ("round_failed", _J.READY, "round batch files requeued status message",
+    ROUND_FINISHED = "round_finished", _J.READY, "round status by?", "Round {round} was processed; the dataset was {status}."
+    ROUND_FAILED = ("round_failed", _J.READY, "round batch files doubts status message by?",
         "The server failed to process round {round}: {message}.")
+    ROUND_UNSEEN = ("round_unseen", None, "round status detail",
+        "The server had acknowledged round {round}, and did not show that its files were there ({detail}).")
     REINDEX_INTENDED = "reindex_intended", None, "status", "The request to reindex the dataset was about to be sent; it was {status}."
     REINDEX_ACKNOWLEDGED = "reindex_acknowledged", None, "http_status", "The server began to reindex the dataset."
     REINDEX_UNKNOWN = "reindex_unknown", None, "detail", "The outcome of the request to reindex was unknown ({detail})."
@@ -156,7 +162,7 @@ class EventKind(StrEnum):
     FIELD_CREATED = "field_created", None, "field task", "The server made the custom metadata field {field}."
     FIELD_UNKNOWN = "field_unknown", None, "field detail", "The request to make the field {field} got no receipt ({detail})."
     FIELD_FAILED = "field_failed", None, "field detail", "The field {field} was not made ({detail})."
-    VALUES_INTENDED = "values_intended", None, "field task files first last inserted", "The values of {counted} for the field {field} were about to be sent."
+    VALUES_INTENDED = "values_intended", None, "field task files first last inserted errors", "The values of {counted} for the field {field} were about to be sent."
     VALUES_SENT = "values_sent", None, "field files", "The field {field} has values for {counted} more."
     VALUES_UNKNOWN = "values_unknown", None, "field detail", "The request with values for the field {field} got no receipt ({detail})."
     VALUES_NOT_SENT = "values_not_sent", None, "field detail", "The values for the field {field} were not taken ({detail})."

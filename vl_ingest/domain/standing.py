@@ -97,7 +97,7 @@ def _held(job: Job, then: str) -> NextStep:
 def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
     """Return the next step of a job that is not over."""
     resume = f"vl-ingest resume {job.id}"
-    doubtful = (JobState.TRIGGERING, JobState.UPLOADED, JobState.ADDING)
+    doubtful = (JobState.TRIGGERING, JobState.UPLOADED, JobState.ADDING, JobState.PROCESSING)
     in_doubt = job.state in doubtful and last_exit_code == Undecided.exit_code
     if in_doubt and not counts[FileState.UNKNOWN]:
         began = f"vl-ingest settle {job.id} --began"

@@ -8,7 +8,8 @@
 - `decisions` what is decided on files, by whom
 - `listing`  what the server lists in the dataset
 - `batches`  intents and receipts of what is sent together
-- `rounds`   additions: intents, receipts, and what settled them
+- `additions` their intents and receipts, and what settled them
+- `rounds`   additions that began, and their ends
 - `events`   the append-only history
 - `audit`    what a report reads
 - `browse`   what a page shows: a screenful at a time
@@ -35,6 +36,7 @@ from vl_ingest.ledger.runs import Runs
 from vl_ingest.ledger.seal import Seals
 
 if TYPE_CHECKING:
+    from vl_ingest.ledger.additions import Additions
     from vl_ingest.ledger.audit import Audit
     from vl_ingest.ledger.batches import Batches
     from vl_ingest.ledger.browse import Browse
@@ -72,8 +74,15 @@ class Ledger:
         return Batches(self.db)
 
     @cached_property
+    def additions(self) -> "Additions":
+        """Intents and receipts of additions."""
+        from vl_ingest.ledger.additions import Additions
+
+        return Additions(self.db)
+
+    @cached_property
     def rounds(self) -> "Rounds":
-        """Additions."""
+        """Additions that began."""
         from vl_ingest.ledger.rounds import Rounds
 
         return Rounds(self.db)

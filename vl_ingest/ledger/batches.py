@@ -11,6 +11,7 @@ from vl_ingest import clock
 from vl_ingest.domain.errors import FileTrouble, JobHeld
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, Facts, FileRow, FileState, Run
+from vl_ingest.ledger import doubts
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.exchange import Claim, Receipt, intend, record
@@ -99,7 +100,7 @@ class Batches:
             end_attempt(connection, batch, outcome, http_status, detail)
             facts: dict[str, Any] = {"http_status": http_status, "detail": detail}
             if outcome is AttemptOutcome.UNKNOWN:
-                _doubt(connection, files.c.id.in_([f.id for f in batch.files]))
+                doubts.mark(connection, files.c.id.in_([f.id for f in batch.files]))
                 facts["sha256"] = dict(sha256s or {})
             append(
                 connection, run.job_id, run.id, EventKind.of(outcome),
@@ -273,10 +274,6 @@ def move_files(
     move(connection, files, files.c.id.in_([f.id for f in group]), before, after, rows=len(group), **values)
 
 
-def _doubt(connection: sa.Connection, where: sa.ColumnElement[bool]) -> None:
-    connection.execute(sa.update(files).where(where).values(unknown_attempts=files.c.unknown_attempts + 1))
-
-
 def set_aside(
     connection: sa.Connection, run: Run, file: FileRow, before: FileState, trouble: FileTrouble
 ) -> None:
@@ -314,7 +311,7 @@ def _abandon(connection: sa.Connection, run: Run, batch_id: int, died: bool) -> 
         )
     ).rowcount
     if lost:
-        _doubt(connection, mine)
+        doubts.mark(connection, mine)
     doubted = [file for file in group if lost or file.unknown_attempts]
     certain = [file for file in group if not (lost or file.unknown_attempts)]
     state = BatchState.UNKNOWN if doubted else BatchState.FAILED

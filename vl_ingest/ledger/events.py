@@ -51,6 +51,14 @@ def append_all(
     connection.execute(_MOVE_HEAD, {"b_job": job_id, "event_count": count, "event_head": head})
 
 
+def read_events(connection: sa.Connection, job_id: str, kinds: Sequence[str]) -> list[Event]:
+    """Return the events of these kinds, in order, as the transaction sees them."""
+    query = (
+        sa.select(events).where(events.c.job_id == job_id, events.c.kind.in_(kinds)).order_by(events.c.number)
+    )
+    return [Event(**row._mapping) for row in connection.execute(query)]
+
+
 def record_upgrade(connection: sa.Connection, before: str, after: str) -> None:
     """Add to each job's history that the ledger's schema has changed."""
     for job_id in connection.execute(sa.select(jobs.c.id)).scalars().all():

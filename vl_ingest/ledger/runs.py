@@ -70,6 +70,9 @@ class Runs:
             EventKind.TRIGGER_SETTLED_BY_HAND,
             EventKind.FILES_SETTLED_BY_HAND,
             EventKind.REPROCESS_SETTLED_BY_HAND,
+            EventKind.ADDITION_SETTLED_BY_HAND,
+            EventKind.ROUND_FINISHED,  # by a person's word, where no run has ended since
+            EventKind.ROUND_FAILED,
         )
         ends = [EventKind.RUN_ENDED, *settled]
         query = sa.select(events.c.kind).where(events.c.job_id == job_id, events.c.kind.in_(ends))

@@ -77,7 +77,10 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
     with hold(ledger, job.id) as current:
         state = current.state
         if state is JobState.ADDING:
-            ledger.rounds.settle_by_hand(job.id, current.status, began=began)
+            ledger.additions.settle_by_hand(job.id, current.status, began=began)
+            return
+        if state is JobState.PROCESSING and _unseen(ledger, job):
+            ledger.rounds.settle_by_hand(job.id, current.status or "", done=began)
             return
         if state is JobState.ERRORED and _asked_again(ledger, job):
             _settle_again(ledger, current, began=began)
@@ -96,6 +99,12 @@ def settle_trigger(ledger: Ledger, job: Job, *, began: bool) -> None:
             ledger.jobs.step(job.id, None, state, kind, facts)
         else:
             ledger.jobs.note(job.id, None, kind, **facts)
+
+
+def _unseen(ledger: Ledger, job: Job) -> bool:
+    """Return whether the server has acknowledged the addition that is processed, and did not show it."""
+    last = ledger.events.last(job.id, EventKind.ROUND_UNSEEN, EventKind.ADDITION_INTENDED)
+    return last is not None and last.kind == EventKind.ROUND_UNSEEN
 
 
 def _asked_again(ledger: Ledger, job: Job) -> bool:

@@ -30,7 +30,7 @@ class Added:
                 if facts.get("began", True):
                     receipts[facts["batch"]] = event
                     self._count(event, 1)
-            case EventKind.ROUND_FAILED if facts["requeued"]:
+            case EventKind.ROUND_FAILED:
                 self._count(receipts.pop(facts["batch"]), -1)
 
     def _count(self, receipt: Event, sign: int) -> None:

@@ -151,8 +151,12 @@ class Replay:
                 self.batches[facts["batch"]]["size_bytes"] = facts["size_bytes"]
         if facts.get("lost_answers"):
             self.lost.add(facts["batch"])
-        if (kind is EventKind.ATTEMPT_UNKNOWN or facts.get("lost_answers")) and self.doubts is not None:
+        if self.doubts is None:
+            return
+        if kind in (EventKind.ATTEMPT_UNKNOWN, EventKind.ADDITION_UNKNOWN) or facts.get("lost_answers"):
             self.doubts += facts["files"]
+        elif "doubts" in facts:
+            self.doubts += facts["doubts"] if kind is EventKind.ROUND_FAILED else -facts["doubts"]
 
     def _round_began(self, event: Event, kind: EventKind) -> None:
         facts = event.facts
@@ -168,8 +172,6 @@ class Replay:
         }  # fmt: skip
         if kind is EventKind.ADDITION_SETTLED_BY_HAND:
             self.deciders_of_batches[facts["batch"]] = facts["by"]
-        if self.doubts is not None:
-            self.doubts += facts.get("unhashed", facts["files"])
 
     def rounds_differ(self, ledger: Ledger, job_id: str) -> list[str]:
         """Return in words what is not so in the rows of rounds."""

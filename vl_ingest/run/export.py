@@ -42,15 +42,21 @@ class By(StrEnum):
 
 
 @contextmanager
-def fetched(asking: Asking, dataset_id: str, by: By) -> Iterator["tuple[BinaryIO, Received] | None"]:
+def fetched(
+    asking: Asking, dataset_id: str, by: By, *, anew: bool = False
+) -> Iterator["tuple[BinaryIO, Received] | None"]:
     """Give the list as a file, which is gone after the block; None where it can't be had.
+
+    With `anew` one that is begun now: what is under way may be older than what is asked about.
 
     Raises `Conflict` where the dataset is in no state for it, `GaveUp` where the server gives no answer.
     """
     with tempfile.TemporaryFile(prefix="vl-ingest-") as file:
         try:
             received = (
-                _export(asking, dataset_id, file) if by is By.EXPORT else _ids(asking, dataset_id, file)
+                _export(asking, dataset_id, file, anew=anew)
+                if by is By.EXPORT
+                else _ids(asking, dataset_id, file)
             )
         except OSError as exc:
             raise GaveUp(f"Could not save the server's list in {tempfile.gettempdir()}: {exc}.") from exc
@@ -70,8 +76,9 @@ def _ids(asking: Asking, dataset_id: str, file: BinaryIO) -> "Received | None":
     return asking.read(By.IDS, read, patience_s=PATIENCE_S)
 
 
-def _export(asking: Asking, dataset_id: str, file: BinaryIO) -> "Received | None":
-    export_id = _under_way(asking, dataset_id) or _start(asking, dataset_id)
+def _export(asking: Asking, dataset_id: str, file: BinaryIO, *, anew: bool) -> "Received | None":
+    export_id = None if anew else _under_way(asking, dataset_id)
+    export_id = export_id or _start(asking, dataset_id)
     if export_id is None:
         return None
     uri = _wait(asking, dataset_id, export_id)
@@ -93,7 +100,8 @@ def _under_way(asking: Asking, dataset_id: str) -> str | None:
     """Return the export that was started for this job and that nobody has read, if it can still be asked for."""
     last = asking.ledger.events.last(
         asking.job.id, EventKind.EXPORT_STARTED, EventKind.EXPORT_ENDED, EventKind.DATASET_LISTED,
-        EventKind.JOB_READY, EventKind.ROUND_FINISHED, EventKind.REINDEX_FINISHED,
+        EventKind.JOB_READY, EventKind.ADDITION_INTENDED, EventKind.ADDITION_LOOKED_UP, EventKind.ROUND_FINISHED,
+        EventKind.REINDEX_FINISHED,
     )  # fmt: skip
     if last is None or last.kind != EventKind.EXPORT_STARTED:
         return None

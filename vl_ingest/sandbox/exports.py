@@ -1,4 +1,7 @@
-"""What is in a dataset, as a CSV of ids or as a ZIP that is made on demand and fetched from elsewhere."""
+"""What is in a dataset, as a CSV of ids or as a ZIP that is made on demand and fetched from elsewhere.
+
+An export lists what was in the dataset when it was begun, however much later it is fetched.
+"""
 
 import csv
 import io
@@ -31,6 +34,7 @@ class Export:
     began: float
     created_at: str
     file_name: str
+    media: int
     ends: str
 
 
@@ -56,7 +60,7 @@ class Exports:
         if entry["kind"] == "export_started":
             self._exports[entry["export_id"]] = Export(
                 entry["export_id"], entry["dataset_id"], self._store.clock() - age_s, entry["at"],
-                entry["file_name"], entry["ends"],
+                entry["file_name"], entry["media"], entry["ends"],
             )  # fmt: skip
 
     def endpoints(self) -> list[Endpoint]:
@@ -64,11 +68,13 @@ class Exports:
         one = "/api/v1/dataset/{dataset}"
         return [
             Endpoint("export-ids", "GET", f"{one}/export_media_id", 200, self._ids, feature="export-ids"),
-            Endpoint("export", "GET", f"{one}/export_context_async", 200, self._start, feature="export"),
+            Endpoint(
+                "export", "GET", f"{one}/export_context_async", 200, self._start, check=self._snapshot, feature="export"
+            ),
             Endpoint("export-status", "GET", f"{one}/export_status", 200, self._status, feature="export"),
             Endpoint(
                 "download", "GET", f"{one}/exports/{{export}}/{{file}}", 200, self._download,
-                check=self._write, feature="export",
+                check=self._written, feature="export",
             ),
         ]  # fmt: skip
 
@@ -76,7 +82,7 @@ class Exports:
         """Return the address in the object store, where the link alone is what allows a request."""
         return Endpoint(
             "download", "GET", f"{BUCKET}/{{export}}/{{file}}", 200, self._download,
-            check=self._write_for_link, guarded=False,
+            check=self._written_for_link, guarded=False,
         )  # fmt: skip
 
     def _ids(self, call: Call) -> tuple[list[Entry], Any]:
@@ -87,16 +93,26 @@ class Exports:
         writer.writerows((medium.file_path, medium.media_id) for medium in self._media(call.dataset_id))
         return [], Response(text.getvalue(), media_type="text/csv")
 
-    def _start(self, call: Call) -> tuple[list[Entry], Any]:
+    def _snapshot(self, call: Call) -> tuple[str, int]:
+        """Write the ZIP of an export that is begun now; return its id, and how many media it lists."""
         if call.query("export_format", "json") != "json":
             raise Refusal(422, [{"loc": ["query", "export_format"], "msg": "unknown", "type": "value_error"}])
         self._ready(call.dataset_id)
+        listed, export_id = list(self._media(call.dataset_id)), str(uuid.uuid4())
+        self._folder.mkdir(exist_ok=True)
+        write_export(self._file(export_id), self._store.dataset(call.dataset_id).name, listed)
+        return export_id, len(listed)
+
+    def _start(self, call: Call) -> tuple[list[Entry], Any]:
+        self._ready(call.dataset_id)
         fault = self._happens("exporting", "")
+        export_id, count = call.checked
         entry = {
             "kind": "export_started",
-            "export_id": str(uuid.uuid4()),
+            "export_id": export_id,
             "dataset_id": call.dataset_id,
             "file_name": call.query("file_name", "export"),
+            "media": count,
             "ends": "COMPLETED" if fault is None else fault.kind.upper(),
         }
         return [entry], {"id": entry["export_id"]}
@@ -112,33 +128,29 @@ class Exports:
             "download_uri": self._uri(export) if done else None,
             "progress": progress,
             "status": word,
-            "entities_count": sum(1 for _ in self._media(export.dataset_id)) if done else None,
+            "entities_count": export.media if done else None,
             "result_message": None if word in ("INIT", "COMPLETED") else f"The export ended {word}.",
         }
 
     def _download(self, call: Call) -> tuple[list[Entry], Any]:
         return [], Response(call.checked.read_bytes(), media_type="application/zip")
 
-    def _write_for_link(self, call: Call) -> Path:
+    def _written_for_link(self, call: Call) -> Path:
         if "authorization" in call.request.headers:
             raise Refusal(400, "Only one auth mechanism allowed.")
         if call.query("X-Amz-Signature") != _signature(call.request.path_params["export"]):
             raise Refusal(403, "The signature does not match.")
-        return self._write(call)
+        return self._written(call)
 
-    def _write(self, call: Call) -> Path:
-        """Write the ZIP, unless it is there."""
+    def _written(self, call: Call) -> Path:
+        """Return the ZIP, once the export is done."""
         export = self._find(call.request.path_params["export"], call.request.path_params.get("dataset"))
         if self._word(export)[0] != "COMPLETED":
             raise Refusal(404, "The export is not there.")
-        self._folder.mkdir(exist_ok=True)
-        path = self._folder / f"{export.id}.zip"
-        if not path.exists():
-            unfinished = path.with_suffix(f".{call.number}")
-            dataset = self._store.dataset(export.dataset_id)
-            write_export(unfinished, dataset.name, list(self._media(export.dataset_id)))
-            unfinished.rename(path)
-        return path
+        return self._file(export.id)
+
+    def _file(self, export_id: str) -> Path:
+        return self._folder / f"{export_id}.zip"
 
     def _uri(self, export: Export) -> str:
         bucket = self._bucket()
