@@ -4,6 +4,7 @@ import contextlib
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -142,6 +143,10 @@ def test_the_workers_of_a_cluster_send_everything(world: World, cluster: DaskClu
     assert kinds.index("couriers_away") < kinds.index("batch_sent") < kinds.index("couriers_back")
     assert kinds.index("couriers_back") < kinds.index("trigger_intended")
     assert "Sending from" in ended.err
+    host = socket.gethostname()
+    (shown,) = world.cli("status", "job", "--json").lines
+    assert shown["hosts"] == {host: {"files": 30, "bytes": shown["sent_bytes"]}}
+    assert f"sent from     {host}: 30 files" in world.cli("status", "job").out
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 LEAST_INTERVAL_S = 0.1
 ROUNDS = 5  # the last ones
+MOST_HOSTS = 10  # that are listed for people
 
 
 @click.command(cls=Command)
@@ -141,7 +142,12 @@ def job_facts(book: "Ledger", job_id: str) -> dict[str, Any]:
     from vl_ingest.ledger.summary import summarise
 
     summary = summarise(book, job_id)
-    return {**summary_facts(summary), **_standing(book, summary)}
+    hosts = book.events.delivered_from(job_id)
+    return {
+        **summary_facts(summary),
+        "hosts": {host: {"files": files, "bytes": size} for host, (files, size) in hosts.items()},
+        **_standing(book, summary),
+    }
 
 
 def _standing(book: "Ledger", summary: "Summary") -> dict[str, Any]:
@@ -178,6 +184,12 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
         f"  files         {facts['total_files']:,} ({words.size(facts['total_bytes'])})",
         *(f"    {state:<12}{count:>10,}" for state, count in facts["files"].items() if count),
     ]
+    lines += [
+        f"  sent from     {host}: {sent['files']:,} files ({words.size(sent['bytes'])})"
+        for host, sent in list(facts["hosts"].items())[:MOST_HOSTS]
+    ]
+    if len(facts["hosts"]) > MOST_HOSTS:
+        lines.append(f"  sent from     {len(facts['hosts']) - MOST_HOSTS} more hosts: --json lists them")
     if job.left_out:
         lines.append(f"  left out      {words.counted(job.left_out)}")
     if facts["taken_as_delivered"]:

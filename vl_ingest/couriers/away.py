@@ -277,7 +277,7 @@ class Away:
         carried, now = Carried(*report.carried), clock.monotonic()
         took_s = carried.ended - carried.began
         carried = carried._replace(began=now - took_s, ended=now)
-        outcome = judged(self._api, held.parcel, carried, held.line)._replace(cpu_s=0.0)
+        outcome = judged(self._api, held.parcel, carried, held.line)._replace(cpu_s=0.0, host=report.host)
         worker.learn(carried.bytes_out / max(took_s, LEAST_S), whole=outcome.error is None)
         strange = None if outcome.bytes_out else _unseen(held, outcome)
         if strange is not None:

@@ -48,6 +48,7 @@ class Outcome(NamedTuple):
         began, ended: when that had it, on the monotonic clock.
         cpu_s: processor time that its process had used by then; 0 for this process.
         recalled: it was given back before it had begun.
+        host: which other host carried it.
 
     """
 
@@ -61,6 +62,7 @@ class Outcome(NamedTuple):
     troubles: tuple[FileTrouble, ...] = ()
     cpu_s: float = 0.0
     recalled: bool = False
+    host: str | None = None
 
     @property
     def http_status(self) -> int:

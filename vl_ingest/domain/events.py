@@ -67,7 +67,7 @@ class EventKind(StrEnum):
         "Batch {batch}, attempt {attempt} {turned} ({detail}).")
     ATTEMPT_REFUSED = ("attempt_refused", _A.REFUSED, "batch attempt files http_status detail",
         "The server refused batch {batch}, attempt {attempt} ({detail}).")
-    BATCH_SENT = "batch_sent", _B.SENT, "batch attempt http_status files size_bytes digest", "Batch {batch} was delivered: {counted}."
+    BATCH_SENT = "batch_sent", _B.SENT, "batch attempt http_status files size_bytes digest host?", "Batch {batch} was delivered: {counted}."
     BATCH_SPLIT = "batch_split", _B.SPLIT, "batch into reason", "Batch {batch} was split to find the file at fault ({reason})."
     BATCH_ABANDONED = ("batch_abandoned", None, "batch state files lost_answers died",
         "Batch {batch} was in flight when its run {end}: the delivery of {counted} is {state}.")

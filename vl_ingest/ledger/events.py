@@ -90,6 +90,21 @@ class Events:
             row = connection.execute(query.order_by(events.c.number.desc()).limit(1)).one_or_none()
         return None if row is None else Event(**row._mapping)
 
+    def delivered_from(self, job_id: str) -> dict[str, tuple[int, int]]:
+        """Return which other hosts have delivered for a job -> how many files, how many bytes."""
+        facts = events.c.facts
+        host, told = facts["host"].as_string(), [facts[name].as_integer() for name in ("files", "size_bytes")]
+        query = (
+            sa.select(host, *map(sa.func.sum, told))
+            .where(events.c.job_id == job_id, events.c.kind == EventKind.BATCH_SENT, host.is_not(None))
+            .group_by(host)
+            .order_by(host)
+        )
+        if not self.count(job_id, EventKind.COURIERS_AWAY):
+            return {}
+        with self._db.read() as connection:
+            return {name: (int(files), int(size)) for name, files, size in connection.execute(query)}
+
     def count(self, job_id: str, kind: str) -> int:
         """Return how often something has happened to a job."""
         query = sa.select(sa.func.count()).where(events.c.job_id == job_id, events.c.kind == kind)

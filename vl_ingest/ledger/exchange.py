@@ -37,11 +37,12 @@ _NTH_HASH: Any = sa.text("CAST(substr(:hashes, (id - :base) * 64 + 1, 64) AS TEX
 
 
 class Receipt(NamedTuple):
-    """The server's acknowledgement of a batch, with the hashes of its files in order."""
+    """The server's acknowledgement of a batch, with the hashes of its files in order; `host`: which other host sent it."""
 
     batch: Batch
     sha256s: Sequence[str]
     http_status: int
+    host: str | None = None
 
 
 class Claim(NamedTuple):
@@ -66,7 +67,7 @@ def record(connection: sa.Connection, run: Run, receipts: Sequence[Receipt]) -> 
         connection, batches, BatchState.IN_FLIGHT, BatchState.SENT, ("ended_at",),
         [(now, receipt.batch.id) for receipt in receipts],
     )  # fmt: skip
-    for batch, sha256s, _ in receipts:
+    for batch, sha256s, *_ in receipts:
         ids = [file.id for file in batch.files]
         if not move_span(
             connection, files, FileState.IN_FLIGHT, FileState.SENT, ("hashes", "base"),
@@ -124,6 +125,7 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
     return {
         "batch": batch.id, "attempt": batch.attempt, "http_status": receipt.http_status,
         "files": len(batch.files), "size_bytes": batch.size_bytes, "digest": rows_digest(rows),
+        **({} if receipt.host is None else {"host": receipt.host}),
     }  # fmt: skip
 
 

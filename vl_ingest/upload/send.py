@@ -218,7 +218,7 @@ class Sender:
         try:
             fresh = self._backlog.take(
                 self._transaction_id, room,
-                [Receipt(delivery.batch, outcome.sha256s, outcome.http_status) for delivery, outcome in receipts],
+                [Receipt(one.batch, came.sha256s, came.http_status, came.host) for one, came in receipts],
                 probe=probe,
             )  # fmt: skip
         finally:
