@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -115,6 +116,22 @@ class Ingest:
             ),
             self._base_url or known.base_url,
         )  # fmt: skip
+
+    def add(
+        self,
+        job: Job | str,
+        settings: Settings | None = None,
+        *,
+        source: str | os.PathLike[str] | None = None,
+    ) -> Summary:
+        """Add what is new in a job's folder to its dataset, with `settings` or those it had; each addition exactly once.
+
+        `source` is where the folder lies now, if it has moved. Raises as `run` does.
+        """
+        known = self._job(job)
+        return self.resume(
+            known, replace(settings or Settings.of_job(known.settings), add=True), source=source
+        )
 
     def reprocess(self, job: Job | str, settings: Settings | None = None) -> Summary:
         """Let the server process again a job's dataset that it could not, and watch; nothing is sent again.

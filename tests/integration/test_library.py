@@ -14,7 +14,7 @@ import pytest
 from vl_ingest import Ingest, Settings
 from vl_ingest.cli.options import setting_options, settings_from
 from vl_ingest.domain.settings import flag_of
-from vl_ingest.errors import Differs, JobHeld, Stopped, UsageError, VlIngestError
+from vl_ingest.errors import Differs, JobHeld, Refused, Stopped, UsageError, VlIngestError
 from vl_ingest.ledger.lock import hold
 from vl_ingest.model import FileState, OnUnknown
 from world import World
@@ -373,6 +373,24 @@ def test_the_look_before_a_new_job_can_be_stopped(world: World) -> None:
             ingest.run(world.folder, "job")
         with pytest.raises(UsageError, match="Nothing to send"):
             ingest.run(world.folder, "job")
+
+
+def test_add_is_that_of_the_command(world: World) -> None:
+    """What is new goes into the dataset once, with the job's own settings or others; what a run raises is raised."""
+    world.pictures(2)
+    assert world.run("--reindex", "never").code == 0
+    with Ingest(world.ledger_path, base_url=world.box.url) as ingest:
+        world.picture("new.png", 99)
+        assert [entry.files for entry in ingest.add("job").rounds] == [1]
+        assert ingest.add("job").job.status == "PARTIAL INDEX", "as the job was told"
+        world.picture("newer.png", 98)
+        summary = ingest.add(ingest.find("job"), Settings(settle_s=0.3))
+        assert (len(summary.rounds), summary.job.status) == (2, "READY")
+        world.box.add_fault("add:403")
+        world.picture("newest.png", 97)
+        with pytest.raises(Refused):
+            ingest.add("job")
+    assert world.box.record.additions_accepted() == 2
 
 
 def test_what_the_server_says_now(world: World) -> None:

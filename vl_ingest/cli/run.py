@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -147,8 +146,6 @@ def _go_on(
     from vl_ingest.source.listing import is_read_once
 
     settings = settings_from(values, Settings.of_job(known.settings))
-    if adds:
-        settings = replace(settings, add=True)
     if is_read_once(settings.files_from) and not values["files_from"]:
         raise UsageError("The job's list of files could be read only once: give --files-from again.")
     if any(map(is_read_once, settings.exclude_from)) and not values["exclude_from"]:
@@ -160,7 +157,8 @@ def _go_on(
 
         ingest = Ingest(book, base_url=where, tokens=tokens, observers=observers)
         with signals(ingest, observers):
-            return exit_code(lambda: ingest.resume(known, settings, source=source))
+            go_on = ingest.add if adds else ingest.resume
+            return exit_code(lambda: go_on(known, settings, source=source))
 
 
 def exit_code(work: Callable[[], object]) -> int:
