@@ -148,13 +148,8 @@ class Away:
 
     def _work(self) -> None:
         while not self._closing:
-            for step in (
-                self._hear,
-                self._release,
-                self._look,
-                self._dispatch,
-            ):  # one in trouble holds up no other
-                try:
+            for step in (self._hear, self._release, self._look, self._dispatch):
+                try:  # each by itself: one in trouble holds up no other
                     step()
                 except BaseException as exc:  # noqa: BLE001  # raised where a future is asked for its result
                     self._fail(exc)
@@ -306,7 +301,7 @@ class Away:
             old = [held for held in self._waiting if none and now - held.taken_at > ALONE_S]
             self._waiting = [held for held in self._waiting if held not in old]
         for held in old:
-            held.future.set_result(_not_sent(held, f"no worker can be used ({self._roster.why_none})"))
+            held.future.set_result(_not_sent(held, f"no worker can be used: {self._roster.why_none}"))
 
     def _over(self, held: Assignment, outcome: Outcome | BaseException) -> None:
         with self._lock:

@@ -50,7 +50,7 @@ class Cluster:
         try:
             known: Mapping[str, int] = self._ask(_threads(client))
         except OSError as exc:
-            raise OSError(f"the scheduler at {self._address} does not answer ({_words(exc)})") from exc
+            raise OSError(f"the scheduler at {self._address} does not answer: {_words(exc)}") from exc
         return known
 
     def submit(self, worker: str, function: Callable[..., Any], *values: Any) -> "Future[Any]":
@@ -78,7 +78,7 @@ class Cluster:
             try:
                 self._client = self._ask(self._connect())
             except (OSError, ValueError) as exc:
-                raise OSError(f"there is no Dask scheduler at {self._address} ({_words(exc)})") from exc
+                raise OSError(f"there is no Dask scheduler at {self._address}: {_words(exc)}") from exc
         return self._client
 
     def _leave(self) -> None:
@@ -142,4 +142,4 @@ async def _close(client: Any) -> None:
 
 
 def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
