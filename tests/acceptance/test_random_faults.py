@@ -1,13 +1,17 @@
 """Random jobs, faults, crashes and decisions against the server: no sequence breaks a promise."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -160,7 +164,7 @@ class JobWithProcesses(Job):
 ADDING = (
     "add:503", "add:503:done=yes", "add:reset-before", "add:reset-inside", "add:reset-after", "add:lost-answer",
     "add:cut-answer", "add:html", "add:429:retry-after=0", "add:409", "add:elsewhere:seconds=0.1", "status:503",
-    "tasks:500", "reindex:503", "reindexing:failed", "any:reset-before",
+    "add:late:seconds=0.05", "add:late:seconds=0.4", "add:late:seconds=1.5", "add:202", "tasks:500", "export:500", "reindex:503", "reindexing:failed", "any:reset-before",
 )  # fmt: skip
 
 
@@ -178,23 +182,57 @@ class Growing(Job):
         """Let the next requests meet a fault."""
         self.box.add_fault(f"{fault}:times={times}:after={after}")
 
+    @rule(count=st.integers(1, 4), copies=st.booleans())
+    def somebody_adds(self, count: int, copies: bool) -> None:
+        """Let somebody else add media under our user, perhaps of names that we shall use, too."""
+        names = [
+            f"p{self.count // 2 + n}.png" if copies else f"theirs{self.count}-{n}.png" for n in range(count)
+        ]
+        picture = (self.world.picture("../theirs.png", 7777)).read_bytes()
+        parts = [("auto_reindex", (None, "true")), *(("files", (name, picture)) for name in names)]
+        dataset = self.world.job().dataset_id
+        with suppress(requests.RequestException):
+            url = f"{self.box.url}/api/v1/dataset/{dataset}/add_media"
+            requests.post(url, files=parts, timeout=10)  # type: ignore[arg-type]  # a list of parts
+
     @rule()
     def somebody_decides(self) -> None:
-        """Decide what waits for a decision: of an addition, what is so."""
+        """Decide what waits for a decision: of an addition, what is so, once nothing is on its way any more."""
         self.world.cli("waive", "job", "--all")
-        if self.world.job().state == "adding":
+        job = self.world.job()
+        if job.state in ("adding", "processing"):
+            self._wait_for_what_is_late()
             self.world.settle_addition()
 
     @invariant()
     def every_promise_holds(self) -> None:
-        """As of an upload; and what was added is there once, whatever became of the answer."""
+        """As of an upload; and what was added more than once is in doubt, whatever its state is now."""
         if not self._has_job():
             return
         self.world.check_promises(done=False)
-        received = self.box.record.entries("file_received")
-        added = [entry["name"] for entry in received if entry["transaction_id"] is None]
-        ours = [name for name in added if name != "somebody-elses.jpg"]
-        assert len(ours) == len(set(ours)), "an addition was accepted twice"
+        theirs = (
+            hashlib.sha256((self.world.folder / "../theirs.png").read_bytes()).hexdigest()
+            if (self.world.folder / "../theirs.png").exists()
+            else ""
+        )
+        times = Counter(
+            name
+            for (name, _, sha256), count in self.world.held().items()
+            for _ in range(count)
+            if sha256 != theirs
+        )
+        for file in self.world.files():
+            assert times[file.sent_as] < 2 or file.unknown_attempts, (
+                f"{file.path} is there twice, and in no doubt"
+            )
+
+    def _wait_for_what_is_late(self) -> None:
+        self.world.until(lambda: not self.box._app.late, "nothing is on its way")
+
+    def teardown(self) -> None:
+        """Let what is late arrive, and finish the job."""
+        self._wait_for_what_is_late()
+        super().teardown()
 
     def arguments(self) -> list[str]:
         """Return what `run` is called with."""

@@ -51,6 +51,7 @@ class App:
         bucket: Callable[[], str | None], root: Path,
     ) -> None:  # fmt: skip
         self.stopping = False
+        self.late: set[asyncio.Task[None]] = set()  # requests that are still to be carried out
         self._record = record
         self._store = store
         self._faults = faults
@@ -135,9 +136,14 @@ class App:
                     body = endpoint.receive(request)
                     await self._receive(request, body, fault)
                     fault = fault or await run_in_threadpool(self._named, endpoint, body)
-                response = await self._before(request, fault, endpoint.receipt)
+                call = Call(request, number, body)
+                response = await (
+                    self._answer_later(endpoint, call, fault)
+                    if fault is not None and fault.kind == "late"
+                    else self._before(request, fault, endpoint.receipt)
+                )
                 if response is None:
-                    answer = await self._answer(endpoint, Call(request, number, body))
+                    answer = await self._answer(endpoint, call)
                     response = await self._after(request, fault, answer)
                 status = None if isinstance(response, Silence) else response.status_code
                 return response
@@ -177,6 +183,21 @@ class App:
             return refused(refusal)
         self.commit(*entries)
         return success(answer, endpoint.receipt)
+
+    async def _answer_later(self, endpoint: Endpoint, call: Call, fault: Fault) -> Response:
+        """Lose the connection, and let the request be carried out when nobody waits for it any more."""
+        if endpoint.check is not None:
+            call.checked = await run_in_threadpool(endpoint.check, call)
+
+        async def later() -> None:
+            await self._sleep(_seconds(fault, DEFAULT_SLOW_S), fault)
+            with contextlib.suppress(Refusal):
+                self.commit(*endpoint.carry_out(call)[0])
+
+        task = asyncio.get_running_loop().create_task(later())
+        self.late.add(task)
+        task.add_done_callback(self.late.discard)
+        return await self._reset(call.request)
 
     async def _before(self, request: Request, fault: Fault | None, receipt: int) -> Response | None:
         """Return the answer of a fault that keeps the request from being carried out."""

@@ -25,6 +25,7 @@ KINDS = {
     "reset-inside": "it is reset after a part of the body (bytes=N, else half); nothing is carried out",
     "reset-after": "it is reset after the whole body; nothing is carried out",
     "lost-answer": "the request is carried out, then the connection is reset",
+    "late": "it is reset after the whole body, and the request is carried out seconds=S (1) later, if it can be",
     "cut-answer": "the request is carried out, a part of the answer arrives, then a reset",
     "hang": "nothing is carried out and no answer comes for seconds=S (3600), then a reset",
     "slow": "the request is carried out, the answer comes after seconds=S (1)",
