@@ -16,6 +16,7 @@ from werkzeug.formparser import parse_form_data
 from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.domain.model import Facts, FileRow, FileState
 from vl_ingest.domain.naming import wire_name
+from vl_ingest.server.ahead import ReadAhead
 from vl_ingest.server.archive import ArchiveBody, tar_header
 from vl_ingest.source.folder import Folder
 
@@ -40,7 +41,7 @@ def body_of(folder: Path, *files: FileRow, auto_reindex: bool = True) -> Archive
     return ArchiveBody(Folder(str(folder)), files, auto_reindex=auto_reindex)
 
 
-def drain(body: ArchiveBody, size: int = SMALL, into: bytearray | None = None) -> bytes:
+def drain(body: ArchiveBody | ReadAhead, size: int = SMALL, into: bytearray | None = None) -> bytes:
     """Read a body to its end."""
     out = bytearray() if into is None else into
     while piece := body.read(size):
@@ -177,3 +178,50 @@ def test_an_archive_can_be_cancelled(tmp_path: Path) -> None:
     with pytest.raises(OutcomeUnknown):
         body.read(SMALL)
     body.close()
+
+
+def test_what_is_read_ahead_is_the_same(tmp_path: Path) -> None:
+    """Whatever is read at once: the same bytes, and hashes only of what was handed out whole."""
+    files = [put(tmp_path, f"{n}.jpg", bytes([n]) * (n * 700_000)) for n in range(5)]
+    for size in (100_000, 1_048_576, -1):
+        with ReadAhead(body_of(tmp_path, *files)) as ahead:
+            out = bytearray()
+            while piece := ahead.read(size):
+                assert len(ahead.sha256s) <= sum(out.count(bytes([n]) * 700_000) >= 1 for n in range(5)) + 1
+                out += piece
+            assert (ahead.bytes_out, len(ahead)) == (len(out), len(out))
+            assert ahead.file_bytes_out == sum(file.facts.size_bytes for file in files)
+            assert ahead.sha256s == [
+                hashlib.sha256((tmp_path / file.path).read_bytes()).hexdigest() for file in files
+            ]
+            assert not ahead.read(size), "the end stays the end"
+        _, _, archive = received(ahead._body, bytes(out))  # type: ignore[arg-type]  # it is one
+        assert archive == by_tarfile(files, [(tmp_path / file.path).read_bytes() for file in files])
+
+
+def test_trouble_ahead_is_raised_in_its_turn(tmp_path: Path) -> None:
+    """The file that has changed is named, there are hashes only of what was handed out whole, and the body stays incomplete."""
+    files = [put(tmp_path, f"{n}.jpg", bytes([n]) * 3_000_000) for n in range(1, 4)]
+    (tmp_path / "3.jpg").write_bytes(b"other")
+    with ReadAhead(body_of(tmp_path, *files)) as ahead:
+        assert ahead.read()
+        assert ahead.sha256s == [], "read ahead, and not handed out"
+        with pytest.raises(FileTrouble) as caught:
+            drain(ahead, -1)
+        assert caught.value.path == "3.jpg"
+        assert 1 <= len(ahead.sha256s) <= ahead.bytes_out // 3_000_000
+        assert ahead.bytes_out < len(ahead)
+        with pytest.raises(FileTrouble):
+            ahead.read()
+
+
+def test_what_is_read_ahead_can_be_cancelled(tmp_path: Path) -> None:
+    """At any moment, also before it has begun; the thread ends."""
+    for reads in range(3):
+        with ReadAhead(body_of(tmp_path, put(tmp_path, "a.jpg", bytes(9_000_000)))) as ahead:
+            for _read in range(reads):
+                assert ahead.read()
+            ahead.cancel()
+            with pytest.raises(OutcomeUnknown):
+                ahead.read()
+        assert ahead._reader is None or not ahead._reader.is_alive()

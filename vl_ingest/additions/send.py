@@ -11,6 +11,7 @@ from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.timetable import Timetable
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
+from vl_ingest.server.ahead import ReadAhead
 from vl_ingest.server.archive import ArchiveBody
 from vl_ingest.server.body import FilesBody
 from vl_ingest.server.multipart import MultipartBody
@@ -44,17 +45,18 @@ def goes_as_files(settings: Settings, batch: Batch) -> bool:
     return len(batch.files) <= settings.batch_size and batch.size_bytes <= settings.batch_bytes
 
 
-def body_of(context: Context, batch: Batch, *, reindex: bool) -> FilesBody:
+def body_of(context: Context, batch: Batch, *, reindex: bool) -> FilesBody | ReadAhead:
     """Return the body of the request that adds a batch."""
     timetable = Timetable(context.settings.bwlimit)
     pace = None if timetable.unlimited else Pace(timetable)
     if goes_as_files(context.settings, batch):
         fields = {"auto_reindex": "true" if reindex else "false"}
         return MultipartBody(context.source, batch.files, pace, fields)
-    return ArchiveBody(context.source, batch.files, pace, auto_reindex=reindex)
+    archive = ArchiveBody(context.source, batch.files, pace, auto_reindex=reindex)
+    return ReadAhead(archive) if pace is None else archive
 
 
-def send(context: Context, body: FilesBody) -> Receipt | Failure | None:
+def send(context: Context, body: FilesBody | ReadAhead) -> Receipt | Failure | None:
     """Make the request once; None where the run was halted, and the request may still be under way."""
     came: list[Receipt | Failure | BaseException] = []
 
@@ -87,7 +89,7 @@ def send(context: Context, body: FilesBody) -> Receipt | Failure | None:
     return came[0]
 
 
-def _watch(context: Context, body: FilesBody, over: threading.Event) -> None:
+def _watch(context: Context, body: FilesBody | ReadAhead, over: threading.Event) -> None:
     """Wait for the end of the request, or of a halted run's patience, and tell the observer meanwhile."""
     counts, shown_at = context.ledger.files.counts(context.job.id), 0.0
     while not over.wait(TICK_S):
