@@ -85,13 +85,8 @@ def over(outcome: object) -> "Future[Any]":
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(away, "SHORTEST_S", 1.0)
-    monkeypatch.setattr(away, "LONGEST_S", 1.0)
-    monkeypatch.setattr(away, "SLACK_S", 0.2)
-    monkeypatch.setattr(away, "ANSWER_S", 0.2)
     monkeypatch.setattr(away, "ALONE_S", 0.3)
     monkeypatch.setattr(roster, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(roster, "INTRODUCED_S", 0.3)
 
 
 def send(
@@ -110,8 +105,9 @@ def send(
     return told.texts
 
 
-def test_a_worker_that_never_answers_is_named(world: World) -> None:
+def test_a_worker_that_never_answers_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its introduction may wait for the work of others, for ever; the run can be stopped all the same."""
+    monkeypatch.setattr(roster, "INTRODUCED_S", 0.3)
     world.pictures(2)
     send(world, Moody(lambda _function, _earlier: Future()), awaited="is not used: it has not answered for")
     assert not world.box.record.files()
