@@ -34,6 +34,7 @@ LOSSES: dict[str, tuple[str, bool | None]] = {
     "409 once": ("add:409:times=1", None),
     "somebody else adds": ("add:elsewhere:seconds=0.2:times=1", None),
     "lost twice": ("add:reset-after:times=2", False),
+    "carried out late": ("add:late:seconds=0.3:times=1", True),
 }
 STATUSES: dict[str, dict[str, object]] = {
     "at once": {},

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +225,33 @@ def test_the_answer_to_an_addition_may_be_lost(ready: Ready, fault: str, carried
     with pytest.raises(requests.RequestException):
         ready.add(one("a.png"))
     assert ready.box.record.additions_accepted(ready.id) == carried_out
+
+
+def test_an_addition_may_be_carried_out_late(ready: Ready) -> None:
+    """The connection is lost, and the media are there when nobody waits for them any more; cleared, it comes at once."""
+    ready.box.add_fault("add:late:seconds=3600:times=1")
+    with pytest.raises(requests.ConnectionError):
+        ready.add(("files", ("late.png", OTHER)))
+    assert ready.box.record.additions_accepted() == 0
+    ready.box.clear_faults()
+    deadline = time.monotonic() + 60
+    while not ready.box.record.additions_accepted():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    ready.now += 1000
+    assert ready.box.held(ready.id)["late.png"] == 1
+
+
+def test_an_export_lists_what_there_was_when_it_was_begun(ready: Ready) -> None:
+    """However much later it is fetched, and whatever has been added since."""
+    begun = requests.get(ready.path("export_context_async"), timeout=10).json()["id"]
+    assert ready.add(("files", ("later.png", OTHER))).status_code == 202
+    ready.now += 1000
+    told = requests.get(ready.path("export_status"), params={"export_task_id": begun}, timeout=10).json()
+    assert (told["status"], told["entities_count"]) == ("COMPLETED", 1)
+    content = requests.get(f"{ready.box.url}{told['download_uri']}", timeout=10).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert b"later.png" not in archive.read("metadata.json")
 
 
 def test_a_fault_may_mean_additions_that_hold_a_file(ready: Ready) -> None:
