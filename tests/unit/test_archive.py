@@ -16,6 +16,7 @@ from werkzeug.formparser import parse_form_data
 from vl_ingest.domain.errors import FileTrouble, OutcomeUnknown
 from vl_ingest.domain.model import Facts, FileRow, FileState
 from vl_ingest.domain.naming import wire_name
+from vl_ingest.server import archive
 from vl_ingest.server.ahead import ReadAhead
 from vl_ingest.server.archive import ArchiveBody, tar_header
 from vl_ingest.source.folder import Folder
@@ -225,3 +226,12 @@ def test_what_is_read_ahead_can_be_cancelled(tmp_path: Path) -> None:
             with pytest.raises(OutcomeUnknown):
                 ahead.read()
         assert ahead._reader is None or not ahead._reader.is_alive()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "x" * 100, "x" * 101, "für.jpg"])
+@pytest.mark.parametrize("size", [0, 8**11 - 1, 8**11])
+@pytest.mark.parametrize("mtime_s", [-1, 0, 8**11 - 1, 8**11])
+def test_the_length_is_known_before_a_header_is_made(name: str, size: int, mtime_s: int) -> None:
+    """Whatever makes `tarfile` write more than one block: a long name, letters, a size or a time."""
+    file = FileRow(1, name, name, Facts(size, mtime_s * 10**9), FileState.IN_FLIGHT)
+    assert archive._header_bytes(file) == len(tar_header(file))

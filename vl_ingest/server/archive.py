@@ -15,6 +15,7 @@ from vl_ingest.server.multipart import plain_field
 from vl_ingest.server.pace import Pace
 
 ARCHIVE_NAME = "media.tar"
+MOST_OCTAL = 8**11 - 1  # what a number of a header holds
 
 
 class ArchiveBody(FilesBody):
@@ -29,7 +30,7 @@ class ArchiveBody(FilesBody):
         ) + part_head(self.boundary, "archive", ARCHIVE_NAME, "application/x-tar")
         self._tail = f"\r\n--{self.boundary}--\r\n".encode()
         entries = sum(
-            len(tar_header(file)) + _padded(file.facts.size_bytes, tarfile.BLOCKSIZE) for file in files
+            _header_bytes(file) + _padded(file.facts.size_bytes, tarfile.BLOCKSIZE) for file in files
         )
         archive = _padded(entries + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
         self._end_bytes = archive - entries
@@ -54,6 +55,15 @@ def tar_header(file: FileRow) -> bytes:
     info.size = file.facts.size_bytes
     info.mtime = file.facts.mtime_ns // 1_000_000_000
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def _header_bytes(file: FileRow) -> int:
+    """Return the length of a file's header, which is made only where it needs more than one block (PAX)."""
+    name, mtime_s = file.sent_as, file.facts.mtime_ns // 1_000_000_000
+    numbers_fit = 0 <= mtime_s <= MOST_OCTAL and file.facts.size_bytes <= MOST_OCTAL
+    if name.isascii() and len(name) <= tarfile.LENGTH_NAME and numbers_fit:
+        return tarfile.BLOCKSIZE
+    return len(tar_header(file))
 
 
 def _padded(size_bytes: int, block_bytes: int) -> int:
