@@ -19,7 +19,7 @@ from vl_ingest.cli.options import (
     show,
     yes_option,
 )
-from vl_ingest.domain.model import FINISHED
+from vl_ingest.domain.model import FINISHED, JobState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.standing import next_step
 
@@ -138,7 +138,8 @@ def settle(job_reference: str, word: str | None, ledger: str | None, as_json: bo
         job = book.jobs.find(job_reference)
         count = decide.settle(book, job, word)
         if count is None:
-            text = f"Recorded your decision: processing has {'' if word == 'began' else 'not '}begun."
+            what = "the addition" if job.state in (JobState.ADDING, JobState.PROCESSING) else "processing"
+            text = f"Recorded your decision: {what} has {'' if word == 'began' else 'not '}begun."
         else:
             text = f"{files_text(count)} {'' if word == 'delivered' else 'not '}delivered, by your decision."
         text = f"{text} {_next(book, job)}"

@@ -101,7 +101,9 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
     in_doubt = job.state in doubtful and last_exit_code == Undecided.exit_code
     if in_doubt and not counts[FileState.UNKNOWN]:
         began = f"vl-ingest settle {job.id} --began"
-        text = f"Look at the dataset, and run `{began}` if it is being processed, or `--not-begun`; then `{resume}`."
+        added = job.state in (JobState.ADDING, JobState.PROCESSING)
+        sign = "the files of the last addition are there" if added else "it is being processed"
+        text = f"Look at the dataset, and run `{began}` if {sign}, or `--not-begun`; then `{resume}`."
         return NextStep(text, (began, resume))
     if (
         not _sendable(counts)
