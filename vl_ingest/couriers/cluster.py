@@ -42,7 +42,7 @@ class Cluster:
             target=asyncio.run, args=(self._live(begun),), name="cluster", daemon=True
         )
         self._thread.start()
-        self._loop = begun.result()
+        self._loop = begun.result(ANSWER_S)
 
     def workers(self) -> Mapping[str, int]:
         """Return the threads of each worker. Raises `OSError` where there is no scheduler, or none that answers."""

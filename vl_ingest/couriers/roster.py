@@ -21,7 +21,7 @@ AGAIN_S = 60.0  # after which one that can't be used is asked again: its folder 
 
 
 class Roster:
-    """The workers, by their addresses. Of one thread, `tell` has it call something; what is asked for is for others too.
+    """The workers, by their addresses. For one thread, which `tell` lets call something; the properties are for all.
 
     Attributes:
         usable_at: when there was one that can be used last, on the monotonic clock.
