@@ -1,5 +1,6 @@
 """What may be concluded of an addition of unknown outcome, whatever has become of it and whatever somebody else does."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from vl_ingest.additions.evidence import Asked, Change, Names, Sight, Verdict, conclude, judge
+from vl_ingest.additions.named import _Search
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Event
 from vl_ingest.domain.rounds import Doubt, KnownBy, doubt_of, loose_of
@@ -253,3 +255,31 @@ def test_a_late_request_of_another_addition_is_no_proof() -> None:
     change = Change(BEFORE, AFTER)
     assert conclude(change, Asked(3, loose=(2,)), None).verdict is Verdict.BEGUN
     assert conclude(change, Asked(3, loose=(2, 3)), None).verdict is Verdict.UNCLEAR
+
+
+LISTED = {"items": 13, "images": 13, "known": True}
+
+
+@pytest.mark.parametrize(
+    ("listed", "n_images", "total", "complete", "spare"),
+    [
+        ({}, 13, 13, True, 0),
+        ({}, 13, None, True, 0),
+        ({}, 13, 14, False, 0),  # fewer than it says itself
+        ({}, 12, 13, False, 0),  # of another moment than the counts
+        ({}, None, 13, False, 0),
+        ({"unnamed": 1}, 13, 13, False, 0),
+        ({"known": False}, 13, 13, False, 0),  # nothing of what was sent earlier: other names than ours
+        ({"others": 2}, 13, 13, True, 2),
+        ({"found": Counter(a=1, old=3)}, 13, 13, True, 2),  # one that was in doubt has come again
+        ({"images": 10}, 10, 13, True, None),  # frames, of nobody knows how many videos
+        ({"images": 10}, 9, 13, False, None),
+    ],
+)
+def test_absence_counts_in_a_list_that_agrees_with_the_counts(
+    listed: dict[str, Any], n_images: int | None, total: int | None, complete: bool, spare: int | None
+) -> None:
+    """One that is shorter, or has no names of ours, says nothing of what is not in it."""
+    search = _Search({"a", "b"}, {"old"}, **{**LISTED, **listed})
+    names = search.result(Sight("READY", n_images), total, anything_sent=True)
+    assert (names.complete, names.spare) == (complete, spare)
