@@ -166,16 +166,16 @@ def reprocess(
     """
     observer = observer or Observer()
     with hold(ledger, job.id) as current:
-        again = ledger.events.last(job.id, *STARTED_AGAIN) is not None
+        again = is_by_addition(ledger, job) or ledger.events.last(job.id, *STARTED_AGAIN) is not None
         if current.state is not JobState.ERRORED and not again:
             raise UsageError(f"Job {job.id} is {current.state}: there is nothing to process again.")
         if current.state in (JobState.ERRORED, JobState.PROCESSING) or _to_confirm(ledger, current, settings):
             source, token = Folder(current.source), cancel_token or CancelToken()
             with _running(ledger, api, current, source, settings, observer, token) as context:
-                if current.state is JobState.ERRORED:
+                if current.state is JobState.ERRORED and not ledger.rounds.take_up(context.run):
                     start_again(context)
                 if settings.wait and context.reload().state is JobState.PROCESSING:
-                    watch(context)
+                    _follow(context)
                 _confirm(context)
     return summarise(ledger, job.id)
 
@@ -274,10 +274,16 @@ def _advance(context: Context) -> bool:
         trigger(context)
     adds = context.settings.add
     if context.reload().state is JobState.PROCESSING and (context.settings.wait or (adds and not wanting)):
-        follow(context) if is_by_addition(context) else watch(context)
+        _follow(context)
     if adds and context.reload().state is JobState.READY:
         additions.add(context)
     return wanting or adds
+
+
+def _follow(context: Context) -> None:
+    """Follow what is processed: the upload, or a round by addition."""
+    by_addition = context.ledger.rounds.take_up(context.run) or is_by_addition(context.ledger, context.job)
+    follow(context) if by_addition else watch(context)
 
 
 def _check_may_begin(api: Api, source: Source, settings: Settings, cancel_token: CancelToken) -> None:

@@ -18,9 +18,10 @@ from vl_ingest.domain.errors import (
     Undecided,
 )
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import DatasetStatus, JobState, StatusClass
+from vl_ingest.domain.model import DatasetStatus, Job, JobState, StatusClass
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.rounds import KnownBy
+from vl_ingest.ledger import Ledger
 from vl_ingest.observers.observer import Progress
 from vl_ingest.processing.evidence import TASKS
 from vl_ingest.run.backoff import backoff_s
@@ -44,17 +45,17 @@ def plain(status: str) -> str:
     return PLAIN.get(status.upper(), f"the server says {status}")
 
 
-def is_by_addition(context: Context) -> bool:
+def is_by_addition(ledger: Ledger, job: Job) -> bool:
     """Return whether what is processed is a round by addition."""
-    rounds = context.ledger.rounds.all(context.job.id)
+    rounds = ledger.rounds.all(job.id)
     return bool(rounds) and rounds[-1].ended_at is None
 
 
 def follow(context: Context) -> None:
     """Take the job from `processing` an addition back to `ready`, through outages, however long it takes.
 
-    Raises `ProcessingFailed` where the server says that it failed (files that are not in the dataset then are queued again),
-    and `Undecided` where it has acknowledged the addition and shows nothing of it.
+    Raises `ProcessingFailed` where the server says that it failed (files that are not in the dataset then are queued again;
+    where the whole dataset failed, the round stays open), and `Undecided` where it has acknowledged the addition and shows nothing of it.
     """
     intent = context.ledger.events.last(context.job.id, EventKind.ADDITION_INTENDED)
     assert intent is not None  # noqa: S101  # a round has one
@@ -68,9 +69,8 @@ def follow(context: Context) -> None:
     shown = inferred = context.ledger.rounds.all(context.job.id)[-1].known_by is not KnownBy.RECEIPT
     while True:
         change, status = watching.look()
-        if status.status_class is StatusClass.FAILED:
-            context.ledger.rounds.errored(context.run, status.word, status.message)
-            raise _failed(f"the dataset is {status.word}: {status.message or 'it does not say why'}")
+        if status.status_class is StatusClass.FAILED and watching.stood_still:  # it may be left from before
+            raise _broken(context, status)
         shown = shown or change.shows_round()
         if change.after.idle and not change.working(settled=watching.stood_still):
             if change.failed:
@@ -125,6 +125,19 @@ def _unseen(context: Context, change: Change, what: str) -> Undecided:
         f"The server has acknowledged the addition of {files_text(last.files)} (round {last.number}) and does not show that they "
         f"are in the dataset ({what}). Run the same command again to look again; or look at the dataset, then run "
         f"`vl-ingest settle {job_id} --began` if they are there, or `--not-begun` to have them sent again."
+    )
+
+
+def _broken(context: Context, status: DatasetStatus) -> ProcessingFailed:
+    """Put on record that the dataset failed while a round was processed, which stays open, and return the error."""
+    what = f"the dataset is {status.word}: {words.clause(status.message or 'it does not say why')}"
+    last, job_id = context.ledger.rounds.all(context.job.id)[-1], context.job.id
+    context.note(EventKind.ROUND_UNSEEN, round=last.number, status=status.word, detail=what)
+    return _failed(
+        what,
+        f"Nobody knows whether the {files_text(last.files)} of round {last.number} are in it. Run the same command again when "
+        f"the dataset works again, to look; or look at it yourself, then run `vl-ingest settle {job_id} --began` if they are "
+        "there, or `--not-begun` to have them sent again.",
     )
 
 
@@ -194,7 +207,7 @@ def _reason(context: Context, looker: Looker, change: Change) -> str | None:
     return None
 
 
-def _failed(what: str, again: str = "Run the same command again when the cause is gone.") -> ProcessingFailed:
+def _failed(what: str, again: str) -> ProcessingFailed:
     return ProcessingFailed(f"The server could not process an addition: {words.clause(what)}. {again}")
 
 

@@ -153,6 +153,7 @@ class EventKind(StrEnum):
         "The server failed to process round {round}: {message}.")
     ROUND_UNSEEN = ("round_unseen", None, "round status detail",
         "The server had acknowledged round {round}, and did not show that its files were there ({detail}).")
+    ROUND_TAKEN_UP = "round_taken_up", _J.PROCESSING, "round", "Round {round}, which an error of the dataset had ended, was followed again."
     REINDEX_INTENDED = "reindex_intended", None, "status", "The request to reindex the dataset was about to be sent; it was {status}."
     REINDEX_ACKNOWLEDGED = "reindex_acknowledged", None, "http_status", "The server began to reindex the dataset."
     REINDEX_UNKNOWN = "reindex_unknown", None, "detail", "The outcome of the request to reindex was unknown ({detail})."

@@ -80,12 +80,30 @@ class Rounds:
         else:
             self._fail(job_id, None, status, f"not there, says {told['by']}", told)
 
-    def errored(self, run: Run, status: str, message: str | None) -> None:
-        """Record that the whole dataset failed while the round was processed."""
+    def take_up(self, run: Run) -> bool:
+        """Open the last round again if it ended with an error of the dataset and nobody knows what became of its files.
+
+        Earlier versions ended a round so. Returns whether it was; the job is `processing` then.
+        """
+        job_id, last = run.job_id, self.all(run.job_id)[-1:]
+        if not last or last[0].state is not RoundState.FAILED:
+            return False
+        sent = sa.select(sa.exists().where(doubts.of_batch(job_id, last[0].batch_id, FileState.SENT)))
+        errored = (jobs.c.id == job_id) & (jobs.c.state == JobState.ERRORED)
         with self._db.write() as connection:
-            _end(connection, run.job_id, RoundState.FAILED, status, message)
-            connection.execute(sa.update(jobs).where(jobs.c.id == run.job_id), {"message": message})
-            _step(connection, run.job_id, run, EventKind.JOB_ERRORED, message=message)
+            assert_lease(connection, job_id, run.id)
+            if not connection.execute(sent).scalar_one():
+                return False
+            where = (rounds.c.job_id == job_id) & (rounds.c.number == last[0].number)
+            connection.execute(
+                sa.update(rounds)
+                .where(where)
+                .values(state=RoundState.PROCESSING, ended_at=None, status=None, message=None)
+            )
+            if connection.execute(sa.select(sa.exists().where(errored))).scalar_one():
+                move(connection, jobs, errored, JobState.ERRORED, JobState.PROCESSING, message=None)
+            append(connection, job_id, run.id, EventKind.ROUND_TAKEN_UP, round=last[0].number)
+        return True
 
     def _finish(self, job_id: str, run: Run | None, status: str, told: Mapping[str, Any]) -> None:
         with self._db.write() as connection:

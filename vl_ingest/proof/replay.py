@@ -108,7 +108,7 @@ class Replay:
             self.job |= {"created_at": event.at, "triggered_at": None, "finished_at": None, "status": None}
             self.job["left_out"] = {}
             self.settings |= facts.get("settings", {})
-        elif state is JobState.PROCESSING and kind not in ROUND_BEGAN:
+        elif state is JobState.PROCESSING and kind not in {*ROUND_BEGAN, EventKind.ROUND_TAKEN_UP}:
             self.job |= {"triggered_at": event.at, "finished_at": None}
         elif state in FINISHED and kind not in BACK_AT_READY:
             self.job["finished_at"] = event.at
@@ -131,6 +131,9 @@ class Replay:
             state = RoundState.DONE if kind is EventKind.ROUND_FINISHED else RoundState.FAILED
             told = {key: facts[key] for key in ("status", "message") if key in facts}
             self.rounds[facts["round"]] |= {"state": state, "ended_at": event.at, **told}
+        if kind is EventKind.ROUND_TAKEN_UP and facts["round"] in self.rounds:
+            told = {"ended_at": None, "status": None, "message": None}
+            self.rounds[facts["round"]] |= {"state": RoundState.PROCESSING, **told}
         if (ended := ADDITION_OUTCOMES.get(kind)) is not None:
             told = {"http_status": facts["http_status"], "detail": facts["detail"]}
             self.attempts[facts["batch"], facts["attempt"]] = {
@@ -172,6 +175,11 @@ class Replay:
         }  # fmt: skip
         if kind is EventKind.ADDITION_SETTLED_BY_HAND:
             self.deciders_of_batches[facts["batch"]] = facts["by"]
+
+    @property
+    def open_rounds(self) -> list[int]:
+        """The numbers of the rounds that are processed."""
+        return [number for number, entry in self.rounds.items() if entry["state"] is RoundState.PROCESSING]
 
     def rounds_differ(self, ledger: Ledger, job_id: str) -> list[str]:
         """Return in words what is not so in the rows of rounds."""

@@ -53,7 +53,7 @@ class _Story:
         self.added.tell(event, self.receipts)
         if kind is not None and kind.job_state(facts) is JobState.PROCESSING:
             self.again += kind in STARTED_AGAIN
-            self.begun += kind not in STARTED_AGAIN
+            self.begun += kind not in {*STARTED_AGAIN, EventKind.ROUND_TAKEN_UP}
         match kind:
             case EventKind.BATCH_SENT:
                 self.receipts[facts["batch"]] = event
@@ -199,6 +199,8 @@ def _processing(job: Job, story: _Story) -> Check:
         wrong.append(f"the job is {job.state}, and by the events processing began {first} times")
     if first > 1:
         wrong.append(f"by the events, processing began {first} times")
+    if job.state is JobState.READY and (still := story.rows.open_rounds):
+        wrong.append(f"the job is ready, and {', '.join(f'round {number}' for number in still)} is not over")
     if not story.failed - 1 <= story.again <= story.failed:
         wrong.append(
             f"by the events, it failed {story.failed} times and was started again {story.again} times"
