@@ -254,7 +254,7 @@ def leave(context: Context, left_s: float) -> None:
 def test_what_an_earlier_run_left_is_waited_for_where_the_clock_is_ahead(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It counts from the beginning of the run how much was left; once waited for, it is over for all runs."""
+    """How much was left counts from when the next run holds the job; once waited for, it is over for all runs."""
     first = make_context(0)
     leave(first, 1.0)
     now = clock.now

@@ -41,11 +41,13 @@ def reconcile(context: Context) -> None:
 def wait_for_couriers(context: Context) -> None:
     """Wait until nothing can be on its way that an earlier run gave to workers of other hosts.
 
-    No host's clock is trusted for that: what was left when it went on record counts from the beginning of this run.
+    No host's clock is trusted for that: what was left when it went on record counts from now, as this run holds the
+    job, and no other can put more on record.
     """
+    began = clock.monotonic()
     for away in left_away(context):
         had_s = (datetime.fromisoformat(away.facts["until"]) - away.at).total_seconds()
-        left_s = context.started_at + min(had_s, ON_RECORD_S) - clock.monotonic()
+        left_s = began + min(had_s, ON_RECORD_S) - clock.monotonic()
         if left_s > 0:
             with context.waiting(
                 f"Waiting {left_s:.0f} s: workers on {away.facts['hosts']} may still be sending for an earlier run."
