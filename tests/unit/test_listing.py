@@ -1,5 +1,6 @@
 """What the server lists is read item by item, or said not to be a list."""
 
+import contextlib
 import io
 import json
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.scale import write_export
 from vl_ingest.domain.errors import NotAvailable
 from vl_ingest.domain.remote import ListedMedium, MediumKind
-from vl_ingest.proof.listing import csv_media, export_media
+from vl_ingest.proof.listing import csv_media, export_media, export_total
 from world import CLEAN
 
 ITEMS = [
@@ -74,6 +75,30 @@ def test_what_is_no_export_is_said(file: io.BytesIO) -> None:
     """Another file, another JSON, a torn one, items of another form: not available, never a list that is too short."""
     with pytest.raises(NotAvailable):
         list(export_media(file))
+
+
+def test_a_damaged_export_is_said() -> None:
+    """Whatever byte is another, or bytes in a row, and wherever it is torn: the same list, or not available."""
+    whole = export({"info": {"total_media_items": 3}, "media_items": ITEMS}).getvalue()
+    damaged = [whole[:at] + bytes([255 ^ whole[at]]) + whole[at + 1 :] for at in range(len(whole))]
+    damaged += [whole[:at] + b"\xff" * 20 + whole[at + 20 :] for at in range(0, len(whole), 10)]
+    damaged += [whole[:at] for at in range(0, len(whole), 10)]
+    for content in damaged:
+        file = io.BytesIO(content)
+        with contextlib.suppress(NotAvailable):
+            assert len(list(export_media(file))) == 3
+        with contextlib.suppress(NotAvailable):
+            assert export_total(file) in (3, None)
+
+
+@pytest.mark.parametrize("number", ["-", "1e", "9" * 5000, "1e999999", "NaN"])
+def test_a_number_that_is_none_is_said(number: str) -> None:
+    """Also what the parser itself can't turn into a value."""
+    total = export(f'{{"info": {{"total_media_items": {number}}}, "media_items": []}}'.encode())
+    with pytest.raises(NotAvailable):
+        export_total(total)
+    with pytest.raises(NotAvailable):
+        list(export_media(export(f'{{"media_items": [{{"media_id": {number}}}]}}'.encode())))
 
 
 def test_the_csv_of_ids_is_read_by_its_columns() -> None:

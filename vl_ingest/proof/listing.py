@@ -6,9 +6,13 @@ Raises `NotAvailable` for what has another form.
 
 import csv
 import io
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from vl_ingest.domain.errors import NotAvailable
@@ -17,37 +21,53 @@ from vl_ingest.domain.remote import ListedMedium, MediumKind
 METADATA = "metadata.json"
 
 
+# What the reading of a ZIP that is damaged, or of JSON in it, raises besides the errors that are about that alone.
+DAMAGED = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, EOFError, OSError,
+    OverflowError,
+)  # fmt: skip
+
+
 def export_media(file: str | BinaryIO) -> Iterator[ListedMedium]:
     """Yield the media that an export, a ZIP with `metadata.json`, lists."""
     import ijson
 
-    try:
-        with zipfile.ZipFile(file) as archive:
-            found = False
+    with _readable(), zipfile.ZipFile(file) as archive:
+        found = False
+        with _metadata(archive) as content:
+            for item in ijson.items(content, "media_items.item", use_float=True):
+                found = True
+                yield _medium(item)
+        if not found:
             with _metadata(archive) as content:
-                for item in ijson.items(content, "media_items.item", use_float=True):
-                    found = True
-                    yield _medium(item)
-            if not found:
-                with _metadata(archive) as content:
-                    _check_empty(content)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as exc:
-        raise NotAvailable(f"the export is not a ZIP: {exc}") from exc
-    except (ijson.JSONError, UnicodeDecodeError) as exc:
-        raise NotAvailable(f"the export's {METADATA} is not JSON: {exc}") from exc
+                _check_empty(content)
 
 
 def export_total(file: str | BinaryIO) -> int | None:
     """Return how many media an export says that it lists; None where it does not say."""
     import ijson
 
-    with zipfile.ZipFile(file) as archive, _metadata(archive) as content:
-        for prefix, event, value in ijson.parse(content):
+    # Without `use_float`, a number of very many digits is the end of the whole process.
+    with _readable(), zipfile.ZipFile(file) as archive, _metadata(archive) as content:
+        for prefix, event, value in ijson.parse(content, use_float=True):
             if (prefix, event) == ("info.total_media_items", "number"):
                 return int(value)
             if prefix == "media_items":  # what comes after it, nobody reads a million items for
                 return None
     return None
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise `NotAvailable` where what is read is damaged."""
+    import ijson
+
+    try:
+        yield
+    except (ijson.JSONError, ValueError) as exc:
+        raise NotAvailable(f"the export's {METADATA} is not JSON: {exc}") from exc
+    except DAMAGED as exc:
+        raise NotAvailable(f"the export is not a ZIP: {exc}") from exc
 
 
 def csv_media(file: BinaryIO) -> Iterator[ListedMedium]:
@@ -82,7 +102,7 @@ def _check_empty(content: BinaryIO) -> None:
     """Tell a list of nothing from no list."""
     import ijson
 
-    for prefix, event, _ in ijson.parse(content):
+    for prefix, event, _ in ijson.parse(content, use_float=True):
         if (prefix, event) == ("media_items", "start_array"):
             return
     raise NotAvailable(f"the export's {METADATA} lists no media items")
