@@ -119,3 +119,28 @@ def test_a_job_that_is_ready_over_an_open_round_does_not_hold(world: World) -> N
     told = world.cli("verify", "job", "--offline")
     assert told.code != 0
     assert "round 2 is not over" in told.out
+
+
+def test_a_disk_that_drops_under_an_addition_takes_no_file_away(world: World) -> None:
+    """One request, not one for each file; none is called missing, and when it is back all are added."""
+    ready(world)
+    from vl_ingest.server import body
+
+    sent, away = body.FilesBody._send_file, world.folder.with_name("away")
+
+    def dropping(self: body.FilesBody, file: object) -> object:
+        if not away.exists():
+            world.folder.rename(away)
+        yield from sent(self, file)  # type: ignore[arg-type]  # as it is
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body.FilesBody, "_send_file", dropping)
+        ended = add(world)
+    assert ended.code == 3, ended.err
+    assert "has vanished" in ended.err
+    assert world.kinds().count("addition_intended") == 1
+    assert set(world.states().values()) == {"sent", "pending"}
+    away.rename(world.folder)
+    assert add(world).code == 0
+    assert world.box.record.additions_accepted() == 1
+    world.check_promises()

@@ -48,7 +48,7 @@ from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import gave_up, refused
 from vl_ingest.upload.plan import halves
-from vl_ingest.upload.scan import scan
+from vl_ingest.upload.scan import check_source, scan
 from vl_ingest.upload.steps import first_few
 
 DOING = "add media"
@@ -275,8 +275,9 @@ class _Adding:
         return begun
 
     def _without(self, batch: Batch, trouble: FileTrouble) -> list[Batch]:
-        """Go on without a file that is not what was promised."""
+        """Go on without a file that is not what was promised. Raises `FilesHeld` where the whole source has vanished."""
         context = self._context
+        check_source(context)
         culprit = next(file for file in batch.files if file.path == trouble.path)
         facts: Facts | None = None
         if trouble.state == FileState.CHANGED:
