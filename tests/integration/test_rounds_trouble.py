@@ -4,10 +4,12 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import requests
 
 from conftest import MakeWorld
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import JobState
+from vl_ingest.proof.verify import verify_record
 from world import Ended, World
 
 NEW = ("new0.png", "new1.png", "new2.png")
@@ -41,7 +43,8 @@ def rounds(world: World) -> list[tuple[int, str]]:
 
 def verified(world: World) -> bool:
     """Return whether the record holds."""
-    return world.cli("verify", "job", "--offline").code == 0
+    with world.ledger() as ledger:
+        return all(check.held is not False for check in verify_record(ledger, world.job().id))
 
 
 def test_a_dataset_that_fails_leaves_its_round_open(world: World) -> None:
@@ -144,3 +147,28 @@ def test_a_disk_that_drops_under_an_addition_takes_no_file_away(world: World) ->
     assert add(world).code == 0
     assert world.box.record.additions_accepted() == 1
     world.check_promises()
+
+
+def test_what_the_server_shows_is_no_decision_of_a_person(world: World) -> None:
+    """A file that has gone since has no hash, and is inferred all the same, in counts, lists and tables."""
+    ready(world)
+    world.box.add_fault("add:reset-after:times=1")
+    world.box.add_fault("add:403:times=1")
+    assert add(world).code == 7
+    dataset = world.job().dataset_id
+    parts = [("files", (name, (world.folder / name).read_bytes())) for name in NEW]
+    address = f"{world.box.url}/api/v1/dataset/{dataset}/add_media"
+    late = requests.post(address, data={"auto_reindex": "true"}, files=parts, timeout=10)
+    assert late.status_code == 202
+    (world.folder / NEW[1]).unlink()
+    ended = add(world)
+    assert ended.code == 0, ended.err
+    assert (ended.summary["inferred"], ended.summary["taken_as_delivered"]) == (3, 0)
+    assert "by decision" not in ended.err
+    listed = world.cli("files", "job", "--json").lines
+    assert [row["delivery"] for row in listed] == ["inferred"] * 3 + ["acknowledged"] * 3
+    assert world.files()[1].sha256 is None
+    assert "taken" not in world.cli("files", "job").out
+    table = world.cli("report", "job", "--format", "csv").out
+    assert (table.count("inferred"), table.count("taken_as_delivered")) == (3, 0)
+    assert verified(world)

@@ -8,7 +8,7 @@ import click
 from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import job_argument, ledger_options, open_to_read, option, show
 from vl_ingest.domain import words
-from vl_ingest.domain.model import FileState
+from vl_ingest.domain.model import Delivery, FileState
 from vl_ingest.domain.naming import path_to_text
 
 
@@ -42,6 +42,7 @@ def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str |
     """
     with open_to_read(ledger) as book:
         job = book.jobs.find(job_reference)
+        inferred = book.rounds.inferred_files(job.id)
         for row in book.files.rows(job.id, *map(FileState, chain(*states))):
             facts = {
                 "path": path_to_text(row.path),
@@ -54,11 +55,11 @@ def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str |
                 "reason": row.reason,
                 "decided_by": row.decided_by,
                 "decided_why": row.decided_why,
-                "delivery": row.delivery,
+                "delivery": Delivery.INFERRED if row.id in inferred else row.delivery,
                 "in_dataset": row.in_dataset,
                 "media_id": row.media_id,
             }
-            told = [row.reason, row.decision, row.doubt]
+            told = [row.reason, None if row.id in inferred else row.decision, row.doubt]
             reasons = "; ".join(filter(None, told))
             more = f"  ({reasons})" if reasons else ""
             text = f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{more}"

@@ -10,13 +10,14 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_text, plain_name
 from vl_ingest.domain.remote import doubt, in_dataset
+from vl_ingest.domain.rounds import INFERRED
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.decisions import decide
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import tally
 from vl_ingest.ledger.statements import fetch, insert_rows
-from vl_ingest.ledger.tables import FILE_NOTABLE, files
+from vl_ingest.ledger.tables import FILE_NOTABLE, files, rounds
 
 # The same words on PostgreSQL; where a row stands in the way, nothing happens.
 IF_FREE = insert(files).on_conflict_do_nothing()
@@ -206,7 +207,9 @@ class Files:
 
     def taken_as_delivered(self, job_id: str) -> tuple[int, int]:
         """Return how many files are sent on a person's word alone, and their bytes."""
-        by_word = (files.c.unknown_attempts > 0) & files.c.sha256.is_(None)
+        # What the server shows is nobody's word.
+        shown = sa.func.coalesce(files.c.batch_id, 0).in_(inferred(job_id))
+        by_word = (files.c.unknown_attempts > 0) & files.c.sha256.is_(None) & ~shown
         query = sa.select(sa.func.count(), sa.func.sum(files.c.size_bytes)).where(_sent(job_id), by_word)
         with self._db.read() as connection:
             count, size_bytes = connection.execute(query).one()
@@ -220,6 +223,13 @@ class Files:
 def _sent(job_id: str) -> sa.ColumnElement[bool]:
     """Return what holds for sent files that are notable; nothing else is read of the others."""
     return (files.c.job_id == job_id) & (files.c.state == FileState.SENT) & FILE_NOTABLE
+
+
+def inferred(job_id: str) -> sa.Select[tuple[int]]:
+    """Return the query for the batches of additions that began by what the server shows."""
+    return sa.select(rounds.c.batch_id).where(
+        rounds.c.job_id == job_id, rounds.c.known_by.in_(sorted(INFERRED))
+    )
 
 
 def select_files() -> sa.Select[Any]:

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from vl_ingest import clock
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Batch, FileState, JobState, Run
-from vl_ingest.domain.rounds import FIRST, INFERRED, KnownBy, Round, RoundState
+from vl_ingest.domain.rounds import FIRST, KnownBy, Round, RoundState
 from vl_ingest.ledger import doubts
 from vl_ingest.ledger.author import author
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.files import file_row, select_files
+from vl_ingest.ledger.files import file_row, inferred, select_files
 from vl_ingest.ledger.guard import move
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.tables import batches, files, jobs, rounds
@@ -51,18 +51,20 @@ class Rounds:
 
     def inferred(self, job_id: str) -> tuple[int, int]:
         """Return how many files are sent without a receipt because the server shows that they arrived, and their bytes."""
-        ours = sa.select(rounds.c.batch_id).where(
-            rounds.c.job_id == job_id, rounds.c.known_by.in_(sorted(INFERRED))
-        )
-        query = sa.select(sa.func.count(), sa.func.sum(files.c.size_bytes)).where(
-            files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.sha256.is_not(None),
-            files.c.batch_id.in_(ours),
-        )  # fmt: skip
+        query = sa.select(sa.func.count(), sa.func.sum(files.c.size_bytes)).where(_inferred_files(job_id))
         with self._db.read() as connection:
-            if not connection.execute(sa.select(ours.exists())).scalar_one():
+            if not connection.execute(sa.select(inferred(job_id).exists())).scalar_one():
                 return 0, 0  # nearly always, and without reading all files
             count, size_bytes = connection.execute(query).one()
         return count, int(size_bytes or 0)
+
+    def inferred_files(self, job_id: str) -> set[int]:
+        """Return the ids of these files."""
+        query = sa.select(files.c.id).where(_inferred_files(job_id))
+        with self._db.read() as connection:
+            if not connection.execute(sa.select(inferred(job_id).exists())).scalar_one():
+                return set()
+            return set(connection.execute(query).scalars())
 
     def finish(self, run: Run, status: str) -> None:
         """Record that the server is done with the round that it was processing."""
@@ -124,6 +126,12 @@ class Rounds:
                 connection, job_id, run, EventKind.ROUND_FAILED, round=number, batch=batch_id, files=count,
                 doubts=count, status=status, message=message, **told,
             )  # fmt: skip
+
+
+def _inferred_files(job_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        files.c.job_id == job_id, files.c.state == FileState.SENT, files.c.batch_id.in_(inferred(job_id))
+    )
 
 
 def begin(connection: sa.Connection, job_id: str, batch: Batch, known_by: KnownBy) -> int:

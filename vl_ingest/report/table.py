@@ -38,7 +38,7 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
     for row in ledger.audit.files(job_id, exceptional=exceptional):
         path, rests_on = path_to_text(row.path), delivery(row.state, row.sha256)
         added = rounds.get(row.batch_id)
-        if rests_on is Delivery.ACKNOWLEDGED and added is not None and added.known_by in INFERRED:
+        if rests_on is not None and added is not None and added.known_by in INFERRED:
             rests_on = Delivery.INFERRED
         acknowledged = rests_on is Delivery.ACKNOWLEDGED
         by_word = row.state == FileState.WAIVED or rests_on is Delivery.TAKEN_AS_DELIVERED
