@@ -92,9 +92,10 @@ def test_each_addition_is_accepted_once(
                 )
             world.check_promises()
             marked = sum(file.possibly_twice for file in world.files() if f"night{night:02}/" in file.path)
-            if not by_hand and (
-                tasks != "neither tasks nor lists" or loss != "somebody else adds"
-            ):  # there, nobody can tell
+            nobody_can_tell = tasks == "neither tasks nor lists" and loss in (
+                "somebody else adds", "409 once"
+            )  # fmt: skip
+            if not by_hand and not nobody_can_tell:
                 assert marked == (3 if carried_out is False else 0), f"{loss}: sent again after a lost answer"
         assert box.record.reindexes_accepted() == len(losses)
         with world.ledger() as ledger:

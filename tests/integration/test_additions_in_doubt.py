@@ -411,3 +411,35 @@ def test_what_arrives_of_a_batch_that_has_changed_since_is_for_a_person(world: W
     arrives(world, NEW)
     assert add(world).code == 13
     assert accepted(world) == 1
+
+
+def test_a_refusal_of_a_copy_is_no_proof_that_nothing_began(make_world: MakeWorld) -> None:
+    """A 409 whose request is carried out later, and nothing but counts to see it by: sent once, and 13, or each file is marked."""
+    world = ready(make_world(without=["tasks", "export", "export-ids"], draft_s=2.0, adding_s=0.3))
+    world.box.add_fault("add:409:done=yes:times=1")
+    ended = add(world)
+    assert ended.code == 13, ended.err
+    assert set(world.held().values()) == {1}
+    assert all(file.unknown_attempts for file in world.files() if file.path in NEW)
+
+
+def test_a_list_of_tasks_that_comes_and_goes_keeps_nothing_open(world: World) -> None:
+    """Each second reading is lost: an unknown outcome is settled all the same."""
+    ready(world)
+    world.box.add_fault("add:reset-after:times=1")
+    world.box.add_fault("tasks:reset-before:every=2")
+    ended = add(world, "--max-duration", "60s")
+    assert ended.code == 0, ended.err
+    assert set(world.held().values()) == {1}
+
+
+def test_nothing_is_sent_to_a_dataset_whose_status_nobody_knows(world: World) -> None:
+    """Under a word that is not documented: 13, and no request; under a known one it goes on."""
+    ready(world)
+    world.box.add_fault("status:word:to=FROZEN")
+    ended = add(world)
+    assert ended.code == 13, ended.err
+    assert "FROZEN, which is not documented" in ended.err
+    assert world.box.record.requests("add") == []
+    world.box.clear_faults()
+    assert add(world).code == 0

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from vl_ingest.additions.evidence import Asked, Change, Names, Sight, Verdict, conclude, judge
+from vl_ingest.additions.evidence import (
+    Asked,
+    Change,
+    Names,
+    Sight,
+    Verdict,
+    certainly_refused,
+    conclude,
+    judge,
+)
 from vl_ingest.additions.named import _Search
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Event
@@ -124,8 +133,12 @@ def test_what_is_plain_is_decided() -> None:
     assert finding(replace(plain, ours="lost"))[0] is Verdict.NOT_BEGUN
     assert finding(replace(plain, ours="lost", theirs=(SENT,)))[0] is Verdict.NOT_BEGUN
     assert finding(replace(plain, ours="failed", lists=False))[0] is Verdict.NOT_BEGUN
-    refused = replace(plain, ours="lost", theirs=(1,), refused=True)
+    refused = replace(plain, ours="lost", theirs=(1,), by=STRANGER, refused=True)
     assert finding(refused)[::2] == (Verdict.NOT_BEGUN, True)
+    assert finding(replace(refused, by=US))[::2] == (Verdict.NOT_BEGUN, False), (
+        "the task may be of a copy of ours"
+    )
+    assert finding(replace(refused, lists=False))[::2] == (Verdict.NOT_BEGUN, False)
     assert finding(replace(refused, earlier=True))[0] is Verdict.UNCLEAR
 
 
@@ -283,3 +296,41 @@ def test_absence_counts_in_a_list_that_agrees_with_the_counts(
     search = _Search({"a", "b"}, {"old"}, **{**LISTED, **listed})
     names = search.result(Sight("READY", n_images), total, anything_sent=True)
     assert (names.complete, names.spare) == (complete, spare)
+
+
+def test_what_may_still_come_is_not_absent() -> None:
+    """A new task that waits, or goes on under a word that nobody knows: no list shows that its files will not come."""
+    for word in ("QUEUED", "IN_PROGRESS"):
+        change = Change(BEFORE, replace(BEFORE, additions={"a": "COMPLETED", "b": word}))
+        assert not change.working(settled=True)
+        absent = Names(3, 0, 0, complete=True)
+        assert conclude(change, Asked(3), absent).verdict is Verdict.UNCLEAR
+        assert conclude(change, Asked(3, refused=True), None).verdict is Verdict.UNCLEAR
+
+
+def test_a_reindex_that_never_ends_is_waited_for_no_longer_than_the_window() -> None:
+    """A task of it may be stuck for ever."""
+    change = Change(BEFORE, replace(AFTER, reindexes={"r": "RUNNING"}))
+    assert change.working(settled=False)
+    assert not change.working(settled=True)
+
+
+def test_a_task_of_nobody_known_proves_nothing() -> None:
+    """The task of the dataset's creation is gone after a while, and with it who the owner is."""
+    alone = replace(AFTER, owner=None)
+    assert conclude(Change(BEFORE, alone), Asked(3), None).verdict is Verdict.BEGUN, "nobody is told of"
+    told = replace(alone, makers={"b": "ann"})
+    assert conclude(Change(BEFORE, told), Asked(3), None).verdict is Verdict.UNCLEAR
+    assert conclude(Change(BEFORE, replace(told, owner="ann")), Asked(3), None).verdict is Verdict.BEGUN
+
+
+def test_a_refusal_is_certain_only_where_nothing_moved_and_all_is_shown() -> None:
+    """Otherwise the files may be there."""
+    refused = Asked(3, refused=True)
+    assert certainly_refused(Change(BEFORE, BEFORE), refused)
+    assert not certainly_refused(Change(BEFORE, replace(BEFORE, n_images=None, n_videos=None)), refused)
+    assert not certainly_refused(Change(BEFORE, replace(BEFORE, status="PARTIAL INDEX")), refused)
+    assert not certainly_refused(Change(BEFORE, AFTER), refused)
+    unseen = replace(BEFORE, additions=None)
+    assert not certainly_refused(Change(unseen, unseen), refused)
+    assert not certainly_refused(Change(BEFORE, BEFORE), replace(refused, earlier=True))

@@ -16,7 +16,6 @@ from vl_ingest.domain.rounds import KnownBy
 
 PARTIAL = "PARTIAL INDEX"
 IDLE = frozenset({"READY", PARTIAL})  # the dataset takes an addition
-WAITING = frozenset({"INITIALIZING", "PENDING", "QUEUED"})
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,12 @@ class Change:
     def working(self, *, settled: bool) -> bool:
         """Return whether a task says that the server is still at it, whatever the status says.
 
-        One that only waits is believed until what is shown has `settled`: it may say so for ever.
+        One that only waits, and a reindex, is believed until what is shown has `settled`: it may say so for ever.
         """
+        if "RUNNING" in self.new_tasks.values():
+            return True
         shown = {*self.new_tasks.values(), *(self.after.reindexes or {}).values()}
-        return "RUNNING" in shown or (not settled and bool(shown & WAITING))
+        return not settled and bool(shown - TASK_OVER)
 
     @property
     def moved(self) -> bool:
@@ -138,6 +139,16 @@ class Change:
     def one_own(self) -> bool:
         """Whether there is exactly one new task, which is not known to be another user's, and has not failed."""
         return len(self.new_tasks) == len(self.own_tasks) == 1 and not self.failed
+
+    @property
+    def own_left(self) -> bool:
+        """Whether an addition that may be ours is not over: it may still bring its files."""
+        return not set(self.own_tasks.values()) <= TASK_OVER
+
+    @property
+    def owner_told(self) -> bool:
+        """Whether it is known of each new task if the owner began it, as far as the server tells who began any."""
+        return self.after.owner is not None or not self.new_tasks.keys() & self.after.makers.keys()
 
     @property
     def mixed(self) -> bool:
@@ -240,21 +251,26 @@ def judge(change: Change, asked: Asked, *, settled: bool, stirred: bool) -> Verd
 def conclude(change: Change, asked: Asked, names: Names | None) -> Finding:
     """Return what is concluded of an addition where something has changed; `names` is None where the list can't be had.
 
-    After a refusal of files that an earlier request may have brought, absence is never believed.
+    After a refusal of files that an earlier request may have brought, absence is never believed; nor is it while an addition
+    that may be ours is not over.
     """
     finding = (
         _by_signs(change, asked) if names is None or not names.wanted else _by_list(change, asked, names)
     )
     if finding.verdict is Verdict.BEGUN and not asked.same:
         return UNCLEAR
-    if finding.verdict is Verdict.NOT_BEGUN and asked.refused and asked.earlier:
+    if finding.verdict is Verdict.NOT_BEGUN and (change.own_left or (asked.refused and asked.earlier)):
         return UNCLEAR
     return finding
 
 
 def certainly_refused(change: Change, asked: Asked) -> bool:
-    """Return whether an addition was refused, and the server shows nothing that could be it all the same."""
-    return asked.refused and not asked.earlier and not change.new_tasks and change.grown in (None, 0)
+    """Return whether an addition was refused, and the server has shown nothing since that could be it all the same.
+
+    Without counts or tasks, nobody knows: the refusal may be of a copy of the request, and that one yet to be carried out.
+    """
+    shown = change.has_tasks and change.grown == 0 and not change.moved
+    return shown and asked.refused and not asked.earlier
 
 
 def _by_list(change: Change, asked: Asked, names: Names) -> Finding:
@@ -264,14 +280,14 @@ def _by_list(change: Change, asked: Asked, names: Names) -> Finding:
         if (rest is not None and rest < (change.grown or 0)) or _one_task_did_it(change, asked):
             return Finding(Verdict.BEGUN, KnownBy.LIST)
     if not names.found and names.complete:
-        return Finding(Verdict.NOT_BEGUN, certain=asked.refused)
+        return Finding(Verdict.NOT_BEGUN, certain=asked.refused and not change.own_tasks)
     return UNCLEAR
 
 
 def _by_signs(change: Change, asked: Asked) -> Finding:
     if asked.refused:  # because of somebody's addition: what there is to see may be all theirs
         fewer = change.grown is None or change.grown < asked.sent
-        return Finding(Verdict.NOT_BEGUN, certain=certainly_refused(change, asked)) if fewer else UNCLEAR
+        return NOT_BEGUN if fewer else UNCLEAR
     if _one_task_did_it(change, asked):
         return Finding(Verdict.BEGUN, KnownBy.TASK)
     if change.nothing_added:
@@ -290,7 +306,8 @@ def _by_signs(change: Change, asked: Asked) -> Finding:
 
 def _one_task_did_it(change: Change, asked: Asked) -> bool:
     """Return whether there is exactly one new task, not known to be another's, and as many more media as were sent."""
-    return change.one_own and change.grown == asked.sent and asked.sent not in asked.loose
+    sure = change.one_own and change.owner_told
+    return sure and change.grown == asked.sent and asked.sent not in asked.loose
 
 
 def _all_failed(tasks: Mapping[str, str]) -> bool:

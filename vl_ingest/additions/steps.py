@@ -28,6 +28,7 @@ from vl_ingest.domain.errors import (
     RequestError,
     Throttled,
     TooLarge,
+    Undecided,
 )
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import (
@@ -165,9 +166,9 @@ class _Adding:
     def _wait_until_idle(self) -> tuple[Sight, bool]:
         """Wait until the server takes an addition; return what it shows then, and whether it was seen at work.
 
-        Raises `ProcessingFailed` where it never will.
+        Raises `ProcessingFailed` where it never will, and `Undecided` where its status stays one that nobody knows.
         """
-        context, interval_s, told = self._context, FIRST_POLL_S, ""
+        context, interval_s, told, since = self._context, FIRST_POLL_S, "", clock.monotonic()
         while True:
             sight, status = self._looker.look()
             if status.status_class is StatusClass.FAILED:
@@ -176,8 +177,14 @@ class _Adding:
                 )
             if sight.idle:
                 return sight, bool(told)
+            stays = sight.word == told and clock.monotonic() - since >= context.settings.settle_s
+            if status.status_class is StatusClass.UNCLEAR and stays:
+                raise Undecided(
+                    f"The dataset is {status.word}, which is not documented, so nobody knows whether it takes additions. Nothing "
+                    "was sent. Look at the dataset, and run the same command again when it is ready."
+                )
             if sight.word != told:
-                told = sight.word
+                told, since = sight.word, clock.monotonic()
                 text = f"Waiting to add media: {following.plain(status.word)}."
                 context.observer.notice("waiting", text)
             counts = context.ledger.files.counts(context.job.id)
