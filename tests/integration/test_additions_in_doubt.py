@@ -162,6 +162,11 @@ def test_an_equal_addition_by_somebody_else_is_no_proof(make_world: MakeWorld, l
     assert ended.code == (0 if lists else 13), ended.err
     assert accepted(world) == lists
     if lists:
+        endpoints = [request["endpoint"] for request in world.box.record.requests()]
+        last = len(endpoints) - 1 - endpoints[::-1].index("add")
+        assert "status" in endpoints[endpoints.index("download") : last], (
+            "the intent is of what is shown after that"
+        )
         assert ended.summary["possibly_twice"] == 3
         world.check_promises()
 
