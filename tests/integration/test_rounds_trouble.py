@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from conftest import MakeWorld
+from vl_ingest.domain.errors import Differs
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import JobState
 from vl_ingest.proof.verify import verify_record
@@ -172,3 +173,17 @@ def test_what_the_server_shows_is_no_decision_of_a_person(world: World) -> None:
     table = world.cli("report", "job", "--format", "csv").out
     assert (table.count("inferred"), table.count("taken_as_delivered")) == (3, 0)
     assert verified(world)
+
+
+def test_what_the_server_swallows_of_a_round_is_said(world: World) -> None:
+    """Done with two of three files: 0, as after an upload, with a warning that names the third; `--confirm` makes it an error."""
+    ready(world)
+    world.box.add_fault("medium:swallow:name=new0.png:times=1")
+    ended = add(world)
+    assert (ended.code, rounds(world)) == (0, [(2, "done")])
+    assert "2 of the 3 names. Not there: new0.png." in ended.err
+    with world.ledger() as ledger:
+        looked = ledger.events.last(world.job().id, EventKind.ADDITION_LOOKED_UP)
+    assert looked is not None
+    assert looked.facts["missing"] == ["new0.png"]
+    assert add(world, "--confirm").code == Differs.exit_code

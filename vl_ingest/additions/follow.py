@@ -2,7 +2,7 @@
 
 from vl_ingest import clock
 from vl_ingest.additions.evidence import PARTIAL, Change, Sight
-from vl_ingest.additions.named import look_up
+from vl_ingest.additions.named import Searched, look_up
 from vl_ingest.additions.sight import Looker
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import (
@@ -18,7 +18,7 @@ from vl_ingest.domain.errors import (
     Undecided,
 )
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import DatasetStatus, Job, JobState, StatusClass
+from vl_ingest.domain.model import Batch, DatasetStatus, Job, JobState, StatusClass
 from vl_ingest.domain.naming import files_text
 from vl_ingest.domain.rounds import KnownBy
 from vl_ingest.ledger import Ledger
@@ -37,6 +37,7 @@ PLAIN = {
     "READY": "the dataset is ready (READY)",
 }
 REINDEX_TRIES = 3
+MENTIONED = 5  # paths in one sentence
 UNSEEN = 10  # settling windows that a receipt is believed for without any sign of what it is about
 
 
@@ -106,6 +107,8 @@ def _check_names(context: Context, change: Change, looker: Looker, *, shown: boo
         fresh = shown or change.grown is None or change.grown >= names.wanted  # or they were there before
         enough = names.found == names.wanted or (names.found and not change.mixed)
         if (enough and fresh) or (believed and not names.found and not names.complete):
+            if names.found < names.wanted and names.found:
+                _tell_missing(context, batch, names)
             return
     elif believed:
         return
@@ -115,6 +118,19 @@ def _check_names(context: Context, change: Change, looker: Looker, *, shown: boo
     if names is not None and names.wanted:
         what = f"its list has {names.found:,} of the {names.wanted:,} names"
     raise _unseen(context, change, what)
+
+
+def _tell_missing(context: Context, batch: Batch, names: Searched) -> None:
+    """Say which files of a round that is done the server's list does not have; `--confirm` makes more of it."""
+    paths = [words.path(file.path) for file in batch.files if file.sent_as in names.missing]
+    some = ", ".join(paths[:MENTIONED]) + (
+        f" and {len(paths) - MENTIONED:,} more" if paths[MENTIONED:] else ""
+    )
+    context.observer.notice(
+        "warning",
+        f"The server has acknowledged the addition of {files_text(len(batch.files))}, and its list of the dataset has "
+        f"{names.found:,} of the {names.wanted:,} names. Not there: {some}. `vl-ingest verify {context.job.id}` asks again.",
+    )
 
 
 def _unseen(context: Context, change: Change, what: str) -> Undecided:

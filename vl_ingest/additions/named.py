@@ -19,7 +19,17 @@ from vl_ingest.run.export import By, fetched
 TOGETHER = 1000  # media that are compared at once
 
 
-def look_up(asking: Asking, dataset_id: str, batch: Batch, now: Sight) -> Names | None:
+NAMED = 100  # names on record of those that a list has not
+
+
+@dataclass(frozen=True)
+class Searched(Names):
+    """The same, and which names are not there."""
+
+    missing: frozenset[str] = frozenset()
+
+
+def look_up(asking: Asking, dataset_id: str, batch: Batch, now: Sight) -> Searched | None:
     """Return what the server lists of the names of a batch, and record it; None where its list can't be had.
 
     `now` is what the server showed when it had stood still: a list that does not agree with its counts is not complete.
@@ -36,9 +46,11 @@ def look_up(asking: Asking, dataset_id: str, batch: Batch, now: Sight) -> Names 
                 search.go_through(asking, export_media(got[0]) if by is By.EXPORT else csv_media(got[0]))
                 total = export_total(got[0]) if by is By.EXPORT else None
                 names = search.result(now, total, anything_sent=_anything_sent(asking))
+                told = {"missing": sorted(names.missing)[:NAMED]} if names.found and names.missing else {}
                 asking.note(
                     EventKind.ADDITION_LOOKED_UP, batch=batch.id, by=by.name.lower(), digest=got[1].sha256,
                     items=search.items, wanted=names.wanted, found=names.found, twice=names.twice, complete=names.complete,
+                    **told,
                 )  # fmt: skip
                 return names
         except NotAvailable as exc:
@@ -88,7 +100,7 @@ class _Search:
             self.known = self.known or bool(ours)
             self.others += sum(not names & ours for names in unlike)
 
-    def result(self, now: Sight, total: int | None, *, anything_sent: bool) -> Names:
+    def result(self, now: Sight, total: int | None, *, anything_sent: bool) -> Searched:
         whole, frames = total is None or total == self.items, self.items - self.images
         counted = now.media is not None and (
             self.items == now.media or (frames and self.images == now.n_images)
@@ -98,4 +110,5 @@ class _Search:
         # A video may have come with any number of frames.
         spare = None if frames else self.others + self.found.total() - len(self.found)
         complete = bool(whole and counted and not self.unnamed and known)
-        return Names(len(self.wanted), len(found), sum(count > 1 for count in found), complete, spare)
+        twice, missing = sum(count > 1 for count in found), frozenset(self.wanted - self.found.keys())
+        return Searched(len(self.wanted), len(found), twice, complete, spare, missing)

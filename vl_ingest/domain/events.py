@@ -139,7 +139,7 @@ class EventKind(StrEnum):
         "The outcome of the addition of batch {batch}, attempt {attempt}, was unknown ({detail}).")
     ADDITION_DOUBTED = ("addition_doubted", _J.ADDING, "batch status detail",
         "Whether batch {batch} has been added was in doubt again ({detail}).")
-    ADDITION_LOOKED_UP = ("addition_looked_up", None, "batch by digest items wanted found twice complete",
+    ADDITION_LOOKED_UP = ("addition_looked_up", None, "batch by digest items wanted found twice complete missing?",
         "The server's own list had {found} of the {wanted} names that batch {batch} was sent under.")
     ADDITION_SETTLED_BEGUN = ("addition_settled_begun", _J.PROCESSING,
         "round batch attempt files size_bytes digest doubts known_by status detail",
