@@ -448,3 +448,26 @@ def test_nothing_is_sent_to_a_dataset_whose_status_nobody_knows(world: World) ->
     assert world.box.record.requests("add") == []
     world.box.clear_faults()
     assert add(world).code == 0
+
+
+def test_a_round_whose_task_is_in_a_queue_is_not_done(make_world: MakeWorld) -> None:
+    """The task has waited for longer than the window, and nothing is there yet: the next addition waits, and is sent once."""
+    world = ready(make_world(without=["export", "export-ids"], draft_s=1.0, adding_s=0.1))
+    for number in range(3):
+        world.picture(f"z{number}.png", 60 + number)
+    ended = add(world, "--add-files", "3")
+    assert ended.code == 0, ended.err
+    assert len(world.box.record.requests("add")) == accepted(world) == 2
+    assert set(world.held().values()) == {1}
+
+
+@pytest.mark.parametrize(("without", "code"), [([], 0), (["tasks"], 13)])
+def test_a_round_ends_by_its_task_under_a_word_that_nobody_knows(
+    make_world: MakeWorld, without: list[str], code: int
+) -> None:
+    """And without a task it is for a person."""
+    world = ready(make_world(without=without))
+    world.box.add_fault("status:word:to=FROZEN:after=1")
+    ended = add(world)
+    assert ended.code == code, ended.err
+    assert accepted(world) == 1

@@ -73,6 +73,12 @@ def follow(context: Context) -> None:
         if status.status_class is StatusClass.FAILED and watching.stood_still:  # it may be left from before
             raise _broken(context, status)
         shown = shown or change.shows_round()
+        if status.status_class is StatusClass.UNCLEAR and watching.stood_still:
+            if change.one_own and not change.own_left and change.grown in (None, sent):  # the task tells
+                context.ledger.rounds.finish(context.run, status.word)
+                return
+            if watching.still_s >= UNSEEN * watching.window_s:
+                raise _unseen(context, change, f"the dataset is {status.word}, which is not documented")
         if change.after.idle and not change.working(settled=watching.stood_still):
             if change.failed:
                 _fail(context, change, watching.looker)
@@ -87,9 +93,10 @@ def follow(context: Context) -> None:
             if whole and ((told and not halfway) or watching.stood_still):
                 context.ledger.rounds.finish(context.run, status.word)
                 return
-            if watching.stood_still and (shown or watching.still_s >= UNSEEN * watching.window_s):
+            seen = shown and not (change.own_left and change.grown == 0)  # it may only be in a queue
+            if watching.stood_still and (seen or watching.still_s >= UNSEEN * watching.window_s):
                 if not inferred:
-                    _check_names(context, change, watching.looker, shown=shown)
+                    _check_names(context, change, watching.looker, shown=seen)
                 context.ledger.rounds.finish(context.run, status.word)
                 return
         watching.pause()

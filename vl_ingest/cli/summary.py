@@ -36,7 +36,7 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
         )
     if summary.inferred:
         lines.append(
-            f"{files_text(summary.inferred)} added without a receipt: what the server shows proves that they arrived."
+            f"{files_text(summary.inferred)} added without a receipt: by what the server shows, they have arrived."
         )
     if summary.changed_after:
         lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
