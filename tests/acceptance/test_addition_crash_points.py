@@ -20,7 +20,7 @@ from vl_ingest.sandbox import Sandbox
 from world import CLEAN, World
 
 FORKER = Path(__file__).parents[1] / "forker.py"
-STRIDE = 1 if os.environ.get("EVERY_POINT") else 23
+STRIDE = 1 if os.environ.get("EVERY_POINT") else 41
 SHARDS = 4 if STRIDE == 1 else 1  # so that several processes share the work
 
 # name -> (the server's faults, options of the run, whether one file is broken)
