@@ -23,7 +23,7 @@ from vl_ingest.domain.forms import (
     parse_reason,
     read_option,
 )
-from vl_ingest.domain.model import FINISHED, Event, FileRow, FileState, Job, Run
+from vl_ingest.domain.model import FINISHED, Event, FileRow, FileState, Job
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.database import default_path
@@ -31,6 +31,7 @@ from vl_ingest.ledger.summary import Summary, summarise
 from vl_ingest.manage import decide
 from vl_ingest.manage.live import Live, look
 from vl_ingest.manage.stop import PATIENCE_S, stop
+from vl_ingest.observers.caller import Caller
 from vl_ingest.observers.observer import Observer, Observers, Progress
 from vl_ingest.processing.abort import abort as abort_processing
 from vl_ingest.proof.rehash import Rehash, verify_files
@@ -75,7 +76,7 @@ class Ingest:
         self._base_url = None if base_url is None else normalise_base_url(base_url)
         self._tokens = tokens
         self._executor = executor
-        self._caller = _Caller(on_progress)
+        self._caller = Caller(on_progress)
         self._observer = Observers([self._caller, *observers])
         self._cancel_token = CancelToken()
         self._busy = threading.Lock()
@@ -344,20 +345,3 @@ class Ingest:
             self._busy.release()
         self._observer.finished(summary)
         return summary
-
-
-class _Caller(Observer):
-    """Knows the run that is going on, and tells the caller's function of its progress."""
-
-    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
-        self.run: Run | None = None
-        self._on_progress = on_progress
-
-    def job_started(self, job: Job, run: Run) -> None:  # noqa: ARG002  # an observer's
-        """Keep the run."""
-        self.run = run
-
-    def progress(self, progress: Progress) -> None:
-        """Tell of it."""
-        if self._on_progress is not None:
-            self._on_progress(progress)

@@ -73,7 +73,7 @@ def _topics(_context: click.Context, _parameter: click.Parameter, begun: str) ->
 def help(context: click.Context, /, words: tuple[str, ...]) -> None:  # noqa: A001  # a command is called as it is named
     """Show the manual, or all options of a command.
 
-    Without a word, the topics are listed.
+    Without a topic or command, the topics are listed.
 
     Example:  vl-ingest help problems
     """

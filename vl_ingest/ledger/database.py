@@ -35,17 +35,6 @@ class WrittenMeanwhile(LedgerError):
     """A ledger that nobody was using was written to while it was read: what was read may be of two moments."""
 
 
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells a file from any other; None if there is none."""
-    if path is None:
-        return None
-    try:
-        seen = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return seen.st_dev, seen.st_ino
-
-
 def to_url(place: str | os.PathLike[str]) -> sa.URL:
     """Return the SQLAlchemy URL of `place`, which is a path or already a URL.
 
@@ -108,7 +97,7 @@ class Database:
                 self._assert_head()
             else:
                 self._upgrade()
-                self._file = _identity(self.path)
+                self._file = sqlite.identity(self.path)
 
     def __str__(self) -> str:
         return str(self.path or self.url.render_as_string(hide_password=True))
@@ -156,7 +145,7 @@ class Database:
     @contextmanager
     def _writer(self) -> Iterator[sa.Connection]:
         """Give the connection that everybody writes by, one after the other: SQLite keeps its pages in memory between two."""
-        if self._file is not None and self._file != _identity(self.path):
+        if self._file is not None and self._file != sqlite.identity(self.path):
             raise LedgerError(
                 f"The ledger {self} was moved, removed or replaced while it was in use. Put it back where it was, with the "
                 "files beside it, and run the same command again."

@@ -29,6 +29,17 @@ def one_spelling(url: sa.URL) -> sa.URL:
     return url.set(database=prefix + os.path.realpath(path))
 
 
+def identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells a file from any other; None if there is none."""
+    if path is None:
+        return None
+    try:
+        seen = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
 def in_use(path: Path) -> bool:
     """Return whether anybody has the file open to write, or was killed so: there is a write-ahead log beside it."""
     return path.with_name(path.name + "-wal").exists()
