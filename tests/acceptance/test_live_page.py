@@ -164,8 +164,9 @@ def test_it_can_be_used_without_a_script(world: World, page: LivePage, browser: 
     click(browser, '#states a[href*="state=sent"]')
     search = browser.find_element(By.NAME, "q")
     search.send_keys("P0007", Keys.ENTER)
-    browser.find_element(By.LINK_TEXT, "p0007.png").click()
-    assert "delivered" in browser.find_element(By.CSS_SELECTOR, ".scroll table").text
+    until(browser, lambda: "P0007" in browser.current_url)
+    click(browser, "td.path a")
+    until_text(browser, ".scroll table", "delivered")
 
 
 def test_it_can_be_used_by_keyboard(world: World, page: LivePage, browser: webdriver.Chrome) -> None:
