@@ -6,11 +6,11 @@ none for a job that would be over before they are up.
 
 from dataclasses import dataclass
 
-LOOK_S = 0.15  # between two measurements, at least
-SETTLED_S = 0.4  # that one lasts which decides whether another process pays
+LOOK_S = 0.1  # between two measurements, at least
+SETTLED_S = 0.25  # that one lasts which decides whether another process pays
 BUSY = 0.6  # of a core: one interpreter does hardly more beside its waiting, less on a machine that is shared
 WORTH_S = 1.5  # a job that has less than this before it is over soon
-PAYS = 1.08  # times the throughput before
+PAYS = 1.03  # times the throughput before
 
 
 @dataclass
