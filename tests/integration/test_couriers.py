@@ -272,6 +272,7 @@ def test_cancelling_waits_for_an_answer_that_is_due(kind: str, make_counter: Mak
     counter = make_counter(kind, "upload:slow:seconds=1")
     future = counter.courier.submit(counter.parcel(counter.file("a.mp4")))
     wait_for(counter.held)
+    time.sleep(0.3)  # what the server has is out, but the courier may not have been told yet
     counter.courier.cancel()
     assert future.result(LONG_S).error is None
 

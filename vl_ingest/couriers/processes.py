@@ -310,7 +310,7 @@ class Processes:
                 other.index = index
                 other.open_lines(self._lines_of(other))
             for held in process.held.values():
-                held.tries += 1
+                held.tries += process.is_ready  # one that never came up has not had it
                 if held.number in begun or held.tries >= TRIES or self._cancelled:
                     lost.append(held)
                 else:
