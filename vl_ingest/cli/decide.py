@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vl_ingest.cli.confirm import confirm, yes_option
 from vl_ingest.cli.layout import Command
 from vl_ingest.cli.options import (
     DURATION,
     REASON,
-    confirm,
     given,
     job_argument,
     ledger_options,
@@ -17,7 +17,6 @@ from vl_ingest.cli.options import (
     option,
     server_options,
     show,
-    yes_option,
 )
 from vl_ingest.domain.model import FINISHED, JobState
 from vl_ingest.domain.naming import files_text

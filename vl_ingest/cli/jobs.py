@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from vl_ingest import clock
+from vl_ingest.cli.confirm import confirm, yes_option
 from vl_ingest.cli.layout import Command, Group
 from vl_ingest.cli.options import (
     DURATION,
     NAME,
-    confirm,
     given,
     job_argument,
     ledger_options,
@@ -19,7 +19,6 @@ from vl_ingest.cli.options import (
     open_to_read,
     option,
     show,
-    yes_option,
 )
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError

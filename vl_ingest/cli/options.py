@@ -4,7 +4,6 @@ Every option is also `VL_INGEST_<OPTION>` in the environment.
 """
 
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from enum import StrEnum
@@ -19,7 +18,7 @@ from vl_ingest.cli.configfile import configure
 from vl_ingest.cli.layout import Heading, Option
 from vl_ingest.cli.suggest import completed, remember
 from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
-from vl_ingest.domain.errors import UsageError, VlIngestError
+from vl_ingest.domain.errors import VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
     duration_text,
@@ -331,22 +330,6 @@ def show(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
         click.echo(json.dumps(facts))
     else:
         click.echo(completed(click.get_current_context())(text))
-
-
-yes_option = option("--yes", is_flag=True, help="Do not ask.")
-
-
-def confirm(question: str, yes: bool, *, needed: bool = False) -> None:
-    """Ask on a terminal, and abort the command unless the answer is yes.
-
-    Without a terminal nobody can be asked: a decision that `needed` a yes is then a `UsageError`.
-    """
-    if yes:
-        return
-    if sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
-    elif needed:
-        raise UsageError(f"{question} There is no terminal to ask on: add --yes.")
 
 
 def warn(text: str) -> None:
