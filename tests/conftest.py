@@ -11,19 +11,20 @@ import pytest
 
 from vl_ingest.run import backoff
 from vl_ingest.sandbox import Sandbox
-from world import World
+from world import NO_KEYRING, World
 
 MakeWorld = Callable[..., World]
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the machine's own settings and state folder out of the tests."""
+    """Keep the machine's own settings, state folder and keyring out of the tests."""
     for name in list(os.environ):
         if name.startswith(("VL_INGEST_", "VISUAL_LAYER_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NO_KEYRING)
 
 
 @pytest.fixture(autouse=True)

@@ -5,22 +5,27 @@ its headers, inside its body, behind it, and behind its answer. A process of its
 that forking happens where there is only one thread.
 
 Each line of standard input is a command: `{"arguments": [...], "die_at": [label, occurrence] | null, "log":
-PATH}`; each line of standard output its exit code. `log` gets the points that were passed, a line each.
+PATH}`; each line of standard output its exit code. `log` gets the points that were passed, a line each. A command without
+a `log` is carried out in the process itself: what costs time once is paid there, before the forks.
+
+`Forker` is the side that asks.
 """
 
+import contextlib
 import http.client
+import io
 import json
 import os
+import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from vl_ingest import job, ledger  # noqa: F401  # as above
+from vl_ingest import job  # noqa: F401  # before the forks, as above
 from vl_ingest.cli import command_line
 from vl_ingest.run import backoff
 
@@ -118,29 +123,81 @@ def _child(arguments: list[str], die_at: list[Any] | None, log: str) -> int:
     sink = os.open(log + ".out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
-    backoff.BACKOFF = backoff.Backoff(first_s=0.02, most_s=0.1)
     points = Points((die_at[0], die_at[1]) if die_at else None, log)
     points.watch_commits()
     points.watch_requests()
     return command_line(arguments)
 
 
+def _here(arguments: list[str]) -> int:
+    """Carry out one command in this process, which has one thread again afterwards."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        code = command_line(arguments)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    return code
+
+
 def main() -> None:
     """Serve commands until standard input ends."""
-    with tempfile.TemporaryDirectory() as place:  # what costs time once is paid before the forks
-        ledger.Ledger(os.path.join(place, "ledger.db")).close()
+    backoff.BACKOFF = backoff.Backoff(first_s=0.02, most_s=0.1)
     for line in sys.stdin:
         asked = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                code = _child(asked["arguments"], asked["die_at"], asked["log"])
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        code = _forked(asked) if "log" in asked else _here(asked["arguments"])
+        sys.stdout.write(f"{code}\n")
         sys.stdout.flush()
+
+
+def _forked(asked: dict[str, Any]) -> int:
+    """Carry out one command in a child; return its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = _child(asked["arguments"], asked["die_at"], asked["log"])
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+class Forker:
+    """A process that forks, for as long as the context lasts; `environment` is all that it is told."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def warm_up(self, arguments: list[str]) -> None:
+        """Carry out a command in the process itself, so that its forks need not compile and import again."""
+        self._ask(arguments=arguments)
+
+    def carry_out(self, arguments: list[str], die_at: Any, log: str) -> int:
+        """Carry out a command in a child that dies at a point; return its exit code."""
+        return self._ask(arguments=arguments, die_at=die_at, log=log)
+
+    def _ask(self, **asked: Any) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
 
 
 if __name__ == "__main__":

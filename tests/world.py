@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from forker import Forker
 from vl_ingest.cli import command_line
 from vl_ingest.domain.errors import LedgerError, UsageError
 from vl_ingest.domain.events import EventKind
@@ -28,6 +29,7 @@ from vl_ingest.sandbox import Sandbox
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("VL_INGEST_", "VISUAL_LAYER_"))}
 CLEAN["VL_INGEST_CONFIG"] = os.devnull
+CLEAN["PYTHON_KEYRING_BACKEND"] = NO_KEYRING = "keyring.backends.null.Keyring"  # not the developer's own
 COMMAND = (sys.executable, "-m", "vl_ingest")
 PATIENCE_S = 120.0  # for what must happen; reached only when the code is broken
 DECISIONS = frozenset({"waive", "retry", "settle", "cancel"})
@@ -128,6 +130,16 @@ class World:
         """Start the same as a process of its own."""
         command = [*COMMAND, *self.arguments(*more, name=name), "--ledger", str(self.ledger_path)]
         return Popen(command, env=CLEAN, stdout=PIPE, stderr=PIPE, text=True, **options)
+
+    def carry_out(self, forker: Forker, arguments: list[str], die_at: Any) -> int:
+        """Carry out a command in a child that dies at a point; return its exit code. `log.out` has what it wrote."""
+        return forker.carry_out(
+            [*arguments, "--ledger", str(self.ledger_path)], die_at, str(self.place / "log")
+        )
+
+    def warm_up(self, forker: Forker, arguments: list[str]) -> None:
+        """Have the process that forks carry out a command itself, once."""
+        forker.warm_up([*arguments, "--ledger", str(self.ledger_path)])
 
     def until(
         self, condition: Callable[[], object], what: str, process: "subprocess.Popen[str] | None" = None

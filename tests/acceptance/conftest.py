@@ -7,10 +7,11 @@ import pytest
 from selenium import webdriver
 
 from browsing import has_browser, opened
+from forker import Forker
 from vl_ingest import ingest
 from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
-from world import World
+from world import CLEAN, World
 
 
 @pytest.fixture
@@ -20,6 +21,13 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
         pytest.skip("there is no Chromium with its driver on this machine")
     with opened(tmp_path / "profile") as driver:
         yield driver
+
+
+@pytest.fixture
+def forker() -> Iterator[Forker]:
+    """Start the process that forks, and end it."""
+    with Forker(CLEAN) as process:
+        yield process
 
 
 @pytest.fixture(params=["0", "2"], ids=["threads", "processes"])

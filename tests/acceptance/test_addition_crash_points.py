@@ -6,20 +6,17 @@ of them with `EVERY_POINT` in the environment.
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from forker import DIED
+from forker import DIED, Forker
 from vl_ingest.domain.errors import Undecided
 from vl_ingest.sandbox import Sandbox
-from world import CLEAN, World
+from world import World
 
-FORKER = Path(__file__).parents[1] / "forker.py"
 STRIDE = 1 if os.environ.get("EVERY_POINT") else 41
 SHARDS = 4 if STRIDE == 1 else 1  # so that several processes share the work
 
@@ -37,27 +34,9 @@ SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def forker() -> Iterator["subprocess.Popen[str]"]:
-    """Start the process that forks, and end it."""
-    with subprocess.Popen(
-        [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str], die_at: Any) -> int:
-    """Add to the job in a child that dies at a point; return its exit code."""
-    assert forker.stdin is not None
-    assert forker.stdout is not None
-    arguments = world.arguments("--add", "--settle", "0.1s", *options)
-    arguments += ["--ledger", str(world.ledger_path)]
-    asked = {"arguments": arguments, "die_at": die_at, "log": str(world.place / "log")}
-    forker.stdin.write(json.dumps(asked) + "\n")
-    forker.stdin.flush()
-    return int(forker.stdout.readline())
+def _add(world: World, options: list[str]) -> list[str]:
+    """Return the command that adds to the job."""
+    return world.arguments("--add", "--settle", "0.1s", *options)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork to make a process die at a point")
@@ -66,7 +45,7 @@ def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str]
 def test_death_at_every_point_of_an_addition(
     scenario: str,
     shard: int,
-    forker: "subprocess.Popen[str]",
+    forker: Forker,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -94,8 +73,10 @@ def test_death_at_every_point_of_an_addition(
             assert len(world.held()) == 5
             assert all(count == 1 for count in world.held().values())
 
+        world = born("warm")
+        world.warm_up(forker, _add(world, options))
         world = born("none")
-        code = _carry_out(forker, world, options, None)
+        code = world.carry_out(forker, _add(world, options), None)
         assert code == 0, (world.place / "log.out").read_text()
         check(world)
         points = [json.loads(line) for line in (world.place / "log").read_text().splitlines()]
@@ -103,12 +84,12 @@ def test_death_at_every_point_of_an_addition(
         for number, point in enumerate(mine):
             world = born(str(number))
             said = world.place / "log.out"
-            assert _carry_out(forker, world, options, point) == DIED, f"did not get to {point}"
-            code = _carry_out(forker, world, options, None)
+            assert world.carry_out(forker, _add(world, options), point) == DIED, f"did not get to {point}"
+            code = world.carry_out(forker, _add(world, options), None)
             # Where nothing tells, or a refusal may be about what the dead run has sent, only a person can know.
             if code == Undecided.exit_code and (broken or "no lists" in scenario):
                 world.settle_addition()
-                code = _carry_out(forker, world, options, None)
+                code = world.carry_out(forker, _add(world, options), None)
             assert code == 0, f"died at {point}: {said.read_text()}"
             try:
                 check(world)

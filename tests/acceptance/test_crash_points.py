@@ -6,20 +6,18 @@ failures is enumerated too. Each third point is tried, all of them with `EVERY_P
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forker import ANY, DIED
+from forker import ANY, DIED, Forker
 from vl_ingest.domain.errors import Undecided
 from vl_ingest.sandbox import Sandbox
-from world import CLEAN, World
+from world import World
 
-FORKER = Path(__file__).parents[1] / "forker.py"
 SHARDS = 4  # so that several processes share the work
 
 STRIDE = 1 if os.environ.get("EVERY_POINT") else 3
@@ -36,32 +34,9 @@ SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def forker() -> Iterator["subprocess.Popen[str]"]:
-    """Start the process that forks, and end it."""
-    with subprocess.Popen(
-        [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-def _carry_out(forker: "subprocess.Popen[str]", world: World, options: list[str], die_at: Any) -> int:
-    """Run the job in a child that dies at a point; return its exit code."""
-    arguments = world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)
-    return _command(forker, world, arguments, die_at)
-
-
-def _command(forker: "subprocess.Popen[str]", world: World, arguments: list[str], die_at: Any) -> int:
-    """Carry out a command in a child that dies at a point; return its exit code."""
-    assert forker.stdin is not None
-    assert forker.stdout is not None
-    arguments = [*arguments, "--ledger", str(world.ledger_path)]
-    asked = {"arguments": arguments, "die_at": die_at, "log": str(world.place / "log")}
-    forker.stdin.write(json.dumps(asked) + "\n")
-    forker.stdin.flush()
-    return int(forker.stdout.readline())
+def _run(world: World, options: list[str]) -> list[str]:
+    """Return the command that runs the job."""
+    return world.arguments("--batch-size", "3", "--workers", "1", "--settle", "0.05s", *options)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork to make a process die at a point")
@@ -71,7 +46,7 @@ def test_death_at_every_point(
     scenario: str,
     shard: int,
     processes: str,
-    forker: "subprocess.Popen[str]",
+    forker: Forker,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -92,8 +67,10 @@ def test_death_at_every_point(
                 (world.folder / "torn.png").write_bytes(b"no picture")
             return world
 
+        world = born("warm")
+        world.warm_up(forker, _run(world, options))
         world = born("none")
-        assert _carry_out(forker, world, options, None) == 0
+        assert world.carry_out(forker, _run(world, options), None) == 0
         world.check_promises()
         points = [json.loads(line) for line in (world.place / "log").read_text().splitlines()]
         if processes != "0":
@@ -104,7 +81,7 @@ def test_death_at_every_point(
         for number, point in enumerate(mine):
             world = born(str(number))
             said = world.place / "log.out"
-            code = _carry_out(forker, world, options, point)
+            code = world.carry_out(forker, _run(world, options), point)
             if (
                 code == 0
             ):  # what shares a transaction, and how often a run tells that it lives, is a matter of time
@@ -112,12 +89,12 @@ def test_death_at_every_point(
                 missed += 1
                 continue
             assert code == DIED, f"did not get to {point}"
-            code = _carry_out(forker, world, options, None)
+            code = world.carry_out(forker, _run(world, options), None)
             if code == Undecided.exit_code and broken:
                 # In flight at death and then refused: only a person may say what that means.
                 assert world.states()["torn.png"] == "unknown"
                 assert world.cli("settle", "job", "--not-delivered").code == 0
-                code = _carry_out(forker, world, options, None)
+                code = world.carry_out(forker, _run(world, options), None)
             assert code == 0, f"died at {point}: {said.read_text()}"
             try:
                 world.check_promises()
@@ -149,7 +126,7 @@ AFTERWARDS: dict[str, tuple[list[str], int, list[str], list[str]]] = {
 def test_death_at_every_point_of_what_comes_afterwards(
     scenario: str,
     shard: int,
-    forker: "subprocess.Popen[str]",
+    forker: Forker,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -173,7 +150,7 @@ def test_death_at_every_point_of_what_comes_afterwards(
             return world
 
         def carry_out(world: World, die_at: Any) -> int:
-            return _command(forker, world, command or world.arguments("--confirm"), die_at)
+            return world.carry_out(forker, command or world.arguments("--confirm"), die_at)
 
         def check(world: World, what: object) -> None:
             said, dataset = (world.place / "log.out").read_text(), world.job().dataset_id
@@ -191,6 +168,8 @@ def test_death_at_every_point_of_what_comes_afterwards(
             except AssertionError as exc:
                 raise AssertionError(f"died at {what}: {exc}\n{said}") from exc
 
+        world = born("warm")
+        world.warm_up(forker, command or world.arguments("--confirm"))
         world = born("none")
         assert carry_out(world, None) == 0
         check(world, "no point")

@@ -1,14 +1,13 @@
 """Random jobs, faults, crashes and decisions against the server: no sequence breaks a promise."""
 
 import hashlib
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import requests
@@ -16,21 +15,28 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from forker import ANY
+from forker import ANY, Forker
 from soak import FAULTS, soak
 from vl_ingest.domain.model import SETTLED
 from vl_ingest.proof.verify import verify_record
 from vl_ingest.sandbox import Sandbox
 from world import CLEAN, World
 
-FORKER = Path(__file__).parents[1] / "forker.py"
 MANY = int(os.environ.get("RANDOM_FAULTS", "8"))  # examples; more by hand
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forker() -> Iterator[None]:
+    """Start the process that forks, and end it."""
+    with Forker(CLEAN) as Job.forker:
+        yield
 
 
 class Job(RuleBasedStateMachine):
     """One folder, one server, and whatever may happen to both."""
 
     processes = "0"
+    forker: ClassVar[Forker]
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,9 +45,6 @@ class Job(RuleBasedStateMachine):
         self.box.start_listening()
         self.world = World(Path(self.place.name), self.box)
         self.world.processes = self.processes
-        self.forker = subprocess.Popen(
-            [sys.executable, str(FORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=CLEAN
-        )
         self.count = 0
 
     @initialize(count=st.integers(1, 12))
@@ -126,11 +129,6 @@ class Job(RuleBasedStateMachine):
             assert code == 0, Path(self.place.name, "log.out").read_text()[-3000:]
             self.world.check_promises()
         finally:
-            assert self.forker.stdin is not None
-            assert self.forker.stdout is not None
-            self.forker.stdin.close()
-            self.forker.wait()
-            self.forker.stdout.close()
             self.box.close()
             self.place.cleanup()
 
@@ -139,14 +137,7 @@ class Job(RuleBasedStateMachine):
         return self.world.arguments("--settle", "0.1s", "--give-up-after", "5s", "--batch-size", "4")
 
     def _run(self, point: int | None) -> int:
-        assert self.forker.stdin is not None
-        assert self.forker.stdout is not None
-        arguments = [*self.arguments(), "--ledger", str(self.world.ledger_path)]
-        die_at = None if point is None else [ANY, point]
-        asked = {"arguments": arguments, "die_at": die_at, "log": str(self.world.place / "log")}
-        self.forker.stdin.write(json.dumps(asked) + "\n")
-        self.forker.stdin.flush()
-        return int(self.forker.stdout.readline())
+        return self.world.carry_out(self.forker, self.arguments(), None if point is None else [ANY, point])
 
     def _has_job(self) -> bool:
         if not self.world.ledger_path.exists():
