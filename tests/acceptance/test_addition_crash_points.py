@@ -22,7 +22,7 @@ SHARDS = 4 if STRIDE == 1 else 1  # so that several processes share the work
 
 # name -> (the server's faults, options of the run, whether one file is broken)
 SCENARIOS: dict[str, tuple[list[str], list[str], bool]] = {
-    "plain": ([], ["--add-files", "2"], False),
+    "plain": ([], ["--add-files", "2", "--changed", "send"], False),
     "failing": (
         ["add:503:done=yes:times=1", "add:reset-inside:after=1:times=1", "add:reset-after:after=2:times=1",
          "status:503:times=1", "reindexing:failed:times=1"],
@@ -54,7 +54,7 @@ def test_death_at_every_point_of_an_addition(
     with Sandbox(root=tmp_path / "server") as box:
 
         def born(name: str) -> World:
-            """Make a world whose dataset is ready, and whose folder has grown."""
+            """Make a world whose dataset is ready, and whose folder has grown; one of its files has changed."""
             box.clear_faults()
             place = tmp_path / name
             place.mkdir()
@@ -62,6 +62,7 @@ def test_death_at_every_point_of_an_addition(
             world.pictures(2)
             assert world.run().code == 0
             world.pictures(3, "new")
+            world.picture("p0000.png", 200)
             if broken:
                 (world.folder / "torn.png").write_bytes(b"no picture")
             for fault in faults:
@@ -70,7 +71,7 @@ def test_death_at_every_point_of_an_addition(
 
         def check(world: World) -> None:
             world.check_promises()
-            assert len(world.held()) == 5
+            assert len(world.held()) == 5 + ("send" in options)
             assert all(count == 1 for count in world.held().values())
 
         world = born("warm")

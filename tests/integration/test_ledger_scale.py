@@ -100,6 +100,8 @@ def test_no_statement_of_a_run_scans_the_files(ledger: Ledger, run: Run) -> None
     files.possibly_twice(job)
     files.changed_after(job)
     files.taken_as_delivered(job)
+    ledger.versions.changed(job, [f"{n}.png" for n in range(40)])
+    assert files.in_folder(job, 0, 5)
     list(files.rows(job, FileState.REJECTED))
     ledger.listing.sent(job, [f"{n}.png" for n in range(40)])
     assert files.counts(job)[FileState.SENT] == 5

@@ -42,6 +42,7 @@ TAKEN = {
     "add_bytes": ["1G", "4096"],
     "add_files": ["1", "20000"],
     "reindex": ["auto", "never"],
+    "changed": ["hold", "send"],
     "path_field": ["original_path"],
     "folder_field": ["label 2"],
 }
@@ -66,6 +67,7 @@ REFUSED = {
     "add_bytes": ["0", "64X"],
     "add_files": ["0", "20001", "many"],
     "reindex": ["perhaps"],
+    "changed": ["never"],
     "path_field": ["", "a/b", " a"],
     "folder_field": ["a,b"],
 }

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from vl_ingest.cli import options
-from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
+from vl_ingest.domain.choices import Changed, OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.settings import Settings
 
 OTHERS: dict[str, Any] = {
@@ -19,7 +19,7 @@ OTHERS: dict[str, Any] = {
     "exclude_from": ("/dev/null",), "min_size_bytes": 1024, "max_size_bytes": 8_500_000, "newer_than_s": 86400.0,
     "files_from": "/dev/null", "recursive": False, "on_rejected": OnRejected.SKIP, "on_unknown": OnUnknown.HOLD,
     "settle_s": 45.5, "give_up_after_s": 172800.0, "first_contact_s": 30.0, "max_duration_s": 90.0, "bwlimit": "8M", "stall_after_s": 0.0,
-    "wait": False, "confirm": True, "add": True, "add_bytes": 8_500_000, "add_files": 77, "reindex": Reindex.NEVER, "skip_known_content": True, "path_field": "original_path",
+    "wait": False, "confirm": True, "add": True, "add_bytes": 8_500_000, "add_files": 77, "reindex": Reindex.NEVER, "changed": Changed.SEND, "skip_known_content": True, "path_field": "original_path",
     "folder_field": "label",
 }  # fmt: skip
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from vl_ingest.additions.hashing import hash_of
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import FileRow
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
+from vl_ingest.source.hashing import hash_of
 
 TOGETHER = 1000  # files that are compared at once
 NAMED = 3  # in one sentence
@@ -16,6 +16,7 @@ NAMED = 3  # in one sentence
 def skip_known(context: Context) -> None:
     """Waive the files that wait to be added and whose content was sent before (`--skip-known-content`)."""
     after_id, skipped = 0, 0
+    source, check = context.source, context.cancel_token.raise_if_cancelled
     while rows := context.ledger.files.pending(context.job.id, after_id, TOGETHER):
         after_id = rows[-1].id
         context.check_may_continue()
@@ -26,11 +27,11 @@ def skip_known(context: Context) -> None:
             if row.facts.size_bytes not in sizes:
                 continue
             try:
-                seen = context.source.look(row.path)
-                path = sent.get((seen.size_bytes, hash_of(context, row.path, seen)))
+                seen = source.look(row.path)
+                path = sent.get((seen.size_bytes, hash_of(source, row.path, seen, check)))
             except FileTrouble:  # its turn will tell
                 continue
-            if path is not None:
+            if path not in (None, row.path):  # its own earlier content was replaced in the folder
                 known.append((row, f"same content as {words.path(path)}"))
         if known:
             context.ledger.decisions.waive_known(context.run, known, "--skip-known-content")
@@ -48,7 +49,7 @@ def tell_known(context: Context, added: Iterable[tuple[FileRow, str]]) -> None:
         context.job.id, {row.facts.size_bytes for row, _ in hashes}, besides={row.id for row, _ in hashes}
     )
     twins = [(row.path, sent.get((row.facts.size_bytes, sha256))) for row, sha256 in hashes]
-    known = [f"{words.path(path)} as {words.path(twin)}" for path, twin in twins if twin is not None]
+    known = [f"{words.path(path)} as {words.path(twin)}" for path, twin in twins if twin not in (None, path)]
     if known:
         more = f" and {len(known) - NAMED:,} more" if len(known) > NAMED else ""
         context.observer.notice(

@@ -21,7 +21,6 @@ from vl_ingest.additions.evidence import (
     judge,
 )
 from vl_ingest.additions.follow import reindex
-from vl_ingest.additions.hashing import hash_of
 from vl_ingest.additions.named import look_up
 from vl_ingest.additions.sight import Looker
 from vl_ingest.domain.choices import OnUnknown, Reindex
@@ -32,6 +31,7 @@ from vl_ingest.domain.rounds import DIED, Doubt, KnownBy, RoundState
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.context import Context
 from vl_ingest.run.export import By
+from vl_ingest.source.hashing import hash_of
 
 FIRST_POLL_S, POLL_S, GROWTH = 0.5, 5.0, 1.5
 NOTHING: Mapping[str, Any] = {}
@@ -190,11 +190,12 @@ class _Settling:
 
     def _rehashed(self) -> dict[int, str]:
         """Return the hashes of the files that a run sent which then died, of those that are still as they were."""
+        source, check = self._context.source, self._context.cancel_token.raise_if_cancelled
         hashes = {}
         for file in self._batch.files:
             if file.sha256 is None:
                 try:
-                    hashes[file.id] = hash_of(self._context, file.path, file.facts)
+                    hashes[file.id] = hash_of(source, file.path, file.facts, check)
                 except FileTrouble:
                     continue
         return hashes

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from vl_ingest import clock
 from vl_ingest.additions import follow as following
+from vl_ingest.additions.changed import ChangedFiles
 from vl_ingest.additions.choose import is_last, next_batch
 from vl_ingest.additions.content import skip_known, tell_known
 from vl_ingest.additions.evidence import PARTIAL, Sight
@@ -65,10 +66,12 @@ def add(context: Context) -> None:
     """
     context.ledger.additions.release(context.run)  # by a run that died: certainly not sent
     held: FilesHeld | None = None
+    changed = ChangedFiles(context)
     try:
-        scan(context, lambda: None, "nothing of that was added")
+        scan(context, lambda: None, "nothing of that was added", changed.look)
     except FilesHeld as exc:  # what was found is added all the same
         held = exc
+    changed.tell()
     if context.settings.skip_known_content:
         skip_known(context)
     adding = _Adding(context)

@@ -58,8 +58,14 @@ def files(job_reference: str, states: tuple[tuple[str, ...], ...], ledger: str |
                 "delivery": Delivery.INFERRED if row.id in inferred else row.delivery,
                 "in_dataset": row.in_dataset,
                 "media_id": row.media_id,
+                "version": row.version,
             }
-            told = [row.reason, None if row.id in inferred else row.decision, row.doubt]
+            told = [
+                f"version {row.version}" if row.version > 1 else None,
+                row.reason,
+                None if row.id in inferred else row.decision,
+                row.doubt,
+            ]
             reasons = "; ".join(filter(None, told))
             more = f"  ({reasons})" if reasons else ""
             text = f"{row.state:<10} {row.facts.size_bytes:>12,}  {words.path(row.path)}{more}"

@@ -17,7 +17,7 @@ from vl_ingest.cli.completion import jobs
 from vl_ingest.cli.configfile import configure
 from vl_ingest.cli.layout import Heading, Option
 from vl_ingest.cli.suggest import completed, remember
-from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
+from vl_ingest.domain.choices import Changed, OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.errors import VlIngestError
 from vl_ingest.domain.forms import (
     CLOUD_URL,
@@ -267,6 +267,7 @@ SETTINGS: dict[str, Callable[[F], F]] = {
     "add_bytes": setting("add_bytes", "--add-bytes", heading=Heading.PACE, rare=True, type=SIZE, help="Most bytes per addition; a larger file goes alone."),
     "add_files": setting("add_files", "--add-files", heading=Heading.PACE, rare=True, type=ADD_FILES, help="Most files per addition."),
     "reindex": setting("reindex", "--reindex", heading=Heading.JOB, rare=True, type=one_of(Reindex), help="Whether to reindex the dataset after the last addition."),
+    "changed": setting("changed", "--changed", heading=Heading.JOB, rare=True, type=one_of(Changed), help="With --add: what to do with files that were changed after they were sent."),
     "path_field": setting("path_field", "--path-field", heading=Heading.JOB, rare=True, type=FIELD, help="Keep each file's path in this custom metadata field."),
     "folder_field": setting("folder_field", "--folder-field", heading=Heading.JOB, rare=True, type=FIELD, help="Keep each file's folder in this custom metadata field."),
     "skip_known_content": setting("skip_known_content", "--skip-known-content/--no-skip-known-content", heading=Heading.FILES, rare=True, help="Do not add new files whose content is already in the dataset."),

@@ -148,6 +148,7 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
             "assumed": " (a guess: nothing has been measured yet; set it with `--rate`)",
         }[whose]
         yield f"  takes         {words.duration(plan.size_bytes / speed)} at {words.size(speed)}/s{origin}"
+    yield from _changed(plan)
     if plan.renamed:
         yield f"  renamed       {files_text(plan.renamed)} with the same name as another:"
         yield from (f"    {words.path(path)} is sent as {name}" for path, name in plan.clashes)
@@ -171,6 +172,15 @@ def _lines(plan: "Preview", settings: "Settings", rate: float | None) -> "Iterat
         yield f"  unreadable    folders: {', '.join(plan.unread[:NAMED])}"
 
 
+def _changed(plan: "Preview") -> "Iterator[str]":
+    """Yield what becomes of files that were changed after they were sent."""
+    if plan.anew or plan.touched:
+        touched = f"; {files_text(plan.touched)} only touched, and not sent" if plan.touched else ""
+        yield f"  changed       {files_text(plan.anew)} of these, sent before and changed since{touched}"
+    if plan.held:
+        yield f"  left alone    {files_text(plan.held)}, changed after being sent; `--changed send` adds the new versions"
+
+
 def _facts(
     plan: "Preview", settings: "Settings", name: str, source: str, base_url: str, rate: float | None
 ) -> dict[str, Any]:
@@ -186,5 +196,5 @@ def _facts(
         "clashes": [{"path": path, "sent_as": sent_as} for path, sent_as in plan.clashes],
         "left_out": dict(plan.left_out), "unread": plan.unread, "bytes_per_s": round(speed), "rate_is": whose,
         "duration_s": round(plan.size_bytes / speed, 1), "holds": plan.holds(settings),
-        "adds": plan.adds,
+        "adds": plan.adds, "sent_anew": plan.anew, "changed_and_held": plan.held, "touched": plan.touched,
     }  # fmt: skip

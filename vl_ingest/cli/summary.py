@@ -39,7 +39,10 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
             f"{files_text(summary.inferred)} added without a receipt: by what the server shows, they have arrived."
         )
     if summary.changed_after:
-        lines.append(f"{files_text(summary.changed_after)} changed on disk after being sent.")
+        lines.append(
+            f"{files_text(summary.changed_after)} changed on disk after being sent: left alone. Use `--add --changed send` to add "
+            "what is there now."
+        )
     if job.state is JobState.READY:
         left = "" if summary.missing or summary.counts.unsent else "; nothing is left to do"
         lines.append(f"Dataset {job.dataset_id} is {job.status}. Job {job.id} is done{left}.")

@@ -17,6 +17,13 @@ class OnRejected(StrEnum):
     SKIP = "skip"
 
 
+class Changed(StrEnum):
+    """What becomes of files that were changed after they were sent, when new ones are added (`--changed`)."""
+
+    HOLD = "hold"
+    SEND = "send"
+
+
 class Reindex(StrEnum):
     """Whether the dataset is reindexed after the last addition of a run (`--reindex`)."""
 

@@ -87,6 +87,9 @@ class EventKind(StrEnum):
     FILE_RETRIED = "file_retried", _F.PENDING, "path state reason by", "{path} ({state}) was queued again by {by}."
     FILE_FOUND_AGAIN = "file_found_again", _F.PENDING, "path state reason by", "{path} was found again."
     FILE_CHANGED_AFTER = "file_changed_after", None, "path sha256 size_bytes mtime_ns", "{path} was changed on disk after it had been sent."
+    FILE_VERSION_QUEUED = ("file_version_queued", None, "path version sent_as size_bytes mtime_ns",
+        "{path} had other content than was sent: it was queued anew as version {version}, under the name {sent_as}.")
+    FILE_TOUCHED = "file_touched", None, "path version sha256 mtime_ns", "{path} was touched on disk: its content is what was sent."
     UNKNOWN_SETTLED = "unknown_settled", None, "path by state before?", "{path} may have been delivered: {settled}."
     FILES_SETTLED_BY_HAND = "files_settled_by_hand", None, "by state files", "{by} says that {counted} of unknown delivery {word}."
     REJECTIONS_WITHDRAWN = "rejections_withdrawn", None, "files reason", "The rejection of {counted} was taken back ({reason})."

@@ -202,6 +202,10 @@ class FileRow(NamedTuple):
         None  # how often the server's list of the dataset has it; None: not asked, or it can't say
     )
     media_id: str | None = None
+    version: int = 1  # of several of one path, the newest is what is in the folder
+    touched_ns: int | None = (
+        None  # its time on disk, where that has changed since it was sent and the content has not
+    )
 
     @property
     def delivery(self) -> Delivery | None:
@@ -231,6 +235,10 @@ class FileRow(NamedTuple):
     def doubt(self) -> str | None:
         """What is known of how often it is in the dataset, in words; None where there is nothing to say."""
         return doubt(possibly_twice=self.possibly_twice, in_dataset=self.in_dataset)
+
+    def looks_like(self, facts: Facts) -> bool:
+        """Return whether it is as the ledger knows it, by what can be seen without reading it."""
+        return facts in (self.facts, (self.facts.size_bytes, self.touched_ns))
 
     def with_facts(self, facts: Facts) -> "FileRow":
         """Return the file as it is on disk now."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from vl_ingest.domain.choices import OnRejected, OnUnknown, Reindex
+from vl_ingest.domain.choices import Changed, OnRejected, OnUnknown, Reindex
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.forms import (
     MOST_FILES,
@@ -111,6 +111,7 @@ class Settings:
     add_bytes: _Size = _Setting(1024**3, parse_size)  # bytes of files an addition, at most; a larger file goes alone
     add_files: _Setting[str | int, int] = _Setting(10_000, parse_add_files)  # files an addition, 1 to 20,000
     reindex: _Setting[str, Reindex] = _Setting(Reindex.AUTO, partial(parse_choice, Reindex))  # whether the dataset is indexed anew after the last addition
+    changed: _Setting[str, Changed] = _Setting(Changed.HOLD, partial(parse_choice, Changed))  # what to do about files that were changed after they were sent
     skip_known_content: _Setting[bool, bool] = _Setting(False, parse_switch)  # whether to leave out new files whose content was sent before
     path_field: _Setting[str | None, str | None] = _Setting(None, _field_or_none)  # custom metadata field that gets each file's path; None: none
     folder_field: _Setting[str | None, str | None] = _Setting(None, _field_or_none)  # the same for its folder

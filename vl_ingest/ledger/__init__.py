@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vl_ingest.ledger.browse import Browse
     from vl_ingest.ledger.retention import Retention
     from vl_ingest.ledger.rounds import Rounds
+    from vl_ingest.ledger.versions import Versions
 
 __all__ = ["Ledger", "TransitionRefused", "is_missing", "reading"]
 
@@ -79,6 +80,13 @@ class Ledger:
         from vl_ingest.ledger.additions import Additions
 
         return Additions(self.db)
+
+    @cached_property
+    def versions(self) -> "Versions":
+        """Files that are sent anew."""
+        from vl_ingest.ledger.versions import Versions
+
+        return Versions(self.db)
 
     @cached_property
     def rounds(self) -> "Rounds":

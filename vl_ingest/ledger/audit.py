@@ -39,11 +39,11 @@ class Audit:
             sa.select(
                 files.c.path, files.c.sent_as, files.c.size_bytes, files.c.sha256, files.c.mtime_ns, files.c.state,
                 files.c.batch_id, files.c.attempts, files.c.unknown_attempts, files.c.reason,
-                files.c.decided_by, files.c.decided_why, files.c.listed, files.c.media_id, batches.c.ended_at, attempts.c.number, attempts.c.http_status,
+                files.c.decided_by, files.c.decided_why, files.c.listed, files.c.media_id, files.c.version, batches.c.ended_at, attempts.c.number, attempts.c.http_status,
             )
             .select_from(files.outerjoin(batches, batches.c.id == files.c.batch_id).outerjoin(attempts, _SENT))
             .where(files.c.job_id == job_id)
-            .order_by(files.c.path)
+            .order_by(files.c.path, files.c.version)
         )  # fmt: skip
         if exceptional:
             plain = (

@@ -19,6 +19,9 @@ LINEAGE = 32  # batches that a file's last one came from, at most
 TOLD = 50  # events that name one file, at most
 
 _PATH_AS_TEXT = sa.type_coerce(files.c.path, sa.Text)
+_Key = tuple[sa.ColumnElement[Any], ...]
+_BY_PATH: _Key = (_PATH_AS_TEXT, files.c.version)
+_BY_ID: _Key = (files.c.id,)
 
 
 @dataclass(frozen=True)
@@ -61,29 +64,33 @@ class Browse:
         """
         # Both orders are those of an index: no page costs more than its rows and those that a search passes over.
         mine = files.c.job_id == job_id
-        key: sa.ColumnElement[Any] = _PATH_AS_TEXT
-        begin: str | int = after or ""
+        key, begin = _BY_PATH, _place(after, state)
         if state is not None:
             mine &= files.c.state == state
-            key, begin = files.c.id, int(after or 0)
+            key = _BY_ID
         found: list[FileRow] = []
         with self._db.read() as connection:
             for _ in range(STEPS):
                 end = self._end(connection, mine, key, begin) if text else None
-                query = select_files().where(mine, key > begin).order_by(key).limit(limit + 1 - len(found))
+                query = (
+                    select_files()
+                    .where(mine, sa.tuple_(*key) > sa.tuple_(*begin))
+                    .order_by(*key)
+                    .limit(limit + 1 - len(found))
+                )
                 if text:
                     query = query.where(_PATH_AS_TEXT.icontains(text, autoescape=True))
                 if end is not None:
-                    query = query.where(key <= end)
+                    query = query.where(sa.tuple_(*key) <= sa.tuple_(*end))
                 found += [file_row(row) for row in connection.execute(query)]
                 if len(found) > limit:
                     last = found[limit - 1]
-                    reached = path_to_text(last.path) if state is None else str(last.id)
-                    return Page(tuple(found[:limit]), reached)
+                    reached = (path_to_text(last.path), last.version) if state is None else (last.id,)
+                    return Page(tuple(found[:limit]), _text(reached))
                 if end is None:
                     return Page(tuple(found), None)
                 begin = end
-        return Page(tuple(found), str(begin), complete=False)
+        return Page(tuple(found), _text(begin), complete=False)
 
     def file(self, job_id: str, file_id: int) -> tuple[FileRow, int | None, int] | None:
         """Return a file, the last batch that carried it, and how many attempts did; None where there is no such file."""
@@ -131,8 +138,21 @@ class Browse:
             return [Event(**row._mapping) for row in connection.execute(query)]
 
     def _end(
-        self, connection: sa.Connection, mine: sa.ColumnElement[bool], key: sa.ColumnElement[Any], begin: Any
-    ) -> Any:
+        self, connection: sa.Connection, mine: sa.ColumnElement[bool], key: _Key, begin: tuple[Any, ...]
+    ) -> tuple[Any, ...] | None:
         """Return the key of the `EXAMINED`th row after `begin`; None where fewer are left."""
-        query = sa.select(key).where(mine, key > begin).order_by(key).offset(EXAMINED - 1).limit(1)
-        return connection.execute(query).scalar_one_or_none()
+        later = sa.tuple_(*key) > sa.tuple_(*begin)
+        query = sa.select(*key).where(mine, later).order_by(*key).offset(EXAMINED - 1).limit(1)
+        row = connection.execute(query).one_or_none()
+        return None if row is None else tuple(row)
+
+
+def _text(place: tuple[Any, ...]) -> str:
+    """Return a page's key: where it ends, a number first."""
+    return " ".join(map(str, reversed(place)))
+
+
+def _place(after: str | None, state: FileState | None) -> tuple[Any, ...]:
+    """Return where the page before ended. Raises `ValueError` for what `_text` did not write."""
+    number, _, path = (after or "0").partition(" ")
+    return (path, int(number)) if state is None else (int(number),)

@@ -157,7 +157,7 @@ def sealed(row: FileRow) -> SealedRow:
 
 
 def decide(
-    connection: sa.Connection, job_id: str, run: Run | None, row: sa.Row[Any], kind: EventKind, by: str,
+    connection: sa.Connection, job_id: str, run: Run | None, row: FileRow | sa.Row[Any], kind: EventKind, by: str,
     why: str | None = None,
 ) -> None:  # fmt: skip
     """Move one file as a decision says, and record who made it; `kind` says what the file becomes."""
@@ -174,9 +174,8 @@ def decide(
 
 
 def _by_path(connection: sa.Connection, job_id: str, path: str) -> sa.Row[Any]:
-    row = connection.execute(
-        sa.select(files).where(files.c.job_id == job_id, files.c.path == path)
-    ).one_or_none()
+    mine = sa.select(files).where(files.c.job_id == job_id, files.c.path == path)
+    *_, row = None, *connection.execute(mine.order_by(files.c.version))
     if row is None:
         raise UsageError(f"Job {job_id} has no file {path!r}. Run `vl-ingest files {job_id}` to list them.")
     return row

@@ -37,7 +37,8 @@ class Files:
         """Record found files and return how many are new.
 
         Known files are recognised by path, size and mtime. A `pending` one gets its new facts; a `sent`
-        one that has changed since is flagged, neither sent again nor holding. A `missing` one is no longer that.
+        one that has changed since is flagged, neither sent again nor holding. A `missing` one is no longer that. Of several
+        versions of a path, that is the newest.
         """
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
@@ -46,38 +47,30 @@ class Files:
             added = _insert(connection, IF_FREE, run.job_id, plain)
             if added == len(found):
                 return added
-            known = {
-                row.path: row
-                for row in connection.execute(
-                    sa.select(files).where(
-                        files.c.job_id == run.job_id, files.c.path.in_([f.path for f in found])
-                    )
-                )
-            }
+            known = _newest(connection, run.job_id, [item.path for item in found])
             for item in found:
                 row = known.get(item.path)
-                if row is not None and (
-                    row.state == FileState.MISSING or Facts(row.size_bytes, row.mtime_ns) != item.facts
-                ):
+                if row is not None and (row.state is FileState.MISSING or not row.looks_like(item.facts)):
                     _refresh(connection, run, row, item.facts)
             fresh = list({item.path: item for item in found if item.path not in known}.values())
             if fresh:
-                names = _names(connection, run.job_id, [item.path for item in fresh])
+                names = names_for(connection, run.job_id, [item.path for item in fresh])
                 chosen = [(item, names[item.path]) for item in fresh]
                 added += _insert(connection, files.insert(), run.job_id, chosen)
         return added
 
     def count_unknown_paths(self, job_id: str, paths: Sequence[str]) -> int:
         """Return how many of `paths` the job does not know."""
-        query = sa.select(sa.func.count()).where(files.c.job_id == job_id, files.c.path.in_(paths))
+        query = sa.select(sa.func.count(files.c.path.distinct())).where(
+            files.c.job_id == job_id, files.c.path.in_(paths)
+        )
         with self._db.read() as connection:
             return len(paths) - connection.execute(query).scalar_one()
 
     def known(self, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
-        """Return those of `paths` that the job knows."""
-        query = select_files().where(files.c.job_id == job_id, files.c.path.in_(paths))
+        """Return those of `paths` that the job knows, each in its newest version."""
         with self._db.read() as connection:
-            return {row.path: row for row in map(file_row, connection.execute(query))}
+            return _newest(connection, job_id, paths)
 
     def is_taken(self, job_id: str, name: str) -> bool:
         """Return whether a file of the job has this name on the wire."""
@@ -136,18 +129,34 @@ class Files:
                     sent_as,
                     Facts(size_bytes, mtime_ns),
                     FileState.PENDING,
-                    *rest,
+                    unknown_attempts,
+                    changes,
+                    sha256,
+                    reason,
+                    version=version,
                 )
-                for file_id, path, sent_as, size_bytes, mtime_ns, *rest in fetch(
+                for file_id, path, sent_as, size_bytes, mtime_ns, unknown_attempts, changes, sha256, reason, version in fetch(
                     connection, _PENDING, names, values
                 )
             ]
 
     def page(self, job_id: str, state: FileState, after_id: int, limit: int) -> list[FileRow]:
         """Return the next `limit` files in one state behind `after_id`, in the order they were found."""
+        return self._page(job_id, state, after_id, limit)
+
+    def in_folder(self, job_id: str, after_id: int, limit: int) -> list[FileRow]:
+        """Return the next `limit` sent files behind `after_id` of which no later version is known: what the folder should hold."""
+        later = files.alias()
+        newer = (later.c.job_id == files.c.job_id) & (later.c.path == files.c.path)
+        replaced = sa.exists().where(newer, later.c.version > files.c.version)
+        return self._page(job_id, FileState.SENT, after_id, limit, ~replaced)
+
+    def _page(
+        self, job_id: str, state: FileState, after_id: int, limit: int, *only: sa.ColumnElement[bool]
+    ) -> list[FileRow]:
         query = (
             select_files()
-            .where(files.c.job_id == job_id, files.c.state == state, files.c.id > after_id)
+            .where(files.c.job_id == job_id, files.c.state == state, files.c.id > after_id, *only)
             .order_by(files.c.id)
             .limit(limit)
         )
@@ -179,7 +188,7 @@ class Files:
         """Yield the job's files by path; only those in `states`, if any are named. A million stream."""
         query = select_files().where(files.c.job_id == job_id)
         query = query.where(files.c.state.in_(states)).order_by(files.c.id) if states else query.order_by(
-            files.c.path
+            files.c.path, files.c.version
         )  # fmt: skip
         with self._db.read() as connection:
             for row in connection.execute(query.execution_options(yield_per=1000)):
@@ -202,7 +211,7 @@ class Files:
         return counts
 
     def changed_after(self, job_id: str) -> int:
-        """Return how many sent files have been seen to differ on disk since."""
+        """Return how many sent files have been seen to differ on disk since, and are not sent anew."""
         return self._count_sent(job_id, files.c.reason == CHANGED_AFTER)
 
     def taken_as_delivered(self, job_id: str) -> tuple[int, int]:
@@ -237,7 +246,7 @@ def select_files() -> sa.Select[Any]:
     return sa.select(
         files.c.id, files.c.path, files.c.sent_as, files.c.size_bytes, files.c.mtime_ns, files.c.state,
         files.c.unknown_attempts, files.c.changes, files.c.sha256, files.c.reason, files.c.decided_by,
-        files.c.decided_why, files.c.listed, files.c.media_id,
+        files.c.decided_why, files.c.listed, files.c.media_id, files.c.version, files.c.touched_ns,
     )  # fmt: skip
 
 
@@ -262,18 +271,25 @@ def _insert(
     )
 
 
-def _refresh(connection: sa.Connection, run: Run, row: sa.Row[Any], facts: Facts) -> None:
+def _newest(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
+    """Return those of `paths` that the job knows, each in its newest version."""
+    query = select_files().where(files.c.job_id == job_id, files.c.path.in_(paths)).order_by(files.c.version)
+    return {row.path: row for row in map(file_row, connection.execute(query))}
+
+
+def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) -> None:
     """Take up what the scan saw of a known file that differs from the ledger."""
-    if row.state == FileState.MISSING and facts.size_bytes:
+    state = row.state
+    if state is FileState.MISSING and facts.size_bytes:
         decide(connection, run.job_id, run, row, EventKind.FILE_FOUND_AGAIN, "scan")
-        row = connection.execute(sa.select(files).where(files.c.id == row.id)).one()
-    if row.state == FileState.PENDING:
+        state = FileState.PENDING
+    if state is FileState.PENDING:
         connection.execute(
             sa.update(files)
             .where(files.c.id == row.id, files.c.state == FileState.PENDING)
             .values(size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
         )
-    elif row.state == FileState.SENT and row.reason != CHANGED_AFTER:
+    elif state is FileState.SENT and row.reason != CHANGED_AFTER:
         connection.execute(
             sa.update(files)
             .where(files.c.id == row.id, files.c.state == FileState.SENT)
@@ -285,7 +301,7 @@ def _refresh(connection: sa.Connection, run: Run, row: sa.Row[Any], facts: Facts
         )  # fmt: skip
 
 
-def _names(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, str]:
+def names_for(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, str]:
     """Choose a name for each path that nothing else in the job is sent under; one query a round."""
     names: dict[str, str] = {}
     candidates = {path: candidate_names(path) for path in paths}
@@ -317,6 +333,7 @@ _PENDING = (
         files.c.changes,
         files.c.sha256,
         files.c.reason,
+        files.c.version,
     )
     .where(
         files.c.job_id == sa.bindparam("b_job"),

@@ -170,6 +170,9 @@ files = Table(
     Column("id", RowId, primary_key=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False),
     Column("path", PathText, nullable=False),  # relative to the job's source, "/" between folders
+    Column(
+        "version", Integer, nullable=False, server_default="1"
+    ),  # the newest one of a path is what is in the folder
     Column("sent_as", Text, nullable=False),  # the name on the wire
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
@@ -178,6 +181,9 @@ files = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),  # that carried it
     Column("unknown_attempts", Integer, nullable=False, server_default="0"),  # of those, perhaps delivered
     Column("changes", Integer, nullable=False, server_default="0"),  # times it changed while being sent
+    Column(
+        "touched_ns", BigInteger
+    ),  # its time on disk, where that has changed since it was sent and the content has not
     Column("sha256", String(64)),  # of the bytes that were acknowledged, when the batch ended
     Column("reason", Text),
     # Who decided its state where that was no receipt: a person, a filter or an option; and why.
@@ -188,7 +194,7 @@ files = Table(
     Column("media_id", Text),
     Column("listed_at", UtcDateTime),  # when the list was read
     Column("fields", Text),  # names of custom metadata fields that have its value, each between commas
-    UniqueConstraint("job_id", "path"),
+    UniqueConstraint("job_id", "path", "version"),
     UniqueConstraint("job_id", "sent_as"),
 )
 # In the order of ids, so that claiming and sending neighbours writes few pages; with the size, so that a count

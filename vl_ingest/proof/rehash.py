@@ -14,7 +14,7 @@ from pathlib import Path
 from vl_ingest.atomic import replacing
 from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import FileTrouble, LedgerError
-from vl_ingest.domain.model import FileRow, FileState, Job
+from vl_ingest.domain.model import FileRow, Job
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.source import Source
@@ -73,7 +73,7 @@ def compare(
     differs: Callable[[str, str], None],
     progress: Callable[[Rehash], None],
 ) -> Rehash:
-    """Compare every sent file of a job with the disk; return how it ended.
+    """Compare every sent file of a job with the disk, each in its newest version; return how it ended.
 
     `differs` is told path and reason of each file that is not what was sent. With `hashed` the bytes are read; an
     interrupted comparison of that kind goes on where it stopped, unless `afresh`. Raises `LedgerError` where the notes
@@ -88,7 +88,7 @@ def compare(
     pool = ThreadPoolExecutor(os.cpu_count())
     each, compare_one = (pool.map if hashed else map), partial(_difference, source, hashed=hashed)
     try:
-        while rows := _portion(ledger.files.page(job.id, FileState.SENT, state.after_id, PORTION)):
+        while rows := _portion(ledger.files.in_folder(job.id, state.after_id, PORTION)):
             for file, reason in zip(rows, each(compare_one, rows), strict=True):
                 if reason is not None:
                     state.differing += 1
@@ -124,7 +124,7 @@ def _difference(source: Source, row: FileRow, *, hashed: bool) -> str | None:
             return None if now == row.sha256 else f"has different bytes (SHA-256 {now}, sent {row.sha256})"
     except FileTrouble as trouble:
         return trouble.reason
-    if seen.mtime_ns != row.facts.mtime_ns:
+    if not row.looks_like(seen):
         return "was modified since (use `--rehash` to compare its bytes)"
     return None
 

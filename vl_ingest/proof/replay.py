@@ -3,6 +3,7 @@
 Moments of a row and of its event are read from the clock one after the other, and may be `NEAR` apart.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,6 +60,8 @@ class Replay:
     doubts: int | None = 0  # files that went out with their answer lost; None: a person took some back
     reasons: dict[str, str | None] = field(default_factory=dict)  # path -> why it is held
     changed_after: set[str] = field(default_factory=set)
+    versions: dict[tuple[str, int], str] = field(default_factory=dict)  # path and version -> its name
+    touched: dict[tuple[str, int], int] = field(default_factory=dict)  # the same -> its time on disk
     deciders: dict[str, str] = field(default_factory=dict)  # path -> who called it delivered
     rounds: dict[int, dict[str, Any]] = field(default_factory=dict)  # number -> its row
     deciders_of_batches: dict[int, str] = field(
@@ -87,8 +90,8 @@ class Replay:
                 }
             case EventKind.RUN_ENDED if event.run_id in self.runs:
                 self.runs[event.run_id] |= {"ended_at": event.at, "exit_code": facts.get("exit_code")}
-            case EventKind.FILE_CHANGED_AFTER:
-                self.changed_after.add(facts["path"])
+            case EventKind.FILE_CHANGED_AFTER | EventKind.FILE_VERSION_QUEUED | EventKind.FILE_TOUCHED:
+                self._changed(kind, facts)
             case EventKind.TRANSACTION_GIVEN_UP:
                 self.changed_after.clear()
             case EventKind.UNKNOWN_SETTLED if facts.get("by") == "not-delivered":
@@ -122,6 +125,17 @@ class Replay:
                         "message": facts.get("message"),
                     }
                     entry.pop("status")  # no event says it
+
+    def _changed(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
+        path = facts["path"]
+        if kind is EventKind.FILE_CHANGED_AFTER:
+            self.changed_after.add(path)
+            return
+        self.changed_after.discard(path)
+        if kind is EventKind.FILE_TOUCHED:
+            self.touched[path, facts["version"]] = facts["mtime_ns"]
+        else:
+            self.versions[path, facts["version"]] = facts["sent_as"]
 
     def _request(self, event: Event, kind: EventKind) -> None:
         facts = event.facts
@@ -256,7 +270,22 @@ class Replay:
         wrong += [f"whether {path} was changed after it was sent" for path in doubted]
         if self.doubts is not None and doubts != self.doubts:
             wrong.append(f"the answers lost to files are {doubts:,}, and were {self.doubts:,}")
-        return wrong
+        return wrong + self._versions_differ(ledger, job_id)
+
+    def _versions_differ(self, ledger: Ledger, job_id: str) -> list[str]:
+        named: dict[tuple[str, int], str] = {}
+        touched: dict[tuple[str, int], int] = {}
+        for known in ledger.versions.known(job_id):
+            if known.version > 1:
+                named[known.path, known.version] = known.sent_as
+            if known.touched_ns is not None:
+                touched[known.path, known.version] = known.touched_ns
+        unlike = sorted({*named.items()} ^ {*self.versions.items()})
+        moved = sorted({*touched.items()} ^ {*self.touched.items()})
+        return [
+            *(f"whether version {version} of {path} is sent as {name}" for (path, version), name in unlike),
+            *(f"whether version {version} of {path} was touched at {at}" for (path, version), at in moved),
+        ]
 
 
 def _unlike(whose: str, expected: dict[str, Any], row: Any) -> list[str]:

@@ -15,11 +15,13 @@ from vl_ingest.domain.checks import Check, compared
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.model import SETTLED
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.files import CHANGED_AFTER
 from vl_ingest.report.story import FORMAT, build
 from vl_ingest.report.table import (
     ASKED,
     COLUMNS,
     FIRST_COLUMNS,
+    FOURTH_COLUMNS,
     SECOND_COLUMNS,
     THIRD_COLUMNS,
     rows,
@@ -46,7 +48,7 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
     try:
         with report.open(encoding="utf-8", newline="") as file, ledger.db.snapshot():
             begin = file.readline()
-            for columns in (COLUMNS, THIRD_COLUMNS, SECOND_COLUMNS, FIRST_COLUMNS):
+            for columns in (COLUMNS, FOURTH_COLUMNS, THIRD_COLUMNS, SECOND_COLUMNS, FIRST_COLUMNS):
                 if begin.rstrip("\r\n") == ",".join(columns):
                     return _table(ledger, job_id, file, columns)
             text = begin + file.read()
@@ -62,10 +64,8 @@ def verify_report(ledger: Ledger, job_id: str, report: Path) -> Check:
 
 
 def _table(ledger: Ledger, job_id: str, file: Iterator[str], columns: Sequence[str]) -> Check:
-    """Compare row by row, in the order of paths, which both have."""
-    ours = (
-        {key: cell for key, cell in written(row).items() if key in columns} for row in rows(ledger, job_id)
-    )
+    """Compare row by row, in the order of paths and versions, which both have."""
+    ours = map(written, rows(ledger, job_id))
     plain = str if columns == FIRST_COLUMNS else unquoted
     cells = csv.DictReader(file, columns, strict=True)
     theirs_rows = (
@@ -81,21 +81,21 @@ def _table(ledger: Ledger, job_id: str, file: Iterator[str], columns: Sequence[s
 
 
 def _pairs(theirs: Iterable[Row], ours: Iterator[Row]) -> Iterator[tuple[Row | None, Row]]:
-    """Yield each of our rows with theirs of the same path; None where they have none.
+    """Yield each of our rows with theirs of the same path and version; None where they have none.
 
     Raises `_Contradiction` for a row of theirs that is out of its order, or not ours.
     """
-    before: bytes | None = None
+    before: tuple[bytes, int] | None = None
     mine = next(ours, None)
     for row in theirs:
-        place = _order(row["path"])
+        place = _order(row)
         if before is not None and place <= before:
             raise _Contradiction(f"{row['path']} is out of its order")
         before = place
-        while mine is not None and _order(mine["path"]) < place:
+        while mine is not None and _order(mine) < place:
             yield None, mine
             mine = next(ours, None)
-        if mine is None or mine["path"] != row["path"]:
+        if mine is None or _order(mine) != place:
             raise _Contradiction(f"{row['path']} is not a file of this job")
         yield row, mine
         mine = next(ours, None)
@@ -126,10 +126,10 @@ class _Table:
         else:
             self.compared += 1
             self.newest = max(self.newest, theirs["sent_at"] or "")
-            if theirs == ours:
+            if all(theirs[key] == ours[key] for key in self.columns) and theirs.keys() <= ours.keys():
                 return
-            if all(theirs[key] == ours[key] or (key in ASKED and not theirs[key]) for key in self.columns):
-                self.moved += 1  # the server has been asked since
+            if all(_is_no_contradiction(key, theirs[key], ours[key]) for key in self.columns):
+                self.moved += 1
                 return
             if theirs["state"] in SETTLED or ours["state"] == theirs["state"]:
                 column = next((key for key in self.columns if theirs[key] != ours[key]), "a column too many")
@@ -198,8 +198,19 @@ def _older(ledger: Ledger, job_id: str, head: Any) -> Check | None:
     return compared(NAME, None, text, head=head, number=number)
 
 
-def _order(path: str) -> bytes:
-    return path.encode("utf-8", "surrogatepass")  # as the ledger sorts
+def _is_no_contradiction(column: str, theirs: str, ours: str) -> bool:
+    """Return whether a cell is the same, or may have been before the server was asked or the folder looked at again."""
+    if column == "reason":
+        theirs, ours = (
+            "; ".join(part for part in cell.split("; ") if part != CHANGED_AFTER)
+            for cell in (theirs or "", ours)
+        )
+    return theirs == ours or (column in ASKED and not theirs)
+
+
+def _order(row: Row) -> tuple[bytes, int]:
+    """Return what the ledger sorts by. Raises `ValueError` for a version that is no number; earlier tables have none."""
+    return row["path"].encode("utf-8", "surrogatepass"), int(row.get("version") or 1)
 
 
 def _same(head: Any) -> Check:

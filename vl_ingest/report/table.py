@@ -20,7 +20,8 @@ FIRST_COLUMNS = (
 SECOND_COLUMNS = (*FIRST_COLUMNS, "delivery", "decided_by", "decided_at", "decided_why")
 ASKED = ("in_dataset", "media_id")  # what the server lists, as far as it has been asked
 THIRD_COLUMNS = (*SECOND_COLUMNS, *ASKED)
-COLUMNS = (*THIRD_COLUMNS, "round")
+FOURTH_COLUMNS = (*THIRD_COLUMNS, "round")
+COLUMNS = (*FOURTH_COLUMNS, "version")
 FORMULA = tuple(
     "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 )  # a spreadsheet takes a cell that begins with one of these for a formula
@@ -28,7 +29,7 @@ QUOTE = "'"  # it stands before such a cell, and before one that begins with it
 
 
 def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield a file's facts by `COLUMNS`, in the order of paths; with `exceptional` only the exceptions.
+    """Yield a file's facts by `COLUMNS`, in the order of paths and versions; with `exceptional` only the exceptions.
 
     Times are ISO 8601 in UTC; `batch`, `attempt` and `http_status` are those of the receipt, None without one. Who
     decided is told of what is waived and of what is taken as delivered.
@@ -42,7 +43,10 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             rests_on = Delivery.INFERRED
         acknowledged = rests_on is Delivery.ACKNOWLEDGED
         by_word = row.state == FileState.WAIVED or rests_on is Delivery.TAKEN_AS_DELIVERED
-        by, at = decisions.get((row.state, path), (None, None)) if by_word else (None, None)
+        named = by_word and (
+            row.state == FileState.WAIVED or row.version == 1
+        )  # a later one was never settled by name
+        by, at = decisions.get((row.state, path), (None, None)) if named else (None, None)
         if by_word and row.decided_by not in (None, by):  # a filter, whose events name no file
             by, at = row.decided_by, None
         why = row.decided_why if by_word else None
@@ -68,6 +72,7 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             "in_dataset": in_dataset(row.listed),
             "media_id": row.media_id,
             "round": None if rests_on is None else FIRST if added is None else added.number,
+            "version": row.version,
         }
 
 

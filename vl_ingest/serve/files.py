@@ -34,7 +34,9 @@ class Wanted:
             wanted = cls(FileState(state) if state else None, text, after)
         except ValueError as exc:
             raise UsageError(f"There is no state {state!r}.") from exc
-        if wanted.state is not None and after and not (after.isascii() and after.isdecimal()):
+        place = after or "0"  # by id, or by version and path
+        number = place if wanted.state is not None else place.partition(" ")[0]
+        if not (number.isascii() and number.isdecimal()):
             raise UsageError(f"No page begins after {after!r}.")
         return wanted
 

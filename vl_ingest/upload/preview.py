@@ -6,16 +6,27 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
-from vl_ingest.domain.choices import OnRejected, OnUnknown
+from vl_ingest.domain.choices import Changed, OnRejected, OnUnknown
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.formats import FIRST_BYTES, mismatch
-from vl_ingest.domain.model import SETTLED, TRIGGERED, WAIVABLE, Facts, FileRow, FileState, Job, JobState
+from vl_ingest.domain.model import (
+    SETTLED,
+    TRIGGERED,
+    WAIVABLE,
+    Facts,
+    FileRow,
+    FileState,
+    Found,
+    Job,
+    JobState,
+)
 from vl_ingest.domain.naming import path_to_text, plain_name
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
 from vl_ingest.source import Source
+from vl_ingest.source.hashing import is_only_touched
 from vl_ingest.source.scanner import Scanner
 from vl_ingest.upload.choice import (
     BEYOND,
@@ -62,6 +73,8 @@ class Preview:
         renamed: files whose plain name another one has; the first few with the name they would get in `clashes`.
         unread: folders that can't be read.
         adds: whether what is new would be added to the dataset, `batches` requests each.
+        anew: of `files`, those that were sent before and have changed since; `held` of these would be left alone, and are
+            not among `files`; `touched` have only another time.
         earlier: how fast an earlier run was, if there was one.
 
     """
@@ -85,6 +98,9 @@ class Preview:
     left_out: "Counter[str]" = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
     adds: bool = False
+    anew: int = 0
+    held: int = 0
+    touched: int = 0
     earlier: Throughput | None = None
 
     @property
@@ -209,7 +225,24 @@ class Previewer:
                 elif row.state is FileState.MISSING and item.facts.size_bytes:
                     names.is_new(item.path)
                     yield from self._send(item.path, earlier=True)
+                elif plan.adds and row.state is FileState.SENT and not row.looks_like(item.facts):
+                    names.is_new(item.path)
+                    yield from self._changed(row, item, names)
             progress(plan)
+
+    def _changed(self, row: FileRow, item: Found, names: Names) -> Iterator[FileTrouble]:
+        """Say what becomes of a file that was changed after it was sent."""
+        plan = self.plan
+        try:
+            if self._settings.changed is not Changed.SEND:
+                plan.held += 1
+            elif is_only_touched(self._source, row, item.facts):
+                plan.touched += 1
+            else:
+                plan.anew += 1
+                yield from self._send(item.path, names)
+        except FileTrouble:
+            plan.held += 1
 
     def _missing(
         self, ledger: Ledger, job: Job, scanner: Scanner, names: Names, last_id: int

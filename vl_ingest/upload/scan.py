@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from vl_ingest import clock
@@ -33,11 +33,14 @@ def check_source(context: Context) -> None:
 
 
 def scan(
-    context: Context, progress: Callable[[], None], so: str = "processing was not started"
+    context: Context,
+    progress: Callable[[], None],
+    so: str = "processing was not started",
+    look: Callable[[Sequence[Found]], None] = lambda _found: None,
 ) -> Counter[str]:
     """Walk the job's folder into the ledger, committing as it goes; `progress` is called after each commit.
 
-    `so` says what follows where it is not complete.
+    `so` says what follows where it is not complete. `look` is called with what was found, when that is in the ledger.
 
     The filters decide on the files of earlier runs before anything is found. Returns what was left out. Raises
     `FilesHeld` where the source vanishes or a folder can't be read, or where a walk finds nothing though there were
@@ -56,7 +59,7 @@ def scan(
                     f"`--files-from {os.devnull}`."
                 )
             apply_filters(context, scanner, choice, last_id)
-        empty = _walk(context, scanner, progress)
+        empty = _walk(context, scanner, progress, look)
         count_beyond(context.ledger, context.job.id, scanner, BEYOND, choice, last_id)
     for text in choice.sentences():
         context.observer.notice("step", text)
@@ -66,7 +69,12 @@ def scan(
     return scanner.left_out
 
 
-def _walk(context: Context, scanner: Scanner, progress: Callable[[], None]) -> bool:
+def _walk(
+    context: Context,
+    scanner: Scanner,
+    progress: Callable[[], None],
+    look: Callable[[Sequence[Found]], None],
+) -> bool:
     """Record what is found; return whether that is nothing, though a list may name nothing."""
     chunk: list[Found] = []
     empty = context.settings.files_from is None  # a list may be
@@ -77,10 +85,12 @@ def _walk(context: Context, scanner: Scanner, progress: Callable[[], None]) -> b
         if len(chunk) >= size or clock.monotonic() - since > FLUSH_AFTER_S:
             context.cancel_token.raise_if_cancelled()
             context.ledger.files.add(context.run, chunk)
+            look(chunk)
             progress()
             chunk, size, since = [], CHUNK, clock.monotonic()
     if chunk:
         context.ledger.files.add(context.run, chunk)
+        look(chunk)
         progress()
     if scanner.unread or empty:
         check_source(context)

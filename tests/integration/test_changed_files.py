@@ -1,0 +1,254 @@
+"""Files that change after they were sent: left alone, or sent anew beside what is in the dataset."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from vl_ingest.additions import steps
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import Facts, FileRow, FileState, Found, Run
+from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.exchange import Claim, Receipt
+from vl_ingest.report import story
+from world import World
+
+SEND = ("--add", "--changed", "send")
+
+
+def ready(world: World, count: int = 3) -> World:
+    """Return the world with a dataset of a few pictures that is ready."""
+    world.pictures(count)
+    assert world.run().code == 0
+    return world
+
+
+def touch(path: Path) -> None:
+    """Give a file another time."""
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
+def versions(world: World, path: str) -> list[FileRow]:
+    """Return what the ledger has of a path, oldest first."""
+    return [file for file in world.files() if file.path == path]
+
+
+def in_dataset(world: World) -> dict[str, int]:
+    """Return the dataset's own list: name -> how often."""
+    return dict(world.box.held(world.job().dataset_id or ""))
+
+
+def test_a_changed_file_is_held_and_then_sent_anew(world: World) -> None:
+    """One changed, one touched, one new: with `hold` the new one goes, with `send` the changed one, too, as a version of its own."""
+    ready(world)
+    world.picture("p0000.png", 200)
+    touch(world.folder / "p0001.png")
+    world.picture("new.png", 99)
+    ended = world.run("--add")
+    assert (ended.code, ended.summary["changed_after"]) == (0, 2)
+    assert "--changed send" in ended.err
+    assert len(in_dataset(world)) == 4
+    plan = world.run(*SEND, "--dry-run").summary
+    assert [plan[key] for key in ("files", "sent_anew", "touched", "changed_and_held")] == [1, 1, 1, 0]
+    ended = world.run(*SEND)
+    assert (ended.code, ended.summary["changed_after"]) == (0, 0), ended.err
+    assert "1 file only touched" in ended.err
+    old, new = versions(world, "p0000.png")
+    assert (old.version, new.version, old.state, new.state) == (1, 2, "sent", "sent")
+    assert in_dataset(world) == {file.sent_as: 1 for file in world.files()}
+    assert len(in_dataset(world)) == 5
+    world.check_promises()
+    for night in ("hold", "send"):  # the touched one is no surprise again
+        ended = world.run("--add", "--changed", night)
+        assert (ended.code, ended.summary["changed_after"]) == (0, 0)
+    assert world.box.record.additions_accepted() == 2
+
+
+def test_what_is_told_of_versions_is_so(world: World) -> None:
+    """Report, table, list, timeline and `verify` tell them apart; only the newest one is held against the folder."""
+    ready(world)
+    before, held = world.place / "before.csv", world.place / "held.csv"
+    assert world.cli("report", "job", "--output", str(before)).code == 0
+    world.picture("p0000.png", 200)
+    touch(world.folder / "p0001.png")
+    assert world.run("--add").code == 0
+    assert world.cli("report", "job", "--output", str(held)).code == 0
+    assert world.run(*SEND).code == 0
+    report = json.loads(world.cli("report", "job", "--format", "json").out)
+    jsonschema.validate(report, json.loads(Path(story.__file__).with_name("schema.json").read_text()))
+    assert "queued anew as version 2" in json.dumps(report["timeline"])
+    assert report["totals"]["changed_after"] == 0
+    after = world.place / "after.csv"
+    assert world.cli("report", "job", "--output", str(after)).code == 0
+    assert [line.rpartition(",")[2] for line in after.read_text().splitlines()] == [
+        "version",
+        "1",
+        "2",
+        "1",
+        "1",
+    ]
+    listed = [json.loads(line) for line in world.cli("files", "job", "--json").out.splitlines()]
+    assert [(file["path"], file["version"]) for file in listed[:2]] == [("p0000.png", 1), ("p0000.png", 2)]
+    check = ["verify", "job", "--base-url", world.box.url]
+    for table in (before, held, after):
+        verified = world.cli(*check, "--report", str(table), "--rehash")
+        assert verified.code == 0, verified.out
+    assert "3 files on disk, unchanged" in world.cli(*check).out
+    assert "4 files in the dataset" in world.cli(*check).out
+    world.picture("p0000.png", 201)
+    assert world.cli(*check).code == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE files SET version = 3 WHERE version = 2",
+        "UPDATE files SET touched_ns = 5 WHERE path = 'p0001.png'",
+        "UPDATE files SET touched_ns = NULL",
+        "UPDATE files SET sent_as = 'other.png' WHERE version = 2",
+    ],
+)
+def test_versions_that_are_not_as_recorded_are_found(world: World, change: str) -> None:
+    """What a row keeps of its version and of a touch agrees with an event."""
+    ready(world, 2)
+    world.picture("p0000.png", 200)
+    touch(world.folder / "p0001.png")
+    assert world.run(*SEND, "--reindex", "never").code == 0
+    assert world.cli("verify", "job", "--offline").code == 0
+    with closing(sqlite3.connect(world.ledger_path)) as connection, connection:
+        connection.execute(change)
+    assert world.cli("verify", "job", "--offline").code == 3
+
+
+def test_a_run_that_dies_before_a_version_is_sent_is_continued(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is on record, and the next run sends it, whatever it is told; it is not queued twice."""
+    ready(world)
+    world.picture("p0000.png", 200)
+
+    def die(*_any: object) -> None:
+        raise AssertionError("died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "next_batch", die)
+        assert world.run(*SEND).code == 1
+    assert [file.state for file in versions(world, "p0000.png")] == ["sent", "pending"]
+    assert world.run("--add").code == 0
+    assert [file.state for file in versions(world, "p0000.png")] == ["sent", "sent"]
+    assert world.kinds().count(EventKind.FILE_VERSION_QUEUED) == 1
+    world.check_promises()
+
+
+def test_a_version_that_waits_takes_up_what_changes_meanwhile(world: World) -> None:
+    """It is sent as it is then; once it is sent, the next change makes another version."""
+    ready(world)
+    world.box.add_fault("add:403:times=1")
+    world.picture("p0000.png", 200)
+    assert world.run(*SEND).code == 7
+    world.picture("p0000.png", 300)
+    assert world.run(*SEND).code == 0
+    world.picture("p0000.png", 400)
+    assert world.run(*SEND).code == 0
+    assert [file.version for file in versions(world, "p0000.png")] == [1, 2, 3]
+    assert len(in_dataset(world)) == 5
+    world.check_promises()
+
+
+def test_retry_and_waive_act_on_the_newest_version(world: World) -> None:
+    """A version that the server rejects is named by its path; what was sent stays sent."""
+    ready(world)
+    (world.folder / "p0000.png").write_bytes(b"no picture")
+    assert world.run(*SEND).code == 3
+    assert world.cli("retry", "job", "p0000.png").code == 0
+    assert [file.state for file in versions(world, "p0000.png")] == ["sent", "pending"]
+    assert world.run(*SEND).code == 3
+    assert world.cli("waive", "job", "p0000.png").code == 0
+    assert [file.state for file in versions(world, "p0000.png")] == ["sent", "waived"]
+    assert world.run(*SEND).code == 0
+    world.check_promises()
+
+
+def test_what_is_left_out_or_gone_is_not_sent_anew(world: World) -> None:
+    """Filters apply, and nothing follows from a deletion; another file's known content is left out where that is wanted."""
+    ready(world)
+    for number in range(3):
+        world.picture(f"p000{number}.png", 200 + number)
+    (world.folder / "p0001.png").unlink()
+    world.picture("copy.png", 2)
+    ended = world.run(*SEND, "--exclude", "p0000.png", "--skip-known-content")
+    assert ended.code == 0
+    assert [file.path for file in world.files() if file.version > 1] == ["p0002.png"]
+    assert world.states()["copy.png"] == "waived"
+    world.picture("p0002.png", 2)  # as it was at first
+    assert world.run(*SEND, "--skip-known-content").code == 0
+    assert [str(file.state) for file in versions(world, "p0002.png")] == ["sent"] * 3
+    world.check_promises()
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[tuple[Ledger, Run]]:
+    """Return a ledger, and the run of a job that has sent three files; the second one has changed twice since."""
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        job = ledger.jobs.get_or_create("/source", "name", "http://server", {})
+        run = ledger.runs.take(job.id, "host", 1, "test")
+        ledger.files.add(run, [Found(f"{n}.png", Facts(10, n)) for n in range(3)])
+        for time in (0, 50, 60):
+            ledger.files.add(run, [Found("1.png", Facts(10, time or 1))])
+            changed = [(row, Facts(10, time)) for row in ledger.versions.changed(job.id, ["1.png"])]
+            ledger.versions.record(run, changed, [])
+            rows = ledger.files.pending(job.id, 0, 9)
+            (batch,) = ledger.batches.exchange(run, "1", [], [Claim(rows)])
+            ledger.batches.exchange(run, "1", [Receipt(batch, ["0" * 64] * len(rows), 202)], [])
+        yield ledger, run
+
+
+def test_the_newest_version_is_the_file(book: tuple[Ledger, Run]) -> None:
+    """By path it is the one that is known, flagged and held against the folder; each has a name of its own."""
+    ledger, run = book
+    found = [Found(f"{n}.png", Facts(10, {1: 60}.get(n, n))) for n in range(3)]
+    assert ledger.files.add(run, found) == 0
+    assert ledger.files.changed_after(run.job_id) == 0
+    assert ledger.files.known(run.job_id, ["1.png"])["1.png"].version == 3
+    assert ledger.files.count_unknown_paths(run.job_id, ["1.png", "new.png"]) == 1
+    kept = ledger.files.in_folder(run.job_id, 0, 9)
+    assert {(row.path, row.version) for row in kept} == {("0.png", 1), ("1.png", 3), ("2.png", 1)}
+    assert len({row.sent_as for row in ledger.files.rows(run.job_id)}) == 5
+    assert ledger.files.add(run, [Found("1.png", Facts(10, 70))]) == 0
+    (flagged,) = ledger.versions.changed(run.job_id, ["1.png"])
+    assert flagged.version == 3
+    ledger.versions.record(run, [], [(flagged, Facts(10, 70))])
+    assert ledger.files.add(run, [Found("1.png", Facts(10, 70))]) == 0
+    assert ledger.files.changed_after(run.job_id) == 0
+    assert ledger.files.add(run, [Found("1.png", Facts(11, 70))]) == 0
+    assert ledger.files.changed_after(run.job_id) == 1
+    with pytest.raises(
+        AssertionError, match=r"0\.png"
+    ):  # nothing is sent anew that was not seen to have changed
+        ledger.versions.record(run, [(kept[0], Facts(1, 1))], [])
+    assert len(list(ledger.files.rows(run.job_id))) == 5
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("text", ["", "png"])
+@pytest.mark.parametrize("state", [None, FileState.SENT])
+def test_pages_of_files_have_each_version_once(
+    book: tuple[Ledger, Run], limit: int, text: str, state: FileState | None
+) -> None:
+    """A page may end between two versions of a path."""
+    ledger, run = book
+    seen: list[tuple[str, int]] = []
+    after: str | None = None
+    while True:
+        page = ledger.browse.page(run.job_id, state, text, after, limit)
+        seen += [(row.path, row.version) for row in page.files]
+        if (after := page.after) is None:
+            break
+    assert sorted(seen) == [("0.png", 1), ("1.png", 1), ("1.png", 2), ("1.png", 3), ("2.png", 1)]
+    assert state is not None or seen == sorted(seen)

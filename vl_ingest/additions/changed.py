@@ -1,0 +1,79 @@
+"""Files that were changed on disk after they were sent: with `--changed send`, each goes into the dataset once more, as it is now."""
+
+from collections.abc import Sequence
+
+from vl_ingest.domain.choices import Changed
+from vl_ingest.domain.errors import FileTrouble
+from vl_ingest.domain.model import Facts, FileRow, Found
+from vl_ingest.domain.naming import files_text
+from vl_ingest.run.context import Context
+from vl_ingest.source.hashing import is_only_touched
+
+TOGETHER_BYTES = 1024**3  # read between two commits
+COMPARING = "Comparing files that changed after being sent with what was sent."
+
+
+class ChangedFiles:
+    """What a scan finds of them. What the filters leave out is not found, and so left alone."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._changed = self._touched = self._unread = 0
+        self._told = False
+
+    def look(self, found: Sequence[Found]) -> None:
+        """Queue those of `found` anew whose content is not what was sent; they are in the ledger as changed."""
+        context = self._context
+        if context.settings.changed is not Changed.SEND:
+            return
+        facts = dict(found)
+        rows = context.ledger.versions.changed(context.job.id, list(facts))
+        if rows:
+            self._tell_comparing()
+        changed: list[tuple[FileRow, Facts]] = []
+        touched: list[tuple[FileRow, Facts]] = []
+        read_bytes = 0
+        for row in rows:
+            seen = facts[row.path]
+            try:
+                same = is_only_touched(context.source, row, seen, context.check_may_continue)
+            except FileTrouble:  # it stays on record as changed, and the next run looks again
+                self._unread += 1
+                continue
+            (touched if same else changed).append((row, seen))
+            read_bytes += seen.size_bytes
+            if read_bytes >= TOGETHER_BYTES:
+                self._record(changed, touched)
+                changed, touched, read_bytes = [], [], 0
+        self._record(changed, touched)
+
+    def tell(self) -> None:
+        """Say what became of them."""
+        if self._told:
+            self._context.lease.wait_for(None)
+        notice = self._context.observer.notice
+        if self._changed:
+            notice("step", f"{files_text(self._changed)} changed after being sent: new versions to add.")
+        if self._touched:
+            notice(
+                "step", f"{files_text(self._touched)} only touched after being sent: the content is the same."
+            )
+        if self._unread:
+            notice(
+                "warning",
+                f"{files_text(self._unread)} could not be compared with what was sent. The next run tries again.",
+            )
+
+    def _tell_comparing(self) -> None:
+        if not self._told:
+            self._context.observer.notice("waiting", COMPARING)
+            self._context.lease.wait_for(COMPARING)
+        self._told = True
+
+    def _record(
+        self, changed: Sequence[tuple[FileRow, Facts]], touched: Sequence[tuple[FileRow, Facts]]
+    ) -> None:
+        if changed or touched:
+            self._context.ledger.versions.record(self._context.run, changed, touched)
+            self._changed += len(changed)
+            self._touched += len(touched)

@@ -1,0 +1,86 @@
+"""Files that were changed after they were sent: each is sent anew as a version of its own, unless it was only touched."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from vl_ingest.domain.events import EventKind
+from vl_ingest.domain.model import Facts, FileRow, FileState, Run
+from vl_ingest.domain.naming import path_to_text
+from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.events import append
+from vl_ingest.ledger.files import CHANGED_AFTER, file_row, names_for, select_files
+from vl_ingest.ledger.runs import assert_lease
+from vl_ingest.ledger.tables import FILE_NOTABLE, files
+
+
+class Version(NamedTuple):
+    """What a file's row keeps of versions; `path` is the ledger's text."""
+
+    path: str
+    version: int
+    sent_as: str
+    touched_ns: int | None
+
+
+class Versions:
+    """Every query on versions of files beyond the first."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def changed(self, job_id: str, paths: Sequence[str]) -> list[FileRow]:
+        """Return those of `paths` that were sent, and have been seen to differ on disk since."""
+        flagged = (files.c.state == FileState.SENT) & FILE_NOTABLE & (files.c.reason == CHANGED_AFTER)
+        query = select_files().where(files.c.job_id == job_id, flagged, files.c.path.in_(paths))
+        with self._db.read() as connection:
+            return [file_row(row) for row in connection.execute(query.order_by(files.c.id))]
+
+    def record(
+        self, run: Run, changed: Sequence[tuple[FileRow, Facts]], touched: Sequence[tuple[FileRow, Facts]]
+    ) -> None:
+        """Queue the next version of each file that has `changed`, and note the time of those that were only `touched`.
+
+        Each comes with the facts that it has on disk. What was sent stays as it was sealed.
+        """
+        with self._db.write() as connection:
+            assert_lease(connection, run.job_id, run.id)
+            for row, facts in touched:
+                _no_longer_changed(connection, row, touched_ns=facts.mtime_ns)
+                append(
+                    connection, run.job_id, run.id, EventKind.FILE_TOUCHED,
+                    path=row.path, version=row.version, sha256=row.sha256, mtime_ns=facts.mtime_ns,
+                )  # fmt: skip
+            names = names_for(connection, run.job_id, [row.path for row, _ in changed])
+            for row, facts in changed:
+                _no_longer_changed(connection, row)
+                told = {
+                    "version": row.version + 1,
+                    "sent_as": names[row.path],
+                    "size_bytes": facts.size_bytes,
+                    "mtime_ns": facts.mtime_ns,
+                }
+                connection.execute(
+                    sa.insert(files).values(job_id=run.job_id, path=row.path, state=FileState.PENDING, **told)
+                )
+                append(connection, run.job_id, run.id, EventKind.FILE_VERSION_QUEUED, path=row.path, **told)
+
+    def known(self, job_id: str) -> Iterator[Version]:
+        """Yield what rows keep of later versions and of touched files, by path."""
+        query = (
+            sa.select(files.c.path, files.c.version, files.c.sent_as, files.c.touched_ns)
+            .where(files.c.job_id == job_id, (files.c.version > 1) | files.c.touched_ns.is_not(None))
+            .order_by(files.c.path, files.c.version)
+        )
+        with self._db.read() as connection:
+            for path, *rest in connection.execute(query.execution_options(yield_per=1000)):
+                yield Version(path_to_text(path), *rest)
+
+
+def _no_longer_changed(connection: sa.Connection, row: FileRow, **values: int) -> None:
+    """Take the flag off a file that was seen to differ."""
+    flagged = (files.c.id == row.id) & (files.c.reason == CHANGED_AFTER)
+    done = connection.execute(sa.update(files).where(flagged).values(reason=None, **values))
+    if done.rowcount != 1:
+        raise AssertionError(f"{row.path} is not a file that was changed after it was sent")
