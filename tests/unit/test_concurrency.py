@@ -73,6 +73,16 @@ def test_more_workers_than_pay_are_not_kept() -> None:
     assert stood[1] + stood[2] > 0.8 * stood.total()
 
 
+def test_no_process_is_left_without_work_for_a_try() -> None:
+    """Fewer workers than processes are never tried; only overload asks for fewer."""
+    concurrency = Concurrency()
+    concurrency.least = 2
+    _, stood = work(concurrency, is_this_processor, 60)
+    assert min(stood) == 2
+    concurrency.overloaded(began=60.0, now=60.1)
+    assert concurrency.limit == 1
+
+
 def test_it_starts_small_and_never_leaves_its_bounds() -> None:
     """It begins with two, and stays between one and the most, whatever is reported."""
     concurrency = Concurrency()

@@ -24,7 +24,7 @@ from vl_ingest.server.limits import ENDED
 from vl_ingest.server.wire import prepared, proxy_of
 
 # Parcels a process that wait in it, so that it never waits for this one: enough for `LEAD_S`, within these limits.
-LEAST_AHEAD, MOST_AHEAD = 2, 6
+LEAST_AHEAD, MOST_AHEAD = 2, 16
 LEAD_S = 0.05
 SHARES_EVERY_S = 0.1
 FAILED_STARTS = 3  # in a row: no more are tried

@@ -12,6 +12,7 @@ from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.author import host, user
 from vl_ingest.ledger.chain import event_hash
 from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.statements import executemany, stored
 from vl_ingest.ledger.tables import events, jobs
 
 _HEAD = (
@@ -20,6 +21,8 @@ _HEAD = (
     .with_for_update()  # two writers must not continue the same head; SQLite has one writer anyway
 )
 _MOVE_HEAD = sa.update(jobs).where(jobs.c.id == sa.bindparam("b_job"))
+_NEW = sa.insert(events)
+_FIELDS = ("job_id", "number", "run_id", "host", "user", "at", "kind", "facts", "hash")
 
 
 def append(connection: sa.Connection, job_id: str, run_id: int | None, kind: EventKind, **facts: Any) -> None:
@@ -36,18 +39,31 @@ def append_all(
 ) -> None:
     """Add several events of one kind, in order: those with the facts in `told`."""
     count, head = connection.execute(_HEAD, {"b_job": job_id}).one()
-    rows: list[dict[str, Any]] = []
+    at_stored, facts_stored = (stored(column, connection.dialect) for column in (events.c.at, events.c.facts))
+    rows: list[tuple[Any, ...]] = []
     for facts in told:
         for key in facts.keys() & {"path", "source"}:
             facts[key] = path_to_text(facts[key])
         count += 1
-        event = {
-            "job_id": job_id, "number": count, "run_id": run_id, "host": host(), "user": user(),
-            "at": clock.now(), "kind": kind.value, "facts": facts,
-        }  # fmt: skip
-        head = event_hash(previous=head, **event)
-        rows.append({**event, "hash": head})
-    connection.execute(events.insert(), rows)
+        at, this_host, this_user = clock.now(), host(), user()
+        head = event_hash(
+            previous=head, number=count, job_id=job_id, run_id=run_id, at=at, host=this_host, user=this_user,
+            kind=kind.value, facts=facts,
+        )  # fmt: skip
+        rows.append(
+            (
+                job_id,
+                count,
+                run_id,
+                this_host,
+                this_user,
+                at_stored(at),
+                kind.value,
+                facts_stored(facts),
+                head,
+            )
+        )
+    executemany(connection, _NEW, _FIELDS, rows)
     connection.execute(_MOVE_HEAD, {"b_job": job_id, "event_count": count, "event_head": head})
 
 

@@ -4,9 +4,7 @@ Files that are claimed together are neighbours, mostly: one statement moves them
 are stored; what SQLAlchemy does with each costs more than SQLite's whole work.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from functools import cache
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -18,10 +16,10 @@ from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.chain import rows_digest
 from vl_ingest.ledger.events import append_all
 from vl_ingest.ledger.guard import TransitionRefused, move_each, move_span
-from vl_ingest.ledger.statements import executemany
+from vl_ingest.ledger.statements import executemany, stored
 from vl_ingest.ledger.tables import attempts, batches, files
 
-_NEW_BATCH = sa.insert(batches).returning(batches.c.id)
+_NEW_BATCH = sa.insert(batches).returning(batches.c.id, sort_by_parameter_order=True)
 _NEW_ATTEMPT = sa.insert(attempts)
 _END_ATTEMPT = (
     sa.update(attempts)
@@ -56,7 +54,7 @@ def record(connection: sa.Connection, run: Run, receipts: Sequence[Receipt]) -> 
     """Record receipts: files, batches, attempts and an event each."""
     if not receipts:
         return
-    now = _stored(connection.dialect)(clock.now())
+    now = stored(attempts.c.ended_at, connection.dialect)(clock.now())
     ended = executemany(
         connection, _END_ATTEMPT, ("ended_at", "http_status", "b_batch", "b_number"),
         [(now, receipt.http_status, receipt.batch.id, receipt.batch.attempt) for receipt in receipts],
@@ -84,16 +82,19 @@ def record(connection: sa.Connection, run: Run, receipts: Sequence[Receipt]) -> 
 
 def intend(connection: sa.Connection, run: Run, transaction_id: str, claims: Sequence[Claim]) -> list[Batch]:
     """Make a batch of each claim, with its first attempt."""
+    if not claims:
+        return []
+    new = [
+        {
+            "job_id": run.job_id, "run_id": run.id, "parent_id": None, "transaction_id": transaction_id,
+            "state": BatchState.IN_FLIGHT, "file_count": len(claim.files),
+            "size_bytes": sum(file.facts.size_bytes for file in claim.files), "created_at": clock.now(),
+        }
+        for claim in claims
+    ]  # fmt: skip
+    batch_ids = connection.execute(_NEW_BATCH, new).scalars().all()
     made: list[Batch] = []
-    for chosen, renewed in claims:
-        batch_id = connection.execute(
-            _NEW_BATCH,
-            {
-                "job_id": run.job_id, "run_id": run.id, "parent_id": None, "transaction_id": transaction_id,
-                "state": BatchState.IN_FLIGHT, "file_count": len(chosen),
-                "size_bytes": sum(file.facts.size_bytes for file in chosen), "created_at": clock.now(),
-            },
-        ).scalar_one()  # fmt: skip
+    for batch_id, (chosen, renewed) in zip(batch_ids, claims, strict=True):
         made.append(Batch(batch_id, tuple(chosen), attempt=1))
         ids = [file.id for file in chosen]
         if renewed:
@@ -109,10 +110,9 @@ def intend(connection: sa.Connection, run: Run, transaction_id: str, claims: Seq
                 connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("batch_id",),
                 [(batch_id, file_id) for file_id in ids], attempts=_ONE_MORE,
             )  # fmt: skip
-    if made:
-        now = _stored(connection.dialect)(clock.now())
-        rows = [(batch.id, 1, now) for batch in made]
-        executemany(connection, _NEW_ATTEMPT, ("batch_id", "number", "started_at"), rows)
+    now = stored(attempts.c.ended_at, connection.dialect)(clock.now())
+    rows = [(batch.id, 1, now) for batch in made]
+    executemany(connection, _NEW_ATTEMPT, ("batch_id", "number", "started_at"), rows)
     return made
 
 
@@ -127,9 +127,3 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
         "files": len(batch.files), "size_bytes": batch.size_bytes, "digest": rows_digest(rows),
         **({} if receipt.host is None else {"host": receipt.host}),
     }  # fmt: skip
-
-
-@cache
-def _stored(dialect: sa.Dialect) -> Callable[[datetime], Any]:
-    """Return what makes of a moment what the database keeps."""
-    return attempts.c.ended_at.type.dialect_impl(dialect).bind_processor(dialect) or (lambda moment: moment)

@@ -1,7 +1,7 @@
 """Statements whose values go to the driver as they are, for the hot path; what SQLAlchemy does with each costs more."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -62,7 +62,15 @@ def fetch(
     if compiled.positional and tuple(compiled.positiontup) != names:
         raise ValueError(f"the values must stand in the order of {compiled.positiontup}")
     values = row if compiled.positional else dict(zip(names, row, strict=True))
-    return [tuple(found) for found in connection.exec_driver_sql(str(compiled), values).all()]
+    with connection.exec_driver_sql(str(compiled), values) as result:
+        found = list(result.cursor.fetchall())
+    return found
+
+
+@cache
+def stored(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any]:
+    """Return what makes of a column's value what the driver is given."""
+    return column.type.dialect_impl(dialect).bind_processor(dialect) or (lambda value: value)
 
 
 @cache

@@ -56,10 +56,17 @@ class _Round:
 
 
 class Concurrency:
-    """The number of workers that may send, for all of them. `fixed` None: it finds itself."""
+    """The number of workers that may send, for all of them. `fixed` None: it finds itself.
+
+    Attributes:
+        limit: that number.
+        least: no fewer are tried; a sign of overload may ask for fewer. One for each process that sends.
+
+    """
 
     def __init__(self, fixed: int | None = None, cores: int | None = None) -> None:
         self.limit = START if fixed is None else fixed
+        self.least = 1
         self._adapts = fixed is None
         self._hosts, self._most = 1, MOST
         self._cores = cores or os.cpu_count() or 1
@@ -168,10 +175,10 @@ class Concurrency:
         """Return the number to try: a quarter up or down, turning round where there is no way on."""
         if self._direction > 0 and not self._may_grow():
             self._direction = -1
-        elif self._best.workers == 1:
+        elif self._best.workers <= self.least:
             self._direction = +1
         step = max(1, self._best.workers // 4) * self._direction
-        return max(1, min(self._most, self._best.workers + step))
+        return max(min(self.least, self._best.workers), min(self._most, self._best.workers + step))
 
 
 def _more(before: Level, now: Level) -> int:

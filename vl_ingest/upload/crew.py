@@ -74,6 +74,11 @@ class Crew:
         return self._sending.ahead
 
     @property
+    def processes(self) -> int:
+        """How many processes of this host send; 1 where it is this one."""
+        return 1 if self._processes is None else max(1, self._processes.size)
+
+    @property
     def hosts_and_lines(self) -> tuple[int, int]:
         """How many workers of other hosts send, if that is who does, and how many requests they can make at once."""
         return (1, 0) if self._away is None else self._away.workers_and_lines

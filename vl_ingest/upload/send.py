@@ -200,6 +200,7 @@ class Sender:
     def _room(self) -> tuple[int, bool]:
         """Return how many deliveries may begin now, and whether the one that does is a probe."""
         self.concurrency.spread(*self.courier.hosts_and_lines)
+        self.concurrency.least = self.courier.processes
         self.courier.adjust(self.concurrency.limit, self._done_bytes, self.left_bytes)
         ahead = self.courier.ahead if self._request_s <= QUICK_S else 0
         free = self.concurrency.limit + ahead - self._out
