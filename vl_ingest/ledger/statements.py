@@ -63,8 +63,7 @@ def fetch(
         raise ValueError(f"the values must stand in the order of {compiled.positiontup}")
     values = row if compiled.positional else dict(zip(names, row, strict=True))
     with connection.exec_driver_sql(str(compiled), values) as result:
-        found = list(result.cursor.fetchall())
-    return found
+        return list(result.cursor.fetchall())
 
 
 @cache
