@@ -171,6 +171,8 @@ def test_retry_and_waive_act_on_the_newest_version(world: World) -> None:
     assert world.run(*SEND).code == 3
     assert world.cli("waive", "job", "p0000.png").code == 0
     assert [file.state for file in versions(world, "p0000.png")] == ["sent", "waived"]
+    for form in ("text", "html"):
+        assert "p0000.png (version 2)" in world.cli("report", "job", "--format", form).out
     assert world.run(*SEND).code == 0
     world.check_promises()
 

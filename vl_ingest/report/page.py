@@ -17,7 +17,7 @@ from vl_ingest.ledger.summary import Summary
 from vl_ingest.report.chart import Picture, Times, draw
 from vl_ingest.report.story import Report, deciders, listed_text
 from vl_ingest.report.table import rows
-from vl_ingest.report.text import reasons
+from vl_ingest.report.text import named, reasons
 from vl_ingest.report.timeline import ENDED
 
 MOST_FILES = 100_000  # in the page; the complete list is the CSV
@@ -29,6 +29,7 @@ def to_html(ledger: Ledger, report: Report) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "size": words.size,
+        "named": named,
         "when": _when,
         "until": _until,
         "number": lambda count: f"{count:,}",
@@ -152,7 +153,7 @@ def _times(pairs: Iterable[tuple[str, str]]) -> Times:
 
 def _short(row: dict[str, Any]) -> list[Any]:
     return [
-        row["path"], row["size_bytes"], (row["delivery"] or row["state"]).replace("_", " "), row["sha256"] or "", (row["sent_at"] or "")[:19],
+        named(row), row["size_bytes"], (row["delivery"] or row["state"]).replace("_", " "), row["sha256"] or "", (row["sent_at"] or "")[:19],
         row["batch"] or "", "; ".join(reasons(row)),
     ]  # fmt: skip
 

@@ -45,7 +45,7 @@ def to_text(report: Report) -> str:
             last=True,
         ),
     ]
-    exceptions = [f"  {row['path']}: {_why(row)}" for row in facts["exceptions"]]
+    exceptions = [f"  {named(row)}: {_why(row)}" for row in facts["exceptions"]]
     if exceptions:
         lines += ["", "Exceptions:", *_some(exceptions, EXCEPTIONS, last=False)]
     return "\n".join(lines)
@@ -74,6 +74,11 @@ def _why(row: Mapping[str, Any]) -> str:
     if why.startswith(row["state"]):  # `waived by ann` says both
         return why
     return f"{row['state']}, {why}" if why else str(row["state"])
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """Return a file's path, with the version where that is not the first."""
+    return f"{row['path']} (version {row['version']})" if row["version"] > 1 else str(row["path"])
 
 
 def reasons(row: Mapping[str, Any]) -> list[str]:
