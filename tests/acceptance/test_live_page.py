@@ -3,10 +3,11 @@
 import http.client
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.request import urlopen
 
 import pytest
@@ -258,6 +259,24 @@ def test_looking_leaves_nothing_on_disk(world: World, page: LivePage) -> None:
     for path in ("/", "/jobs/job", "/jobs/job/files", "/jobs/job/files/1", "/jobs/job/report"):
         assert ask(page.url, path)[0] == 200
     assert {path: path.read_bytes() for path in world.place.glob("ledger.db*") if path.is_file()} == before
+
+
+def test_what_was_inferred_is_not_called_a_persons_word(world: World, page: LivePage) -> None:
+    """A file of an addition without a receipt says what it rests on, with its hash or without; a later version says so, too."""
+    world.pictures(1)
+    assert world.run().code == 0
+    world.picture("p0000.png", 200)
+    world.box.add_fault("add:lost-answer:times=1")
+    assert world.run("--add", "--changed", "send").code == 0
+    for hashed in (True, False):
+        if not hashed:
+            with closing(sqlite3.connect(world.ledger_path)) as connection, connection:
+                connection.execute("UPDATE files SET sha256 = NULL WHERE version = 2")
+        for path in ("/jobs/job/files", "/jobs/job/files/2"):
+            told = ask(page.url, path)[2]
+            assert "inferred from what the server shows" in told
+            assert "taken as delivered" not in told.replace("acknowledged, or taken as delivered", "")
+            assert "version" in told
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

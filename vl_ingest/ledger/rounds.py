@@ -1,6 +1,6 @@
 """Rounds by addition: those that began, and their ends."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -58,9 +58,11 @@ class Rounds:
             count, size_bytes = connection.execute(query).one()
         return count, int(size_bytes or 0)
 
-    def inferred_files(self, job_id: str) -> set[int]:
-        """Return the ids of these files."""
+    def inferred_files(self, job_id: str, among: Collection[int] | None = None) -> set[int]:
+        """Return the ids of these files; only of those `among` the given ones, if there are any given."""
         query = sa.select(files.c.id).where(_inferred_files(job_id))
+        if among is not None:
+            query = query.where(files.c.id.in_(among))
         with self._db.read() as connection:
             if not connection.execute(sa.select(inferred(job_id).exists())).scalar_one():
                 return set()

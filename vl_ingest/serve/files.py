@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import FileState
+from vl_ingest.domain.model import FileRow, FileState
 from vl_ingest.ledger import Ledger
 from vl_ingest.report.timeline import timeline
 from vl_ingest.serve.scenes import Scene, Scenes
@@ -46,6 +46,11 @@ class Wanted:
         return urlencode({name: value for name, value in given.items() if value})
 
 
+def _decision(file: FileRow, inferred: set[int]) -> str | None:
+    """Return what it rests on that a file is what it is, where that is no receipt; `inferred` are sent by what the server shows."""
+    return "inferred from what the server shows" if file.id in inferred else file.decision
+
+
 def files_scene(scenes: Scenes, job_id: str, wanted: Wanted) -> Scene:
     """Return a page of a job's files. Raises `UsageError` where there is no such job."""
 
@@ -53,9 +58,11 @@ def files_scene(scenes: Scenes, job_id: str, wanted: Wanted) -> Scene:
         job = book.jobs.find(job_id)
         counts = scenes.counts(book, job)
         page = book.browse.page(job.id, wanted.state, wanted.text, wanted.after, A_PAGE)
+        inferred = book.rounds.inferred_files(job.id, [file.id for file in page.files])
         return Scene(
             "files.html", f"Files of {job.name}", {},
             {
+                "decisions": {file.id: _decision(file, inferred) for file in page.files},
                 "job": job, "counts": counts, "wanted": wanted, "page": page, "states": [s for s in FileState if counts[s]],
                 "following": None if page.after is None else wanted.query(page.after), "first": wanted.query(),
             },
@@ -76,10 +83,11 @@ def file_scene(scenes: Scenes, job_id: str, file_id: int) -> Scene:
         told = list(timeline(book.browse.told_of(job.id, file.path, NAMING), (), book.runs.numbers(job.id)))
         tries = [] if batch_id is None else book.browse.attempts(batch_id)
         modified = file.facts.mtime_ns / 1e9
+        inferred = book.rounds.inferred_files(job.id, [file.id])
         return Scene(
             "file.html", file.path.rsplit("/", 1)[-1], {},
             {
-                "job": job, "file": file, "carried": carried, "tries": tries, "told": told, "outcomes": OUTCOMES,
+                "decision": _decision(file, inferred), "job": job, "file": file, "carried": carried, "tries": tries, "told": told, "outcomes": OUTCOMES,
                 "modified": datetime.fromtimestamp(modified, job.created_at.tzinfo),
             },
         )  # fmt: skip
