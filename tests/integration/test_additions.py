@@ -246,6 +246,33 @@ def test_what_somebody_else_adds_is_waited_for(world: World) -> None:
     world.check_promises()
 
 
+def test_a_server_that_stays_busy_is_asked_ever_more_seldom(world: World) -> None:
+    """It says how often it was refused, and when it tries again; no attempt is used up."""
+    ready(world)
+    world.picture("new.png", 99)
+    world.box.add_fault("add:409:times=2")
+    ended = world.run("--add", "--settle", "0.1s")
+    assert ended.code == 0, ended.err
+    assert "refused the addition 2 times in a row: next attempt in" in ended.err
+    world.check_promises()
+
+
+@pytest.mark.parametrize("no_wait", [False, True])
+def test_a_dataset_that_is_gone_is_said(world: World, no_wait: bool) -> None:
+    """7, and the commands that work: nothing is sent into another transaction of a dataset that is being processed."""
+    ready(world)
+    world.picture("new.png", 99)
+    if no_wait:
+        assert world.run("--add", "--no-wait").code == 0
+    world.box.add_fault("status:404")
+    ended = world.run("--add")
+    assert ended.code == 7
+    assert "The dataset is gone" in ended.err
+    assert "--new-transaction" not in ended.err
+    assert "--new" in ended.err
+    assert ("vl-ingest cancel" in ended.err) is no_wait
+
+
 def test_a_failed_addition_is_queued_again(world: World) -> None:
     """The server takes it and fails: 12, nothing of it is there; the next run adds it."""
     ready(world)

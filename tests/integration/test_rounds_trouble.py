@@ -125,6 +125,24 @@ def test_a_job_that_is_ready_over_an_open_round_does_not_hold(world: World) -> N
     assert "round 2 is not over" in told.out
 
 
+def test_an_empty_mount_point_takes_no_file_away(world: World) -> None:
+    """What waits to be added is not missing where the folder has no file at all; when the disk is back it is added."""
+    ready(world)
+    world.box.add_fault("add:403:times=1")
+    assert add(world).code == 7
+    away = world.folder.with_name("away")
+    world.folder.rename(away)
+    world.folder.mkdir()
+    ended = add(world)
+    assert ended.code == 3
+    assert "is its disk mounted?" in ended.err
+    assert set(world.states().values()) == {"sent", "pending"}
+    world.folder.rmdir()
+    away.rename(world.folder)
+    assert add(world).code == 0
+    world.check_promises()
+
+
 def test_a_disk_that_drops_under_an_addition_takes_no_file_away(world: World) -> None:
     """One request, not one for each file; none is called missing, and when it is back all are added."""
     ready(world)

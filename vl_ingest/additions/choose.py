@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vl_ingest.domain.errors import FileTrouble
 from vl_ingest.domain.model import Batch, FileRow, FileState
 from vl_ingest.run.context import Context
-from vl_ingest.upload.plan import Room
+from vl_ingest.upload.plan import Room, halves
 from vl_ingest.upload.scan import check_source
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
@@ -33,6 +33,14 @@ def next_batch(context: Context) -> Batch | None:
 def is_last(context: Context) -> bool:
     """Return whether nothing waits behind what is in flight."""
     return not context.ledger.files.pending(context.job.id, 0, 1)
+
+
+def cut(batch: Batch, detail: str) -> list[list[FileRow]]:
+    """Cut a batch in two: the one file that the server names and the others, or halves."""
+    named = [file for file in batch.files if file.sent_as in detail]
+    if len(named) == 1:
+        return [named, [file for file in batch.files if file is not named[0]]]
+    return [list(half) for half in halves(batch.files)]
 
 
 def _fill(

@@ -5,7 +5,7 @@ from contextlib import suppress
 from vl_ingest import clock
 from vl_ingest.additions import follow as following
 from vl_ingest.additions.changed import ChangedFiles
-from vl_ingest.additions.choose import is_last, next_batch
+from vl_ingest.additions.choose import cut, is_last, next_batch
 from vl_ingest.additions.content import skip_known, tell_known
 from vl_ingest.additions.evidence import PARTIAL, Sight
 from vl_ingest.additions.send import Failure, Receipt, body_of, goes_as_files, send
@@ -49,8 +49,7 @@ from vl_ingest.observers.observer import Progress
 from vl_ingest.run.backoff import backoff_s
 from vl_ingest.run.context import Context
 from vl_ingest.run.retry import gave_up, refused
-from vl_ingest.upload.plan import halves
-from vl_ingest.upload.scan import check_source, scan
+from vl_ingest.upload.scan import FolderEmpty, check_source, scan
 from vl_ingest.upload.steps import first_few
 
 DOING = "add media"
@@ -69,6 +68,8 @@ def add(context: Context) -> None:
     changed = ChangedFiles(context)
     try:
         scan(context, lambda: None, "nothing of that was added", changed.look)
+    except FolderEmpty:  # its files are not missing: nobody knows
+        raise
     except FilesHeld as exc:  # what was found is added all the same
         held = exc
     changed.tell()
@@ -132,6 +133,7 @@ class _Adding:
     def _carry_through(self, batch: Batch, *, last: bool) -> list[Batch]:
         """Add a batch; return what it was cut into instead."""
         context, failures, renewed, began_at = self._context, 0, False, clock.monotonic()
+        conflicts = 0  # in a row
         reindexes = last and context.settings.reindex is Reindex.AUTO
         while True:
             before, waited = self._wait_until_idle()
@@ -155,16 +157,27 @@ class _Adding:
                 self._acknowledged(batch, came)
                 return []
             failures += 1
+            conflicts = conflicts + 1 if isinstance(came.error, Conflict) else 0
             if renewed and isinstance(came.error, CredentialsRefused):
                 self._not_carried_out(batch, EventKind.ADDITION_REFUSED, came.error)
-                raise refused(DOING, came.error, context.job) from came.error
+                raise refused(DOING, came.error, context.reload()) from came.error
             renewed = isinstance(came.error, CredentialsRefused)
             followers = self._failed(batch, came, len(body))
             if followers is not None:
                 return followers
             if clock.monotonic() - began_at > context.settings.give_up_after_s:
                 raise gave_up(DOING, came.error)
-            context.pause(backoff_s(failures))
+            self._pause(failures, conflicts)
+
+    def _pause(self, failures: int, conflicts: int) -> None:
+        """Wait before a batch is sent again."""
+        context, seconds = self._context, backoff_s(failures, busy=conflicts)
+        if not conflicts:
+            context.pause(seconds)
+            return
+        text = f"The server is busy, and has refused the addition {words.several(conflicts, 'time')} in a row"
+        with context.waiting(f"{text}: next attempt in {words.duration(seconds)}."):
+            context.pause(seconds)
 
     def _wait_until_idle(self) -> tuple[Sight, bool]:
         """Wait until the server takes an addition; return what it shows then, and whether it was seen at work.
@@ -217,7 +230,7 @@ class _Adding:
             if self._unknown(batch, failure):
                 return []
             if isinstance(error, Redirected):  # the next one would be, too
-                raise refused(DOING, error, context.job) from error
+                raise refused(DOING, error, context.reload()) from error
             return self._without(batch, error) if isinstance(error, FileTrouble) else None
         unsent = isinstance(error, FileTrouble | NotDelivered | Refused)
         kind = EventKind.ADDITION_NOT_DELIVERED if unsent else EventKind.ADDITION_REFUSED
@@ -238,7 +251,7 @@ class _Adding:
             case Refused():  # a certificate, or no token to be had
                 raise error
             case Answered():
-                raise refused(DOING, error, context.job) from error
+                raise refused(DOING, error, context.reload()) from error
         return None
 
     def _may_have_begun(self, batch: Batch, failure: Failure) -> bool:
@@ -301,7 +314,7 @@ class _Adding:
         """Split a batch that is refused until the culprit stands alone, which is then rejected."""
         context, several = self._context, len(batch.files) > 1
         if several:
-            return context.ledger.batches.split(context.run, batch, _cut(batch, error.detail), str(error))
+            return context.ledger.batches.split(context.run, batch, cut(batch, error.detail), str(error))
         (file,) = batch.files
         reason = f"too large for the server: {error.detail}" if isinstance(error, TooLarge) else str(error)
         context.ledger.batches.conclude(context.run, batch, BatchState.FAILED, FileState.REJECTED, reason)
@@ -315,14 +328,6 @@ class _Adding:
             )
         context.observer.file_error(file.path, FileState.REJECTED, reason)
         return []
-
-
-def _cut(batch: Batch, detail: str) -> list[list[FileRow]]:
-    """Cut a batch in two: the one file that the server names and the others, or halves."""
-    named = [file for file in batch.files if file.sent_as in detail]
-    if len(named) == 1:
-        return [named, [file for file in batch.files if file is not named[0]]]
-    return [list(half) for half in halves(batch.files)]
 
 
 def _off(error: NotAvailable, job: Job) -> Refused:

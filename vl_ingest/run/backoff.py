@@ -18,8 +18,9 @@ class Backoff:
 
 
 BACKOFF = Backoff(first_s=0.5, most_s=30.0)
+BUSY_FACTOR = 10  # times as long, where a whole body is sent to learn that the server is at work
 
 
-def backoff_s(failures: int) -> float:
-    """Return how many seconds to wait after so many failures in a row."""
-    return BACKOFF.wait_s(failures)
+def backoff_s(failures: int, *, busy: int = 0) -> float:
+    """Return how many seconds to wait after so many failures in a row; the last ones said that the server was `busy`."""
+    return BUSY_FACTOR * BACKOFF.wait_s(busy) if busy else BACKOFF.wait_s(failures)

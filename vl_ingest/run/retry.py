@@ -19,7 +19,7 @@ from vl_ingest.domain.errors import (
     Throttled,
 )
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import Job, JobState
+from vl_ingest.domain.model import FINISHED, TRIGGERED, Job, JobState
 from vl_ingest.domain.standing import run_command
 from vl_ingest.observers.observer import Progress
 from vl_ingest.run.backoff import backoff_s
@@ -71,7 +71,7 @@ def retry_through_outages(
         raise outage.gave_up(exc) from exc
     except Answered as exc:
         outage.over(answered=True)
-        raise refused(doing, exc, context.job) from exc
+        raise refused(doing, exc, context.reload()) from exc
     outage.over(answered=True)
     return result
 
@@ -195,6 +195,17 @@ def refused(doing: str, error: RequestError, job: Job) -> Refused:
             f"Could not {doing}: {words.clause(error)}. There is no Visual Layer API at that address: check --base-url, then run "
             "the command again."
         )
+    new = run_command(job, "--new")
+    if error.http_status == 404 and job.state in TRIGGERED:  # the transaction is over
+        way = (
+            f"`{new}` sends the folder to another one"
+            if job.state in FINISHED
+            else f"`vl-ingest cancel {job.id}` and then `{new}` send the folder to another one"
+        )
+        return Refused(
+            f"Could not {doing}: {words.clause(error)}. The dataset is gone, or belongs to someone else. If it is gone, {way}. "
+            "Otherwise check the base URL and the account, then run the same command again to continue."
+        )
     meaning = {
         400: "The server calls the request invalid. Check the name and the base URL;",
         401: "The server refuses the credentials. Check them;",
@@ -203,7 +214,7 @@ def refused(doing: str, error: RequestError, job: Job) -> Refused:
         404: (
             "The dataset or transaction is gone, or belongs to someone else. If the transaction is gone, "
             f"`{run_command(job, '--new-transaction')}` sends everything again into a new one; if the dataset is, "
-            f"`vl-ingest cancel {job.id}` and then `{run_command(job, '--new')}` send it to another. Otherwise check the "
+            f"`vl-ingest cancel {job.id}` and then `{new}` send it to another. Otherwise check the "
             "base URL and the account,"
         ),
         422: "This is a bug in vl-ingest: please report it;",

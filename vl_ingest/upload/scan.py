@@ -19,6 +19,10 @@ FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
 
 
+class FolderEmpty(FilesHeld):
+    """The source has no file at all, though there were some before."""
+
+
 def check_source(context: Context) -> None:
     """Go on if the source is the one that this run began with; to be asked before a file is taken for missing.
 
@@ -43,8 +47,8 @@ def scan(
     `so` says what follows where it is not complete. `look` is called with what was found, when that is in the ledger.
 
     The filters decide on the files of earlier runs before anything is found. Returns what was left out. Raises
-    `FilesHeld` where the source vanishes or a folder can't be read, or where a walk finds nothing though there were
-    files before that the filters let in: then nobody knows what is in it, and the scan is not complete.
+    `FilesHeld` where the source vanishes or a folder can't be read, `FolderEmpty` where a walk finds nothing though there
+    were files before that the filters let in: then nobody knows what is in it, and the scan is not complete.
     """
     last_id = context.ledger.files.last_id(context.job.id)
     with closing(scanner_of(context.source, context.settings, context.ledger, context.reload())) as scanner:
@@ -108,7 +112,7 @@ def _check(context: Context, scanner: Scanner, so: str, *, vanished: bool) -> No
         )
     if vanished:
         context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
-        raise FilesHeld(
+        raise FolderEmpty(
             f"The folder {path_to_text(context.source.address)} has no files to send any more, so {so}: "
             "is its disk mounted? Run the same command again when it is; or, if the folder was emptied on "
             f"purpose, with `--files-from {os.devnull}`."
