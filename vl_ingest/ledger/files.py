@@ -47,7 +47,7 @@ class Files:
             added = _insert(connection, IF_FREE, run.job_id, plain)
             if added == len(found):
                 return added
-            known = _newest(connection, run.job_id, [item.path for item in found])
+            known = newest(connection, run.job_id, [item.path for item in found])
             for item in found:
                 row = known.get(item.path)
                 if row is not None and (row.state is FileState.MISSING or not row.looks_like(item.facts)):
@@ -70,7 +70,7 @@ class Files:
     def known(self, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
         """Return those of `paths` that the job knows, each in its newest version."""
         with self._db.read() as connection:
-            return _newest(connection, job_id, paths)
+            return newest(connection, job_id, paths)
 
     def is_taken(self, job_id: str, name: str) -> bool:
         """Return whether a file of the job has this name on the wire."""
@@ -263,7 +263,7 @@ def _insert(
     )
 
 
-def _newest(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
+def newest(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
     """Return those of `paths` that the job knows, each in its newest version."""
     query = select_files().where(files.c.job_id == job_id, files.c.path.in_(paths)).order_by(files.c.version)
     return {row.path: row for row in map(file_row, connection.execute(query))}

@@ -10,7 +10,7 @@ from vl_ingest.domain.model import Facts, FileRow, FileState, Run
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
-from vl_ingest.ledger.files import CHANGED_AFTER, file_row, names_for, select_files
+from vl_ingest.ledger.files import CHANGED_AFTER, names_for, newest
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.tables import FILE_NOTABLE, files
 
@@ -32,10 +32,13 @@ class Versions:
 
     def changed(self, job_id: str, paths: Sequence[str]) -> list[FileRow]:
         """Return those of `paths` that were sent, and have been seen to differ on disk since."""
-        flagged = (files.c.state == FileState.SENT) & FILE_NOTABLE & (files.c.reason == CHANGED_AFTER)
-        query = select_files().where(files.c.job_id == job_id, flagged, files.c.path.in_(paths))
+        mine = (files.c.job_id == job_id) & (files.c.state == FileState.SENT)
+        any_flagged = sa.select(sa.exists().where(mine, FILE_NOTABLE, files.c.reason == CHANGED_AFTER))
         with self._db.read() as connection:
-            return [file_row(row) for row in connection.execute(query.order_by(files.c.id))]
+            if not connection.execute(any_flagged).scalar_one():
+                return []  # nearly always, and without looking at each path
+            known = newest(connection, job_id, paths).values()
+        return [row for row in known if row.state is FileState.SENT and row.reason == CHANGED_AFTER]
 
     def record(
         self, run: Run, changed: Sequence[tuple[FileRow, Facts]], touched: Sequence[tuple[FileRow, Facts]]
