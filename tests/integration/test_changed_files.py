@@ -61,6 +61,7 @@ def test_a_changed_file_is_held_and_then_sent_anew(world: World) -> None:
     assert "1 file only touched" in ended.err
     old, new = versions(world, "p0000.png")
     assert (old.version, new.version, old.state, new.state) == (1, 2, "sent", "sent")
+    assert new.sent_as == "p0000-v2.png"
     assert in_dataset(world) == {file.sent_as: 1 for file in world.files()}
     assert len(in_dataset(world)) == 5
     world.check_promises()
@@ -235,6 +236,22 @@ def test_the_newest_version_is_the_file(book: tuple[Ledger, Run]) -> None:
     ):  # nothing is sent anew that was not seen to have changed
         ledger.versions.record(run, [(kept[0], Facts(1, 1))], [])
     assert len(list(ledger.files.rows(run.job_id))) == 5
+
+
+def test_a_file_may_change_any_number_of_times(book: tuple[Ledger, Run]) -> None:
+    """Each version finds a name, also where another file has the one that it would get."""
+    ledger, run = book
+    ledger.files.add(run, [Found(f"x/1-v{version}.png", Facts(1, 1)) for version in (5, 7, 8)])
+    for time in range(100, 109):
+        rows = ledger.files.pending(run.job_id, 0, 9)
+        (batch,) = ledger.batches.exchange(run, "1", [], [Claim(rows)])
+        ledger.batches.exchange(run, "1", [Receipt(batch, ["0" * 64] * len(rows), 202)], [])
+        ledger.files.add(run, [Found("1.png", Facts(10, time))])
+        changed = [(row, Facts(10, time)) for row in ledger.versions.changed(run.job_id, ["1.png"])]
+        ledger.versions.record(run, changed, [])
+    names = [row.sent_as for row in ledger.files.rows(run.job_id) if row.path == "1.png"]
+    assert len(set(names)) == len(names) == 12
+    assert [name for name in names if "-v" not in name] == [names[0], names[4], names[6], names[7]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])

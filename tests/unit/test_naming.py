@@ -108,6 +108,16 @@ def test_candidates_are_one_plain_name_and_distinct_others(path: str) -> None:
     assert len(names) == len(set(names)) == 4
 
 
+@given(path=PATHS)
+@example(path="a-v2.jpg")
+@example(path="x" * 250 + ".png")
+def test_versions_of_a_path_come_apart(path: str) -> None:
+    """No candidate of one version is a candidate of another."""
+    names = [name for version in (1, 2, 3, 10) for name in candidate_names(path, version)]
+    assert len(names) == len(set(names)) == 16
+    assert all(len(name) <= 255 for name in names[4:])
+
+
 @given(folders=st.lists(PATHS, min_size=2, max_size=6, unique=True), base_name=BASE_NAMES)
 @example(folders=[os.fsdecode(b"\xff"), "\\xff"], base_name="a.jpg")
 def test_equal_base_names_in_different_folders_come_apart(folders: list[str], base_name: str) -> None:

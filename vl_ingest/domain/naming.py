@@ -50,20 +50,22 @@ def plain_name(path: str) -> str:
     return wire_name(path[path.rfind("/") + 1 :])
 
 
-def candidate_names(path: str) -> Iterator[str]:
-    """Yield the names `path` may be sent under, best first; all are functions of the path alone.
+def candidate_names(path: str, version: int = 1) -> Iterator[str]:
+    """Yield the names a version of `path` may be sent under, best first; all are functions of these two alone.
 
-    The plain base name, then the base name with more and more of the path's hash before the extension
-    (`photo-1f0a9c3e.jpg`), so that equal base names in different folders stay apart.
+    The plain base name (`photo-v2.jpg` for the second version), then the base name with more and more of a hash of both
+    before the extension (`photo-1f0a9c3e.jpg`), so that equal base names in different folders stay apart.
     """
-    name = plain_name(path)
-    yield name
+    name, later = plain_name(path), version > 1
+    if not later:
+        yield name
     import hashlib  # most files keep their name, and most commands send none
 
     stem, extension = os.path.splitext(name)
-    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
-    for length in (8, 16, 64):
-        ending = f"-{digest[:length]}{extension}"
+    hashed = f"{path}\0{version}" if later else path  # no path has this byte
+    digest = hashlib.sha256(hashed.encode("utf-8", "surrogateescape")).hexdigest()
+    for mark in (*([f"v{version}"] if later else ()), *(digest[:length] for length in (8, 16, 64))):
+        ending = f"-{mark}{extension}"
         yield stem[: NAME_LENGTH - len(ending)] + ending
 
 

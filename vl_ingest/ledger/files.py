@@ -1,6 +1,6 @@
 """The files of a job: what the scan found, and what became of each."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,7 +54,8 @@ class Files:
                     _refresh(connection, run, row, item.facts)
             fresh = list({item.path: item for item in found if item.path not in known}.values())
             if fresh:
-                names = names_for(connection, run.job_id, [item.path for item in fresh])
+                candidates = {item.path: candidate_names(item.path) for item in fresh}
+                names = names_for(connection, run.job_id, candidates)
                 chosen = [(item, names[item.path]) for item in fresh]
                 added += _insert(connection, files.insert(), run.job_id, chosen)
         return added
@@ -293,11 +294,12 @@ def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) ->
         )  # fmt: skip
 
 
-def names_for(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, str]:
-    """Choose a name for each path that nothing else in the job is sent under; one query a round."""
+def names_for(
+    connection: sa.Connection, job_id: str, candidates: Mapping[str, Iterator[str]]
+) -> dict[str, str]:
+    """Choose for each path one of its `candidates` that nothing else in the job is sent under; one query a round."""
     names: dict[str, str] = {}
-    candidates = {path: candidate_names(path) for path in paths}
-    while len(names) < len(paths):
+    while len(names) < len(candidates):
         wanted = {path: next(left) for path, left in candidates.items() if path not in names}
         taken = set(
             connection.execute(

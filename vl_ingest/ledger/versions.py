@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Facts, FileRow, FileState, Run
-from vl_ingest.domain.naming import path_to_text
+from vl_ingest.domain.naming import candidate_names, path_to_text
 from vl_ingest.ledger.database import Database
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.files import CHANGED_AFTER, names_for, newest
@@ -55,7 +55,8 @@ class Versions:
                     connection, run.job_id, run.id, EventKind.FILE_TOUCHED,
                     path=row.path, version=row.version, sha256=row.sha256, mtime_ns=facts.mtime_ns,
                 )  # fmt: skip
-            names = names_for(connection, run.job_id, [row.path for row, _ in changed])
+            candidates = {row.path: candidate_names(row.path, row.version + 1) for row, _ in changed}
+            names = names_for(connection, run.job_id, candidates)
             for row, facts in changed:
                 _no_longer_changed(connection, row)
                 told = {

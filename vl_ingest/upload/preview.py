@@ -227,10 +227,10 @@ class Previewer:
                     yield from self._send(item.path, earlier=True)
                 elif plan.adds and row.state is FileState.SENT and not row.looks_like(item.facts):
                     names.is_new(item.path)
-                    yield from self._changed(row, item, names)
+                    yield from self._changed(row, item)
             progress(plan)
 
-    def _changed(self, row: FileRow, item: Found, names: Names) -> Iterator[FileTrouble]:
+    def _changed(self, row: FileRow, item: Found) -> Iterator[FileTrouble]:
         """Say what becomes of a file that was changed after it was sent."""
         plan = self.plan
         try:
@@ -240,7 +240,7 @@ class Previewer:
                 plan.touched += 1
             else:
                 plan.anew += 1
-                yield from self._send(item.path, names)
+                yield from self._send(item.path)  # its new name is no surprise
         except FileTrouble:
             plan.held += 1
 
