@@ -24,7 +24,7 @@ from vl_ingest.domain.model import (
 from vl_ingest.ledger import Ledger, TransitionRefused
 from vl_ingest.ledger.exchange import Claim, Receipt
 from vl_ingest.ledger.guard import move
-from vl_ingest.ledger.tables import attempts, files, jobs
+from vl_ingest.ledger.tables import attempts, batches, files, jobs
 from vl_ingest.manage import decide
 
 
@@ -225,6 +225,20 @@ def test_two_claims_never_share_a_file(ledger: Ledger, run: Run) -> None:
     assert len(refused) == 3
     with ledger.db.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(attempts)).scalar_one() == 1
+
+
+def test_claims_of_one_transaction_are_batches_of_their_own(ledger: Ledger, run: Run) -> None:
+    """Each batch has on record how many files it carries, and these files name it."""
+    ledger.files.add(run, [Found(f"more{number}.png", Facts(10, 1)) for number in range(9)])
+    rows = ledger.files.pending(run.job_id, 0, 20)
+    made = ledger.batches.exchange(run, "1", [], [Claim(rows[:4]), Claim(rows[4:5]), Claim(rows[5:8])])
+    with ledger.db.read() as connection:
+        counts = connection.execute(sa.select(batches.c.id, batches.c.file_count)).all()
+        carried = connection.execute(
+            sa.select(files.c.id, files.c.batch_id).where(files.c.batch_id.is_not(None))
+        ).all()
+    assert dict(map(tuple, counts)) == {batch.id: len(batch.files) for batch in made}
+    assert dict(map(tuple, carried)) == {file.id: batch.id for batch in made for file in batch.files}
 
 
 def test_an_intent_without_receipt_becomes_unknown(ledger: Ledger, run: Run) -> None:
