@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401  # before anything is frozen that its plugins look for
 import pytest
 
 from vl_ingest.run import backoff

@@ -29,7 +29,7 @@ from vl_ingest.run.context import Context
 from vl_ingest.run.status import read_status
 from vl_ingest.server.optional import Extras
 
-FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3
+FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.1, 30.0, 1.3
 PLAIN = {
     "READ ONLY": "the dataset is being updated (READ ONLY)",
     PARTIAL: "the media are added, but not yet in the index (PARTIAL INDEX)",

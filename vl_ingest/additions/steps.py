@@ -53,7 +53,7 @@ from vl_ingest.upload.scan import FolderEmpty, check_source, scan
 from vl_ingest.upload.steps import first_few
 
 DOING = "add media"
-FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.5, 30.0, 1.3
+FIRST_POLL_S, LONGEST_POLL_S, GROWTH = 0.1, 30.0, 1.3
 REFUSED_AT_MOST = 8  # files in a row, of the first that are sent: it is hardly the files
 
 

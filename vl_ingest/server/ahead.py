@@ -1,4 +1,4 @@
-"""One body of many files, read and hashed in a thread of its own while what was read before is sent.
+"""One body of many files: one thread reads, one hashes what was read before, and one sends what was hashed before that.
 
 Where one request carries everything, reading, hashing and sending would wait for each other; the first round has several
 requests for that.
@@ -6,22 +6,43 @@ requests for that.
 
 import queue
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from vl_ingest.domain.errors import OutcomeUnknown
-from vl_ingest.server.body import BLOCK_BYTES, FilesBody
+from vl_ingest.server.body import BLOCK_BYTES, Digests, FilesBody
 from vl_ingest.server.limits import ENDED
 
-BUFFERS = 3  # one is sent, one is full, one is filled
+BUFFERS = 5  # one is sent, one is hashed, one is filled, and one waits for each of the first two
 
 
 class _Piece(NamedTuple):
-    """What was read at once, and how far the files were then."""
+    """What was read at once, how far the files were then, and what of it is to be hashed; `hashes` were whole by its end."""
 
     buffer: memoryview
     size: int
     file_bytes: int
-    hashes: int
+    noted: "Sequence[memoryview | None]"
+    hashes: int = 0
+
+
+class _Notes(Digests):
+    """What is to be hashed; None where a file ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[memoryview | None] = []
+
+    def update(self, piece: memoryview) -> None:
+        self.noted.append(piece)
+
+    def end(self) -> None:
+        self.noted.append(None)
+
+    def take(self) -> list[memoryview | None]:
+        """Return what was noted since the last time."""
+        taken, self.noted = self.noted, []
+        return taken
 
 
 class ReadAhead:
@@ -39,13 +60,16 @@ class ReadAhead:
         self.bytes_out = 0
         self.file_bytes_out = 0
         self._body = body
+        self._notes = body.digests = _Notes()
+        self._digests = Digests()
         self._hashes = 0
         self._left = memoryview(b"")
         self._given: _Piece | None = None  # what is handed out
         self._free: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
+        self._filled: queue.SimpleQueue[_Piece | BaseException] = queue.SimpleQueue()
         self._full: queue.SimpleQueue[_Piece | BaseException] = queue.SimpleQueue()
         self._cancelled = False
-        self._reader: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def __len__(self) -> int:
         return len(self._body)
@@ -53,7 +77,7 @@ class ReadAhead:
     @property
     def sha256s(self) -> list[str]:
         """Hex digests of the files that were handed out whole, in order."""
-        return self._body.sha256s[: self._hashes]
+        return self._digests.done[: self._hashes]
 
     def read(self, size: int = -1) -> memoryview:
         """Return up to `size` bytes, empty at the end; valid until the next call, which reuses the memory.
@@ -62,9 +86,13 @@ class ReadAhead:
         """
         if self._cancelled:
             raise OutcomeUnknown(ENDED)
-        if self._reader is None:
-            self._reader = threading.Thread(target=self._read, name="read ahead", daemon=True)
-            self._reader.start()
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=task, name=name, daemon=True)
+                for task, name in ((self._read, "read ahead"), (self._hash, "hash ahead"))
+            ]
+            for thread in self._threads:
+                thread.start()
             for _buffer in range(BUFFERS):
                 self._free.put(memoryview(bytearray(BLOCK_BYTES)))
         if not self._left:
@@ -80,11 +108,11 @@ class ReadAhead:
         self._body.cancel()
 
     def close(self) -> None:
-        """End the thread, and close the file that is open, if any."""
+        """End the threads, and close the file that is open, if any."""
         self.cancel()
         self._free.put(None)
-        if self._reader is not None:
-            self._reader.join()
+        for thread in self._threads:
+            thread.join()
         self._body.close()
 
     def __enter__(self) -> Self:
@@ -115,8 +143,23 @@ class ReadAhead:
         try:
             while (buffer := self._free.get()) is not None:
                 count = body.readinto(buffer)
-                self._full.put(_Piece(buffer, count, body.file_bytes_out, len(body.sha256s)))
+                self._filled.put(_Piece(buffer, count, body.file_bytes_out, self._notes.take()))
                 if not count:
                     return
+            raise OutcomeUnknown(ENDED)
         except BaseException as error:  # noqa: BLE001  # handed to the thread that sends, which raises it
-            self._full.put(error)
+            self._filled.put(error)
+
+    def _hash(self) -> None:
+        """Hash what was read, in its order, and hand it on; the end and any trouble, too, which are the last."""
+        digests = self._digests
+        while isinstance(got := self._filled.get(), _Piece):
+            for piece in got.noted:
+                if piece is None:
+                    digests.end()
+                else:
+                    digests.update(piece)
+            self._full.put(got._replace(hashes=len(digests.done)))
+            if not got.size:
+                return
+        self._full.put(got)

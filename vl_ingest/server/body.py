@@ -35,6 +35,28 @@ class Body(Protocol):
         """Return up to `size` bytes, empty at the end."""
 
 
+class Digests:
+    """SHA-256 of one file after the other.
+
+    Attributes:
+        done: hex digests of those that have ended, in order.
+
+    """
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self._now = hashlib.sha256()
+
+    def update(self, piece: memoryview) -> None:
+        """Take up the next bytes of a file."""
+        self._now.update(piece)
+
+    def end(self) -> None:
+        """Take what comes next for the next file's."""
+        self.done.append(self._now.hexdigest())
+        self._now = hashlib.sha256()
+
+
 class FilesBody(ABC):
     """A `multipart/form-data` body of known length that holds none of its files in memory.
 
@@ -44,7 +66,7 @@ class FilesBody(ABC):
         content_type: value of the Content-Type header, with the boundary.
         bytes_out: bytes handed out so far, framing included.
         file_bytes_out: those of them that are the files'.
-        sha256s: hex digests of the files that have passed whole, in order.
+        digests: of the files that pass.
 
     """
 
@@ -55,7 +77,7 @@ class FilesBody(ABC):
         self.content_type = content_type(self.boundary)
         self.bytes_out = 0
         self.file_bytes_out = 0
-        self.sha256s: list[str] = []
+        self.digests = Digests()
         self.files = tuple(files)
         self._source = source
         self._pace = pace
@@ -67,6 +89,11 @@ class FilesBody(ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    @property
+    def sha256s(self) -> list[str]:
+        """Hex digests of the files that have passed whole, in order."""
+        return self.digests.done
 
     @abstractmethod
     def _run(self) -> Generator[int, None, None]:
@@ -126,7 +153,6 @@ class FilesBody(ABC):
             yield count
 
     def _send_file(self, file: FileRow) -> Iterator[int]:
-        digest = hashlib.sha256()
         opened = self._source.open(file.path)
         try:
             opened.check(file.facts)
@@ -136,14 +162,14 @@ class FilesBody(ABC):
                 count = opened.readinto(piece)
                 if not count:
                     raise FileTrouble(*shortened(file.path))
-                digest.update(piece[:count])
+                self.digests.update(piece[:count])
                 self.file_bytes_out += count
                 left -= count
                 yield count
             opened.check(file.facts)
         finally:
             opened.close()
-        self.sha256s.append(digest.hexdigest())
+        self.digests.end()
 
 
 class BytesBody:
