@@ -194,18 +194,12 @@ class FileRow(NamedTuple):
     changes: int = 0
     sha256: str | None = None
     reason: str | None = None
-    decided_by: str | None = (
-        None  # who decided its state where that was no receipt: `ann@host`, `FILTER`, an option
-    )
+    decided_by: str | None = None  # who decided its state, if no receipt did: `ann@host`, `FILTER`, an option
     decided_why: str | None = None
-    listed: int | None = (
-        None  # how often the server's list of the dataset has it; None: not asked, or it can't say
-    )
+    listed: int | None = None  # how often the server's list has it; None: not asked, or it can't say
     media_id: str | None = None
     version: int = 1  # of several of one path, the newest is what is in the folder
-    touched_ns: int | None = (
-        None  # its time on disk, where that has changed since it was sent and the content has not
-    )
+    touched_ns: int | None = None  # its time on disk, if that has changed since it was sent, and nothing else
 
     @property
     def delivery(self) -> Delivery | None:
@@ -309,9 +303,7 @@ class Run:
     heartbeat_at: datetime
     ended_at: datetime | None
     exit_code: int | None = None
-    waiting_for: str | None = (
-        None  # in words, since `waiting_since`; what a dead run says there is its last word
-    )
+    waiting_for: str | None = None  # in words, since `waiting_since`; of a dead run, its last word
     waiting_since: datetime | None = None
 
 

@@ -209,7 +209,7 @@ def _is_no_contradiction(column: str, theirs: str, ours: str) -> bool:
 
 
 def _order(row: Row) -> tuple[bytes, int]:
-    """Return what the ledger sorts by. Raises `ValueError` for a version that is no number; earlier tables have none."""
+    """Return what the ledger sorts by. Raises `ValueError` unless the version is a number; earlier tables have none."""
     return row["path"].encode("utf-8", "surrogatepass"), int(row.get("version") or 1)
 
 
