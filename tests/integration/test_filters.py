@@ -492,6 +492,8 @@ def test_the_plan_and_the_run_find_the_same_files(
         planned = 2 if plan.is_empty(settings) else 3 if plan.holds(settings) else 0
         code = ran(here, ledger, settings, again=again)
         assume(code != 7)  # a first batch of torn pictures only
+        if not planned and all(row.state == FileState.WAIVED for row in rows(ledger).values()):
+            planned = 2  # the server rejected all that there was, which no plan can know
         assert code == planned, (troubles, plan)
         for job in ledger.jobs.all():  # none where there was nothing to send
             assert all(check.held is not False for check in verify_record(ledger, job.id))
