@@ -267,7 +267,7 @@ def test_confirm_asks_for_each_file_once_the_dataset_is_ready(make_world: MakeWo
     assert world.job().state == "ready"
     assert world.run("--confirm").code == 3, "it is asked again"
     assert world.run("--no-confirm").code == 0
-    assert world.cli("report", "job", "--format", "csv").out.count(",no,,1\n") == 1
+    assert world.cli("report", "job", "--format", "csv").out.count(",no,,1,1\n") == 1
 
 
 def test_confirm_warns_of_what_is_there_twice(make_world: MakeWorld) -> None:
