@@ -19,6 +19,7 @@ from vl_ingest.domain.naming import wire_name
 from vl_ingest.server import archive
 from vl_ingest.server.ahead import ReadAhead
 from vl_ingest.server.archive import ArchiveBody, tar_header
+from vl_ingest.server.body import Digests
 from vl_ingest.source.folder import Folder
 
 NAMES = st.text(
@@ -226,6 +227,20 @@ def test_what_is_read_ahead_can_be_cancelled(tmp_path: Path) -> None:
             with pytest.raises(OutcomeUnknown):
                 ahead.read()
         assert not any(thread.is_alive() for thread in ahead._threads)
+
+
+def test_a_mistake_while_hashing_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the bytes are asked for: nobody waits for a thread that is no more."""
+
+    def exhausted(_self: object, _piece: memoryview) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Digests, "update", exhausted)
+    with (
+        ReadAhead(body_of(tmp_path, put(tmp_path, "a.jpg", bytes(9_000_000)))) as body,
+        pytest.raises(MemoryError),
+    ):
+        drain(body, -1)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "x" * 100, "x" * 101, "für.jpg"])

@@ -87,12 +87,10 @@ class ReadAhead:
         if self._cancelled:
             raise OutcomeUnknown(ENDED)
         if not self._threads:
-            self._threads = [
-                threading.Thread(target=task, name=name, daemon=True)
-                for task, name in ((self._read, "read ahead"), (self._hash, "hash ahead"))
-            ]
-            for thread in self._threads:
+            for task, name in ((self._read, "read ahead"), (self._hash, "hash ahead")):
+                thread = threading.Thread(target=task, name=name, daemon=True)
                 thread.start()
+                self._threads.append(thread)
             for _buffer in range(BUFFERS):
                 self._free.put(memoryview(bytearray(BLOCK_BYTES)))
         if not self._left:
@@ -153,13 +151,16 @@ class ReadAhead:
     def _hash(self) -> None:
         """Hash what was read, in its order, and hand it on; the end and any trouble, too, which are the last."""
         digests = self._digests
-        while isinstance(got := self._filled.get(), _Piece):
-            for piece in got.noted:
-                if piece is None:
-                    digests.end()
-                else:
-                    digests.update(piece)
-            self._full.put(got._replace(hashes=len(digests.done)))
-            if not got.size:
-                return
-        self._full.put(got)
+        try:
+            while isinstance(got := self._filled.get(), _Piece):
+                for piece in got.noted:
+                    if piece is None:
+                        digests.end()
+                    else:
+                        digests.update(piece)
+                self._full.put(got._replace(hashes=len(digests.done)))
+                if not got.size:
+                    return
+            self._full.put(got)
+        except BaseException as error:  # noqa: BLE001  # as the reader's
+            self._full.put(error)
