@@ -1,5 +1,6 @@
 """Files that change after they were sent: left alone, or sent anew beside what is in the dataset."""
 
+import csv
 import json
 import os
 import sqlite3
@@ -42,6 +43,24 @@ def versions(world: World, path: str) -> list[FileRow]:
 def in_dataset(world: World) -> dict[str, int]:
     """Return the dataset's own list: name -> how often."""
     return dict(world.box.held(world.job().dataset_id or ""))
+
+
+def sent_contents(world: World) -> list[str]:
+    """Return the SHA-256 of everything that the dataset has been sent."""
+    return [sha256 for _, _, sha256 in world.held()]
+
+
+def verifies(world: World) -> bool:
+    """Return whether record, dataset and folder agree."""
+    table = world.place / "table.csv"
+    assert world.cli("report", "job", "--output", str(table)).code == 0
+    verified = world.cli("verify", "job", "--base-url", world.box.url, "--report", str(table))
+    return verified.code == 0
+
+
+def die(*_any: object) -> None:
+    """End a run as a defect would."""
+    raise AssertionError("died here")
 
 
 def test_a_changed_file_is_held_and_then_sent_anew(world: World) -> None:
@@ -133,9 +152,6 @@ def test_a_run_that_dies_before_a_version_is_sent_is_continued(
     """The version is on record, and the next run sends it, whatever it is told; it is not queued twice."""
     ready(world)
     world.picture("p0000.png", 200)
-
-    def die(*_any: object) -> None:
-        raise AssertionError("died here")
 
     with monkeypatch.context() as patch:
         patch.setattr(steps, "next_batch", die)
@@ -271,3 +287,103 @@ def test_pages_of_files_have_each_version_once(
             break
     assert sorted(seen) == [("0.png", 1), ("1.png", 1), ("1.png", 2), ("1.png", 3), ("2.png", 1)]
     assert state is not None or seen == sorted(seen)
+
+
+def test_what_cannot_be_looked_at_for_a_night_has_not_changed(world: World) -> None:
+    """Links whose disk is away are not flagged, one that has no bytes for a night is; none goes in twice."""
+    world.pictures(2)
+    disk = world.place / "disk"
+    disk.mkdir()
+    for number in range(2):
+        picture = world.picture(f"x{number}.png", 50 + number)
+        picture.rename(disk / picture.name)
+        picture.symlink_to(disk / picture.name)
+    assert world.run().code == 0
+    content = (world.folder / "p0000.png").read_bytes()
+    (world.folder / "p0000.png").write_bytes(b"")
+    disk.rename(world.place / "away")
+    plan = world.run(*SEND, "--dry-run").summary
+    assert [plan[key] for key in ("files", "sent_anew", "changed_and_held")] == [0, 0, 1]
+    ended = world.run(*SEND)
+    assert (ended.code, ended.summary["changed_after"]) == (0, 1)
+    assert "Not compared with what was sent, because empty" in ended.err
+    (world.place / "away").rename(disk)
+    (world.folder / "p0000.png").write_bytes(content)
+    ended = world.run(*SEND)
+    assert (ended.code, ended.summary["changed_after"]) == (0, 0), ended.err
+    assert len(world.files()) == len(set(sent_contents(world))) == 4
+    assert verifies(world)
+
+
+def test_a_version_that_is_what_was_sent_again_when_its_turn_comes_is_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was queued, the run died, and the file was put back: not sent, until it changes once more."""
+    ready(world)
+    picture = world.folder / "p0000.png"
+    content = picture.read_bytes()
+    world.picture("p0000.png", 200)
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "next_batch", die)
+        assert world.run(*SEND).code == 1
+    picture.write_bytes(content)
+    ended = world.run("--add")
+    assert ended.code == 0, ended.err
+    assert "1 file changed back" in ended.err
+    waived = versions(world, "p0000.png")[-1]
+    assert (waived.version, waived.decision) == (2, "waived by --changed send: same content as version 1")
+    assert len(sent_contents(world)) == 3
+    assert verifies(world)
+    touch(picture)
+    for touched in (1, 0):  # noted once
+        assert world.run(*SEND, "--dry-run").summary["touched"] == touched
+        assert ("1 file only touched" in world.run(*SEND).err) == bool(touched)
+    world.picture("p0000.png", 300)
+    assert world.run(*SEND, "--dry-run").summary["sent_anew"] == 1
+    assert world.run(*SEND).code == 0
+    assert [str(file.state) for file in versions(world, "p0000.png")] == ["sent", "waived", "sent"]
+    assert len(set(sent_contents(world))) == 4
+    assert world.cli("retry", "job", "p0000.png").code != 0  # the newest one is sent
+    assert verifies(world)
+    world.check_promises()
+
+
+def test_a_version_that_an_option_left_out_does_not_hide_later_changes(world: World) -> None:
+    """What is rejected or known is left out night after night, and the file goes in when it is something new."""
+    ready(world)
+    picture = world.folder / "p0000.png"
+    content = picture.read_bytes()
+    options = (*SEND, "--skip-known-content", "--on-rejected", "skip")
+    picture.write_bytes(b"no picture")
+    assert world.run(*options).code == 0
+    world.picture("p0000.png", 1)  # as the next one
+    assert world.run(*options).code == 0
+    picture.write_bytes(b"still no picture")
+    assert world.run(*options).code == 0
+    picture.write_bytes(content)
+    assert world.run(*options).code == 0
+    assert [str(file.state) for file in versions(world, "p0000.png")] == ["sent", *["waived"] * 3]
+    assert verifies(world)
+    with (world.place / "table.csv").open() as table:
+        decided = [row["decided_at"] for row in csv.DictReader(table) if row["state"] == "waived"]
+    assert len(set(decided)) == 3  # each by its own decision
+    assert all(decided)
+    world.picture("p0000.png", 222)
+    assert world.run(*options).code == 0
+    assert versions(world, "p0000.png")[-1].state is FileState.SENT
+    assert len(set(sent_contents(world))) == len(sent_contents(world)) == 4
+    assert verifies(world)
+    world.check_promises()
+
+
+def test_a_version_that_a_person_left_out_is_left_alone(world: World) -> None:
+    """Whoever waives a file decides on it until `retry`, also where an option has left out another."""
+    ready(world)
+    (world.folder / "p0001.png").write_bytes(b"no picture")
+    assert world.run(*SEND, "--on-rejected", "skip").code == 0
+    (world.folder / "p0000.png").write_bytes(b"no picture")
+    assert world.run(*SEND, "--on-rejected", "hold").code == 3
+    assert world.cli("waive", "job", "p0000.png").code == 0
+    world.picture("p0000.png", 250)
+    assert world.run(*SEND).code == 0
+    assert [str(file.state) for file in versions(world, "p0000.png")] == ["sent", "waived"]

@@ -162,7 +162,7 @@ def test_each_kind_that_changes_a_state_is_replayed(kind: EventKind) -> None:
         case JobState():
             assert replay.job["state"] is kind.becomes
         case FileState():
-            assert replay.reasons == {"a.png": "something" if kind.becomes in HELD else None}
+            assert replay.reasons == {("a.png", 1): "something" if kind.becomes in HELD else None}
         case BatchState():
             assert replay.batches[1]["state"] is kind.becomes
         case AttemptOutcome():

@@ -1,6 +1,6 @@
 """Files that were changed on disk after they were sent: with `--changed send`, each goes into the dataset once more, as it is now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vl_ingest.domain.choices import Changed
 from vl_ingest.domain.errors import FileTrouble
@@ -20,6 +20,7 @@ class ChangedFiles:
         self._context = context
         self._changed = self._touched = self._unread = 0
         self._told = False
+        self._any_left_out: bool | None = None  # not asked yet
 
     def look(self, found: Sequence[Found]) -> None:
         """Queue those of `found` anew whose content is not what was sent; they are in the ledger as changed."""
@@ -27,20 +28,28 @@ class ChangedFiles:
         if context.settings.changed is not Changed.SEND:
             return
         facts = dict(found)
-        rows = context.ledger.versions.changed(context.job.id, list(facts))
-        if rows:
+        # Each in its newest version, and what was sent of it last.
+        pairs = [(row, row) for row in context.ledger.versions.changed(context.job.id, list(facts))]
+        pairs += self._left_out(facts)
+        if pairs:
             self._tell_comparing()
         changed: list[tuple[FileRow, Facts]] = []
         touched: list[tuple[FileRow, Facts]] = []
         read_bytes = 0
-        for row in rows:
+        for row, sent in pairs:
             seen = facts[row.path]
+            if not seen.size_bytes:  # or it could not even be looked at
+                self._unread += 1
+                continue
             try:
-                same = is_only_touched(context.source, row, seen, context.check_may_continue)
+                same = is_only_touched(context.source, sent, seen, context.check_may_continue)
             except FileTrouble:  # it stays on record as changed, and the next run looks again
                 self._unread += 1
                 continue
-            (touched if same else changed).append((row, seen))
+            if same:
+                touched.append((sent, seen))
+            else:
+                changed.append((row, seen))
             read_bytes += seen.size_bytes
             if read_bytes >= TOGETHER_BYTES:
                 self._record(changed, touched)
@@ -61,8 +70,19 @@ class ChangedFiles:
         if self._unread:
             notice(
                 "warning",
-                f"{files_text(self._unread)} could not be compared with what was sent. The next run tries again.",
+                f"Not compared with what was sent, because empty, unreadable or changing now: {files_text(self._unread)}. "
+                "The next run tries again.",
             )
+
+    def _left_out(self, facts: Mapping[str, Facts]) -> list[tuple[FileRow, FileRow]]:
+        """Return the versions that an option left out of the files that have changed again since."""
+        versions, job_id = self._context.ledger.versions, self._context.job.id
+        if self._any_left_out is None:
+            self._any_left_out = versions.any_left_out(job_id)
+        rows = versions.left_out(job_id, list(facts)) if self._any_left_out else []
+        sent = versions.sent(job_id, [row.path for row in rows])
+        pairs = [(row, sent[row.path]) for row in rows if row.path in sent]
+        return [pair for pair in pairs if not any(row.looks_like(facts[row.path]) for row in pair)]
 
     def _tell_comparing(self) -> None:
         if not self._told:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from vl_ingest.domain.errors import FileTrouble
-from vl_ingest.domain.model import Batch, FileRow, FileState
+from vl_ingest.domain.model import Batch, Facts, FileRow, FileState
+from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
+from vl_ingest.source.hashing import is_only_touched
 from vl_ingest.upload.plan import Room, halves
 from vl_ingest.upload.scan import check_source
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
+SEND = "--changed send"  # who leaves out a version whose content was sent
 
 
 def next_batch(context: Context) -> Batch | None:
@@ -19,11 +22,13 @@ def next_batch(context: Context) -> Batch | None:
     room = Room(settings.add_files, most_bytes)
     chosen: list[FileRow] = []
     unsendable: list[tuple[FileRow, FileTrouble]] = []
+    same: list[tuple[FileRow, str]] = []
     full = False
     while not full and (rows := context.ledger.files.pending(context.job.id, after_id, LOOK_AHEAD)):
         after_id = rows[-1].id
         context.check_may_continue()
-        full = not _fill(context, rows, room, chosen, unsendable)
+        full = not _fill(context, rows, room, chosen, unsendable, same)
+    _leave_out(context, same)
     batch = context.ledger.additions.claim(context.run, chosen, unsendable)
     for row, why in unsendable:
         context.observer.file_error(row.path, FileState(why.state), why.reason)
@@ -49,8 +54,12 @@ def _fill(
     room: Room,
     chosen: list[FileRow],
     unsendable: list[tuple[FileRow, FileTrouble]],
+    same: list[tuple[FileRow, str]],
 ) -> bool:
     """Put files in while there is room; return whether there still is."""
+    # What may have arrived already goes out again as it is, and is reported as that.
+    later = [row.path for row in rows if row.version > 1 and not row.unknown_attempts]
+    sent = context.ledger.versions.sent(context.job.id, later) if later else {}
     for row in rows:
         try:
             seen = context.source.look(row.path)
@@ -58,7 +67,27 @@ def _fill(
             check_source(context)
             unsendable.append((row, trouble))
             continue
+        before = sent.get(row.path)
+        if before is not None and _is_as_sent(context, before, seen):
+            same.append((row, f"same content as version {before.version}"))
+            continue
         if not room.take(seen.size_bytes):
             return False
         chosen.append(row.with_facts(seen))
     return True
+
+
+def _is_as_sent(context: Context, before: FileRow, seen: Facts) -> bool:
+    """Return whether a version that waits has become again what was sent before."""
+    try:
+        return is_only_touched(context.source, before, seen, context.check_may_continue)
+    except FileTrouble:  # its turn will tell
+        return False
+
+
+def _leave_out(context: Context, same: Sequence[tuple[FileRow, str]]) -> None:
+    if same:
+        context.ledger.decisions.waive_known(context.run, same, SEND)
+        context.observer.notice(
+            "step", f"{files_text(len(same))} changed back to what was sent before: not sent again."
+        )

@@ -1,7 +1,4 @@
-"""The words of the domain: states, the transitions between them, and the facts that are passed around.
-
-Nothing here reads or writes anything.
-"""
+"""The words of the domain: states, their transitions, and the facts that are passed around. Nothing is read or written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -173,6 +170,9 @@ class Facts(NamedTuple):
 
     size_bytes: int
     mtime_ns: int
+
+
+UNSEEN = Facts(0, 0)  # of a file that could not be looked at
 
 
 class Found(NamedTuple):

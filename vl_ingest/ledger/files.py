@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from vl_ingest.domain.events import EventKind
-from vl_ingest.domain.model import Counts, Facts, FileRow, FileState, Found, Run
+from vl_ingest.domain.model import UNSEEN, Counts, Facts, FileRow, FileState, Found, Run
 from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_text, plain_name
 from vl_ingest.domain.remote import doubt, in_dataset
 from vl_ingest.domain.rounds import INFERRED
@@ -264,10 +264,12 @@ def _insert(
     )
 
 
-def newest(connection: sa.Connection, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
-    """Return those of `paths` that the job knows, each in its newest version."""
-    query = select_files().where(files.c.job_id == job_id, files.c.path.in_(paths)).order_by(files.c.version)
-    return {row.path: row for row in map(file_row, connection.execute(query))}
+def newest(
+    connection: sa.Connection, job_id: str, paths: Sequence[str], *only: sa.ColumnElement[bool]
+) -> dict[str, FileRow]:
+    """Return those of `paths` that the job knows, each in its newest version (of those for which `only` holds)."""
+    query = select_files().where(files.c.job_id == job_id, files.c.path.in_(paths), *only)
+    return {row.path: row for row in map(file_row, connection.execute(query.order_by(files.c.version)))}
 
 
 def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) -> None:
@@ -282,7 +284,7 @@ def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) ->
             .where(files.c.id == row.id, files.c.state == FileState.PENDING)
             .values(size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
         )
-    elif state is FileState.SENT and row.reason != CHANGED_AFTER:
+    elif state is FileState.SENT and row.reason != CHANGED_AFTER and facts != UNSEEN:
         connection.execute(
             sa.update(files)
             .where(files.c.id == row.id, files.c.state == FileState.SENT)

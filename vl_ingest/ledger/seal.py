@@ -52,17 +52,17 @@ class Seals:
         with self._db.read() as connection:
             yield from sealed_rows(connection, job_id, state)
 
-    def waived(self, job_id: str) -> Iterator[tuple[str | None, str | None, SealedRow]]:
-        """Yield who waived a file, and why, with its row, in the order of ids."""
-        decided = (files.c.decided_by, files.c.decided_why)
+    def waived(self, job_id: str) -> Iterator[tuple[str | None, str | None, int, SealedRow]]:
+        """Yield who waived a file, and why, with its version and its row, in the order of ids."""
+        decided = (files.c.decided_by, files.c.decided_why, files.c.version)
         query = (
             sa.select(*decided, *_COLUMNS)
             .where(files.c.job_id == job_id, files.c.state == FileState.WAIVED)
             .order_by(files.c.id)
         )
         with self._db.read() as connection:
-            for by, why, *row in connection.execute(query.execution_options(yield_per=1000)):
-                yield by, why, SealedRow(*row)
+            for by, why, version, *row in connection.execute(query.execution_options(yield_per=1000)):
+                yield by, why, version, SealedRow(*row)
 
     def totals(self, job_id: str) -> dict[str, Any]:
         """Return what `upload_finished` would say of the rows as they are now."""

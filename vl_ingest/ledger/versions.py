@@ -24,6 +24,12 @@ class Version(NamedTuple):
     touched_ns: int | None
 
 
+def is_left_out(row: FileRow) -> bool:
+    """Return whether this is a later version that an option left out: no person said that the file is not wanted."""
+    by_option = row.decided_by is not None and row.decided_by.startswith("--")
+    return by_option and row.state is FileState.WAIVED and row.version > 1
+
+
 class Versions:
     """Every query on versions of files beyond the first."""
 
@@ -40,17 +46,35 @@ class Versions:
             known = newest(connection, job_id, paths).values()
         return [row for row in known if row.state is FileState.SENT and row.reason == CHANGED_AFTER]
 
+    def any_left_out(self, job_id: str) -> bool:
+        """Return whether an option has left out any version (see `is_left_out`)."""
+        waived = (files.c.job_id == job_id) & (files.c.state == FileState.WAIVED)
+        by_option = (files.c.version > 1) & files.c.decided_by.startswith("--")
+        with self._db.read() as connection:
+            return bool(connection.execute(sa.select(sa.exists().where(waived, by_option))).scalar_one())
+
+    def left_out(self, job_id: str, paths: Sequence[str]) -> list[FileRow]:
+        """Return the newest version of those of `paths` where an option has left it out."""
+        with self._db.read() as connection:
+            return [row for row in newest(connection, job_id, paths).values() if is_left_out(row)]
+
+    def sent(self, job_id: str, paths: Sequence[str]) -> dict[str, FileRow]:
+        """Return the newest version of each of `paths` that was sent."""
+        with self._db.read() as connection:
+            return newest(connection, job_id, paths, files.c.state == FileState.SENT)
+
     def record(
         self, run: Run, changed: Sequence[tuple[FileRow, Facts]], touched: Sequence[tuple[FileRow, Facts]]
     ) -> None:
         """Queue the next version of each file that has `changed`, and note the time of those that were only `touched`.
 
-        Each comes with the facts that it has on disk. What was sent stays as it was sealed.
+        Each comes with the facts that it has on disk: a changed one as its newest version, which was sent or left out, a
+        touched one as its newest version that was sent. What was sent stays as it was sealed.
         """
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
             for row, facts in touched:
-                _no_longer_changed(connection, row, touched_ns=facts.mtime_ns)
+                _update_sent(connection, row, touched_ns=facts.mtime_ns)
                 append(
                     connection, run.job_id, run.id, EventKind.FILE_TOUCHED,
                     path=row.path, version=row.version, sha256=row.sha256, mtime_ns=facts.mtime_ns,
@@ -58,7 +82,8 @@ class Versions:
             candidates = {row.path: candidate_names(row.path, row.version + 1) for row, _ in changed}
             names = names_for(connection, run.job_id, candidates)
             for row, facts in changed:
-                _no_longer_changed(connection, row)
+                if not is_left_out(row):
+                    _no_longer_changed(connection, row)
                 told = {
                     "version": row.version + 1,
                     "sent_as": names[row.path],
@@ -82,9 +107,16 @@ class Versions:
                 yield Version(path_to_text(path), *rest)
 
 
-def _no_longer_changed(connection: sa.Connection, row: FileRow, **values: int) -> None:
+def _no_longer_changed(connection: sa.Connection, row: FileRow) -> None:
     """Take the flag off a file that was seen to differ."""
-    flagged = (files.c.id == row.id) & (files.c.reason == CHANGED_AFTER)
-    done = connection.execute(sa.update(files).where(flagged).values(reason=None, **values))
-    if done.rowcount != 1:
+    if row.reason != CHANGED_AFTER:
         raise AssertionError(f"{row.path} is not a file that was changed after it was sent")
+    _update_sent(connection, row)
+
+
+def _update_sent(connection: sa.Connection, row: FileRow, **values: int) -> None:
+    """Set what is known of a sent file now; it is not flagged after that."""
+    sent = (files.c.id == row.id) & (files.c.state == FileState.SENT)
+    done = connection.execute(sa.update(files).where(sent).values(reason=None, **values))
+    if done.rowcount != 1:
+        raise AssertionError(f"{row.path} is not sent")

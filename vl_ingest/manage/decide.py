@@ -14,6 +14,7 @@ from vl_ingest.domain.model import (
     TRIGGERED,
     WAIVABLE,
     DatasetStatus,
+    FileRow,
     FileState,
     Job,
     JobState,
@@ -153,7 +154,8 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool
     With `waived` also of those that were waived, unless by a filter, which alone lets them in again.
     """
     states = [*sorted(WAIVABLE), *([FileState.WAIVED] if waived else [])]
-    held = dict.fromkeys(row.path for row in ledger.files.rows(job.id, *states) if row.decided_by != FILTER)
+    rows = [row for row in ledger.files.rows(job.id, *states) if row.decided_by != FILTER]
+    held = dict.fromkeys(row.path for row in rows if not _is_replaced(ledger, job.id, row))
     if names is None:
         return list(held)
     chosen: dict[str, None] = {}
@@ -182,6 +184,11 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool
             )
         chosen |= dict.fromkeys(matching)
     return list(chosen)
+
+
+def _is_replaced(ledger: Ledger, job_id: str, row: FileRow) -> bool:
+    """Return whether a version that was left out has a later one."""
+    return row.version > 1 and ledger.files.known(job_id, [row.path])[row.path].id != row.id
 
 
 def _before_trigger(ledger: Ledger, job: Job) -> None:

@@ -58,7 +58,8 @@ class Replay:
     attempts: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)  # (batch, number)
     lost: set[int] = field(default_factory=set)  # batches whose last answer nobody waited for
     doubts: int | None = 0  # files that went out with their answer lost; None: a person took some back
-    reasons: dict[str, str | None] = field(default_factory=dict)  # path -> why it is held
+    newest: dict[str, int] = field(default_factory=dict)  # path -> its newest version, if not the first
+    reasons: dict[tuple[str, int], str | None] = field(default_factory=dict)  # path, version -> why held
     changed_after: set[str] = field(default_factory=set)
     versions: dict[tuple[str, int], str] = field(default_factory=dict)  # path and version -> its name
     touched: dict[tuple[str, int], int] = field(default_factory=dict)  # the same -> its time on disk
@@ -99,7 +100,9 @@ class Replay:
             case EventKind.UNKNOWN_SETTLED if facts.get("state") == FileState.SENT:
                 self.deciders[facts["path"]] = f"{event.user}@{event.host}"
             case _ if isinstance(kind.becomes, FileState) and "path" in facts:
-                self.reasons[facts["path"]] = facts.get("reason") if kind.becomes in HELD else None
+                path = facts["path"]
+                held = kind.becomes in HELD
+                self.reasons[path, self.newest.get(path, 1)] = facts.get("reason") if held else None
             case _:
                 self._request(event, kind)
 
@@ -135,6 +138,7 @@ class Replay:
         if kind is EventKind.FILE_TOUCHED:
             self.touched[path, facts["version"]] = facts["mtime_ns"]
         else:
+            self.newest[path] = facts["version"]
             self.versions[path, facts["version"]] = facts["sent_as"]
 
     def _request(self, event: Event, kind: EventKind) -> None:
@@ -261,7 +265,7 @@ class Replay:
                 wrong.append(
                     f"{path} was taken as delivered by {self.deciders.get(path)}, not by {row.decided_by}"
                 )
-            reason = None if row.decided_by == FILTER else self.reasons.get(path)
+            reason = None if row.decided_by == FILTER else self.reasons.get((path, row.version))
             if row.state in HELD and row.reason != reason:
                 wrong.append(
                     f"the reason of {path} is {words.told(row.reason)}, and was {words.told(reason)}"

@@ -15,7 +15,9 @@ OLDER = (None, None)  # in rows from before they held who decided
 class Waivers:
     """What the rows of waived files must be by the events told so far."""
 
-    by_name: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)  # path -> by whom, why
+    # Path and version -> by whom, why.
+    by_name: dict[tuple[str, int], tuple[str | None, str | None]] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)  # path -> its newest version, if not the first
     by_filter: defaultdict[str | None, RowSum] = field(default_factory=lambda: defaultdict(RowSum))
 
     def tell(self, event: Event) -> None:
@@ -23,7 +25,10 @@ class Waivers:
         facts = event.facts
         match EventKind.known(event.kind):
             case EventKind.FILE_WAIVED:
-                self.by_name[facts["path"]] = (facts.get("by"), facts.get("why"))
+                path = facts["path"]
+                self.by_name[path, self.newest.get(path, 1)] = (facts.get("by"), facts.get("why"))
+            case EventKind.FILE_VERSION_QUEUED:
+                self.newest[facts["path"]] = facts["version"]
             case EventKind.FILES_FILTERED_OUT:
                 self.by_filter[facts["filter"]].tell(facts["files"], facts["digest"], more=True)
             case EventKind.FILES_LET_IN:
@@ -33,10 +38,12 @@ class Waivers:
         """Return which waived files, or those of which filter, are not what the events say."""
         found: defaultdict[str | None, RowSum] = defaultdict(RowSum)
         wrong: list[str] = []
-        for by, why, row in ledger.seals.waived(job_id):
+        for by, why, version, row in ledger.seals.waived(job_id):
             if by == FILTER:
                 found[why].add(row)
-            elif row.path not in self.by_name or (by, why) not in (OLDER, self.by_name[row.path]):
+                continue
+            said = self.by_name.get((row.path, version))
+            if said is None or (by, why) not in (OLDER, said):
                 wrong.append(row.path)
         for said_by in sorted({*found, *self.by_filter}, key=str):
             then, now = self.by_filter[said_by], found[said_by]

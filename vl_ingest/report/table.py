@@ -43,10 +43,7 @@ def rows(ledger: Ledger, job_id: str, *, exceptional: bool = False) -> Iterator[
             rests_on = Delivery.INFERRED
         acknowledged = rests_on is Delivery.ACKNOWLEDGED
         by_word = row.state == FileState.WAIVED or rests_on is Delivery.TAKEN_AS_DELIVERED
-        named = by_word and (
-            row.state == FileState.WAIVED or row.version == 1
-        )  # a later one was never settled by name
-        by, at = decisions.get((row.state, path), (None, None)) if named else (None, None)
+        by, at = decisions.get((row.state, path, row.version), (None, None)) if by_word else (None, None)
         if by_word and row.decided_by not in (None, by):  # a filter, whose events name no file
             by, at = row.decided_by, None
         why = row.decided_why if by_word else None
@@ -83,15 +80,19 @@ def _decision(state: str, by: str | None, at: str | None, why: str | None) -> st
     return f"{what} by {by or 'somebody unknown'}{when}" + (f": {why}" if why else "")
 
 
-def _decisions(ledger: Ledger, job_id: str) -> Mapping[tuple[str, str], tuple[str, str | None]]:
-    """Return (state, path) -> who decided that the file is in that state without a receipt, and when."""
-    made: dict[tuple[str, str], tuple[str, str | None]] = {}
-    for event in ledger.events.history(job_id, EventKind.FILE_WAIVED, EventKind.UNKNOWN_SETTLED):
-        waived = event.kind == EventKind.FILE_WAIVED
-        if waived or event.facts["state"] == FileState.SENT:
+def _decisions(ledger: Ledger, job_id: str) -> Mapping[tuple[str, str, int], tuple[str, str | None]]:
+    """Return (state, path, version) -> who decided that the file is in that state without a receipt, and when."""
+    made: dict[tuple[str, str, int], tuple[str, str | None]] = {}
+    versions: dict[str, int] = {}  # path -> its newest, if that is not the first
+    kinds = (EventKind.FILE_WAIVED, EventKind.UNKNOWN_SETTLED, EventKind.FILE_VERSION_QUEUED)
+    for event in ledger.events.history(job_id, *kinds):
+        path, waived = event.facts["path"], event.kind == EventKind.FILE_WAIVED
+        if event.kind == EventKind.FILE_VERSION_QUEUED:
+            versions[path] = event.facts["version"]
+        elif waived or event.facts["state"] == FileState.SENT:
             state = FileState.WAIVED if waived else FileState.SENT
             by = event.facts["by"] if waived else decider(event)
-            made[state, event.facts["path"]] = (by, clock.iso(event.at))
+            made[state, path, versions.get(path, 1)] = (by, clock.iso(event.at))
     return made
 
 

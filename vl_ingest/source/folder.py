@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
-from vl_ingest.domain.model import Facts, FileState, Found
+from vl_ingest.domain.model import UNSEEN, Facts, FileState, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.opening import OpenedFile
 from vl_ingest.domain.promised import (
@@ -191,7 +191,7 @@ def _seen(entry: os.DirEntry[str], path: str, filters: Filters) -> Found | LeftO
         seen = entry.stat()
     except OSError:
         # Listed but not to be looked at (a dangling link, say): it joins, and its turn will tell.
-        return Found(path, Facts(0, 0))
+        return Found(path, UNSEEN)
     if not stat.S_ISREG(seen.st_mode):
         return LeftOut(path, "not a regular file")
     facts = Facts(seen.st_size, seen.st_mtime_ns)

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
-from vl_ingest.domain.model import Facts, Found
+from vl_ingest.domain.model import UNSEEN, Facts, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.source import LeftOut, Source
 from vl_ingest.source.filters import Filters, Reason
 from vl_ingest.source.listing import Paths, read_list, read_patterns
-
-UNSEEN = Facts(0, 0)  # of a file that could not be looked at
 
 
 class Scanner:

@@ -12,6 +12,7 @@ from vl_ingest.domain.formats import FIRST_BYTES, mismatch
 from vl_ingest.domain.model import (
     SETTLED,
     TRIGGERED,
+    UNSEEN,
     WAIVABLE,
     Facts,
     FileRow,
@@ -25,6 +26,7 @@ from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.audit import Throughput
 from vl_ingest.ledger.names import Names
+from vl_ingest.ledger.versions import is_left_out
 from vl_ingest.source import Source
 from vl_ingest.source.hashing import is_only_touched
 from vl_ingest.source.scanner import Scanner
@@ -225,16 +227,27 @@ class Previewer:
                 elif row.state is FileState.MISSING and item.facts.size_bytes:
                     names.is_new(item.path)
                     yield from self._send(item.path, earlier=True)
-                elif plan.adds and row.state is FileState.SENT and not row.looks_like(item.facts):
-                    names.is_new(item.path)
-                    yield from self._changed(row, item)
+                elif plan.adds and item.facts != UNSEEN and not row.looks_like(item.facts):
+                    sent = self._sent(row)
+                    if sent is not None and (sent is row or not sent.looks_like(item.facts)):
+                        names.is_new(item.path)
+                        yield from self._changed(sent, item)
             progress(plan)
+
+    def _sent(self, row: FileRow) -> FileRow | None:
+        """Return what was sent of a known file and is compared with what it is now; None for one that is left alone."""
+        if row.state is FileState.SENT:
+            return row
+        sends = self._settings.changed is Changed.SEND and is_left_out(row)
+        if not sends or self._ledger is None or self.plan.job is None:
+            return None
+        return self._ledger.versions.sent(self.plan.job.id, [row.path]).get(row.path)
 
     def _changed(self, row: FileRow, item: Found) -> Iterator[FileTrouble]:
         """Say what becomes of a file that was changed after it was sent."""
         plan = self.plan
         try:
-            if self._settings.changed is not Changed.SEND:
+            if self._settings.changed is not Changed.SEND or not item.facts.size_bytes:
                 plan.held += 1
             elif is_only_touched(self._source, row, item.facts):
                 plan.touched += 1
