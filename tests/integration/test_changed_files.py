@@ -387,3 +387,23 @@ def test_a_version_that_a_person_left_out_is_left_alone(world: World) -> None:
     world.picture("p0000.png", 250)
     assert world.run(*SEND).code == 0
     assert [str(file.state) for file in versions(world, "p0000.png")] == ["sent", "waived"]
+
+
+def test_a_file_that_an_option_left_out_is_tried_again_when_it_has_changed(world: World) -> None:
+    """A copy that becomes something else, and a file that was only half there one night."""
+    ready(world, 2)
+    world.picture("copy.png", 1)
+    (world.folder / "torn.png").write_bytes(b"no picture yet")
+    options = ("--add", "--skip-known-content", "--on-rejected", "skip")
+    assert world.run(*options).code == 0
+    assert (world.states()["copy.png"], world.states()["torn.png"]) == ("waived", "waived")
+    assert world.run(*options, "--dry-run").summary["files"] == 0
+    assert world.run(*options).code == 0, "as long as they stay as they are, so it stays"
+    assert world.states()["torn.png"] == "waived"
+    world.picture("copy.png", 222)
+    world.picture("torn.png", 223)
+    assert world.run(*options, "--dry-run").summary["files"] == 2
+    assert world.run(*options).code == 0
+    assert set(world.states().values()) == {"sent"}
+    assert len(world.held()) == 4
+    assert verifies(world)

@@ -275,8 +275,9 @@ def newest(
 def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) -> None:
     """Take up what the scan saw of a known file that differs from the ledger."""
     state = row.state
-    if state is FileState.MISSING and facts.size_bytes:
-        decide(connection, run.job_id, run, row, EventKind.FILE_FOUND_AGAIN, "scan")
+    if comes_back(row, facts):
+        kind = EventKind.FILE_FOUND_AGAIN if state is FileState.MISSING else EventKind.FILE_RETRIED
+        decide(connection, run.job_id, run, row, kind, "scan")
         state = FileState.PENDING
     if state is FileState.PENDING:
         connection.execute(
@@ -294,6 +295,16 @@ def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) ->
             connection, run.job_id, run.id, EventKind.FILE_CHANGED_AFTER,
             path=row.path, sha256=row.sha256, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns,
         )  # fmt: skip
+
+
+def comes_back(row: FileRow, facts: Facts) -> bool:
+    """Return whether a scan that sees `facts` queues a known file again.
+
+    One that was missing, or one that an option left out as it was then: no person said that it is not wanted.
+    """
+    by_option = row.decided_by is not None and row.decided_by.startswith("--")
+    left_out = by_option and row.state is FileState.WAIVED and row.version == 1 and facts != row.facts
+    return bool(facts.size_bytes) and (row.state is FileState.MISSING or left_out)
 
 
 def names_for(

@@ -25,6 +25,7 @@ from vl_ingest.domain.naming import path_to_text, plain_name
 from vl_ingest.domain.settings import Settings
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.audit import Throughput
+from vl_ingest.ledger.files import comes_back
 from vl_ingest.ledger.names import Names
 from vl_ingest.ledger.versions import is_left_out
 from vl_ingest.source import Source
@@ -224,7 +225,8 @@ class Previewer:
                     yield from self._send(item.path, names)
                 elif plan.triggered:
                     plan.settled += row.state in SETTLED
-                elif row.state is FileState.MISSING and item.facts.size_bytes:
+                elif comes_back(row, item.facts):
+                    plan.settled -= row.state in SETTLED
                     names.is_new(item.path)
                     yield from self._send(item.path, earlier=True)
                 elif plan.adds and item.facts != UNSEEN and not row.looks_like(item.facts):
