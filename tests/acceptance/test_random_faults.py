@@ -240,10 +240,9 @@ TestRandomFaultsWithProcesses = pytest.mark.timeout(3600)(JobWithProcesses.TestC
 
 
 @pytest.mark.usefixtures("processes")
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_short_soak_breaks_no_promise(seed: int) -> None:
+def test_a_short_soak_breaks_no_promise() -> None:
     """Real processes under kills, signals, outages and faults, for a quarter of a minute."""
-    tally = soak(0.2, seed)
+    tally = soak(0.2, seed=1)
     assert tally["jobs"]
     assert tally["broken promises"] == 0
     assert tally["triggers accepted"] == tally["jobs"]

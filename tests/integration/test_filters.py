@@ -461,7 +461,7 @@ def filtered(known: dict[str, Any]) -> set[str]:
     return {path for path, row in known.items() if row.decided_by == "filter"}
 
 
-@hypothesis.settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis.settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     tree=TREES, changes=TREES, first=FILTERS, second=FILTERS, offline=st.booleans(), on_rejected=st.sampled_from(OnRejected),
     again=st.booleans(),

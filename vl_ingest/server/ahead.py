@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from vl_ingest.domain.errors import OutcomeUnknown
-from vl_ingest.server.body import BLOCK_BYTES, Digests, FilesBody
+from vl_ingest.server.body import Digests, FilesBody
 from vl_ingest.server.limits import ENDED
 
-BUFFERS = 5  # one is sent, one is hashed, one is filled, and one waits for each of the first two
+BUFFERS = 8  # one is sent, one is hashed, one is filled, and some wait
+BUFFER_BYTES = 512 * 1024
 
 
 class _Piece(NamedTuple):
@@ -92,7 +93,7 @@ class ReadAhead:
                 thread.start()
                 self._threads.append(thread)
             for _buffer in range(BUFFERS):
-                self._free.put(memoryview(bytearray(BLOCK_BYTES)))
+                self._free.put(memoryview(bytearray(BUFFER_BYTES)))
         if not self._left:
             self._next()
         piece = self._left if size < 0 else self._left[:size]
