@@ -298,10 +298,7 @@ def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) ->
 
 
 def comes_back(row: FileRow, facts: Facts) -> bool:
-    """Return whether a scan that sees `facts` queues a known file again.
-
-    One that was missing, or one that an option left out as it was then: no person said that it is not wanted.
-    """
+    """Return whether a scan that sees `facts` queues a file again: one that was missing, or that an option left out as it was."""
     by_option = row.decided_by is not None and row.decided_by.startswith("--")
     left_out = by_option and row.state is FileState.WAIVED and row.version == 1 and facts != row.facts
     return bool(facts.size_bytes) and (row.state is FileState.MISSING or left_out)
