@@ -1,11 +1,13 @@
 """Credentials from a file that is one's own, and from the system keyring; completion of what is known."""
 
+import importlib.metadata
 import io
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import keyring
@@ -15,7 +17,7 @@ from keyring.errors import KeyringError
 
 from vl_ingest.cli import command_line
 from vl_ingest.domain.errors import Refused, UsageError
-from vl_ingest.server.credentials import default_file, find
+from vl_ingest.server.credentials import OF_A_SESSION, default_file, find
 from world import COMMAND, World, call
 
 KEY, SECRET = "key-123", "a-secret-of-more-than-thirty-two-bytes"
@@ -145,6 +147,44 @@ def test_a_locked_keyring_is_no_reason_to_fail(
     ended = world.cli("auth", "login")
     assert ended.code == 2
     assert "it is locked" in ended.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always one")
+@pytest.mark.parametrize(
+    ("variable", "file", "backend", "asked"),
+    [
+        (None, None, "keyring.backends.kwallet", False),
+        ("DISPLAY", None, "keyring.backends.kwallet", True),
+        ("PYTHON_KEYRING_BACKEND", None, "keyring.backends.kwallet", True),
+        (None, "run/bus", "keyring.backends.kwallet", True),
+        (None, "config/python_keyring/keyringrc.cfg", "keyring.backends.kwallet", True),
+        (None, None, "somebody.elses", True),
+    ],
+)
+def test_a_server_without_a_session_is_not_searched_for_keyrings(
+    variable: str | None,
+    file: str | None,
+    backend: str,
+    asked: bool,  # a parameter of the test
+    memory: Memory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There can be none; but whatever hints at one is followed."""
+    memory.kept |= {("vl-ingest", "api-key"): KEY, ("vl-ingest", KEY): SECRET}
+    for name in (*OF_A_SESSION, "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delitem(sys.modules, "keyring")
+    found = [EntryPoint("it", backend, "keyring.backends")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: found)
+    if variable is not None:
+        monkeypatch.setenv(variable, "here")
+    if file is not None:
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    assert (find("", {}).origin == "the system keyring") is asked
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

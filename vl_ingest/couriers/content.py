@@ -97,34 +97,36 @@ class Content:
 
         Where one is not as promised before the first block is taken, that names all that are not.
         """
-        buffer, at = self._buffer, len(head)
+        buffer, folder, at = self._buffer, self._folder, len(head)
         buffer[:at] = head
         for file, frame in zip(files, framing, strict=False):
             path, _, size_bytes, mtime_ns = file
             if at + len(frame) > BLOCK_BYTES:
                 yield self._block(at)
                 at = 0
-            buffer[at : at + len(frame)] = frame
-            at += len(frame)
+            start = at + len(frame)
+            buffer[at:start] = frame
+            at = start + size_bytes
             try:
-                descriptor = os.open(path, OPEN_FLAGS, dir_fd=self._folder)
+                descriptor = os.open(path, OPEN_FLAGS, dir_fd=folder)
                 try:
                     seen = os.fstat(descriptor)
                     if (broken := deviation(path, size_bytes, mtime_ns, seen)) is not None:
                         self._hold(broken, files)
                     changed_ns = seen.st_ctime_ns
-                    if size_bytes <= BLOCK_BYTES - at:
-                        self._fill(file, descriptor, buffer[at : at + size_bytes], files)
-                        self.digests += hashlib.sha256(buffer[at : at + size_bytes]).digest()
-                        at += size_bytes
+                    if at <= BLOCK_BYTES:
+                        part = buffer[start:at]
+                        self._fill(path, descriptor, part, files)
+                        self.digests += hashlib.sha256(part).digest()
                     else:
+                        at = start
                         digest, left = hashlib.sha256(), size_bytes
                         while left:
                             if at == BLOCK_BYTES:
                                 yield self._block(at)
                                 at = 0
                             part = buffer[at : at + left]
-                            self._fill(file, descriptor, part, files)
+                            self._fill(path, descriptor, part, files)
                             digest.update(part)
                             at += len(part)
                             left -= len(part)
@@ -147,11 +149,11 @@ class Content:
         self._is_begun = True
         return self._buffer[:size]
 
-    def _fill(self, file: Promised, descriptor: int, part: memoryview, files: Sequence[Promised]) -> None:
+    def _fill(self, path: str, descriptor: int, part: memoryview, files: Sequence[Promised]) -> None:
         while part:
             count = os.readv(descriptor, (part,))
             if not count:
-                self._hold(shortened(file.path), files)
+                self._hold(shortened(path), files)
             self.file_bytes += count
             part = part[count:]
 

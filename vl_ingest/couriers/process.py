@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -14,11 +13,11 @@ from typing import Any
 from vl_ingest.couriers.board import BOARD_BYTES, Board
 from vl_ingest.couriers.link import Inbox, packed
 from vl_ingest.couriers.parcel import Outcome, Parcel, terms_of
+from vl_ingest.domain.program import start
 from vl_ingest.server.api import Api
 from vl_ingest.server.wire import authorities
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
-CREDENTIALS = "VISUAL_LAYER_"  # how the names of variables begin that a courier has no use for
 ENDS_IN_S = 2.0  # a process that is told to end; then it is killed
 
 
@@ -53,11 +52,10 @@ class Process:
             try:
                 memory.truncate(BOARD_BYTES)
                 self._board = Board(memory.fileno())
-                self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    [sys.executable, "-I", "-S", f"-Xutf8={sys.flags.utf8_mode}", PROGRAM, *map(str, (theirs.fileno(), memory.fileno(), os.getpid()))],
+                self._process = start(
+                    ["-S"], PROGRAM, theirs.fileno(), memory.fileno(), os.getpid(),
                     pass_fds=(theirs.fileno(), memory.fileno()),
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    env={name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)},
                 )  # fmt: skip
             except BaseException:
                 ours.close()

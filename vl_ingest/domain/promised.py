@@ -48,7 +48,7 @@ def deviation(
         seen.st_size == size_bytes
         and seen.st_mtime_ns == mtime_ns
         and stat.S_ISREG(seen.st_mode)
-        and changed_ns in (None, seen.st_ctime_ns)
+        and (changed_ns is None or changed_ns == seen.st_ctime_ns)
     ):
         return None
     reason = SINCE_FOUND if changed_ns is None else "changed while it was sent"

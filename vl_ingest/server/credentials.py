@@ -5,8 +5,10 @@ VISUAL_LAYER_API_KEY with VISUAL_LAYER_API_SECRET (whose secret may be in the ke
 credentials file in the platform's configuration folder; the keyring (extra `keyring`). None: no header is sent.
 """
 
+import importlib.metadata
 import os
 import stat
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ SERVICE = "vl-ingest"  # in the keyring: the secret by its key, and the key by `
 KEY_ENTRY = "api-key"
 NEEDS = "The system keyring needs another package: pip install 'vl-ingest[keyring]'."
 PAIR = {"api-key", "api-secret"}
+# Variables by one of which a keyring may be found.
+OF_A_SESSION = ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "PYTHON_KEYRING_BACKEND")
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,25 @@ def _warn_of_readers(path: Path, warn: Callable[[str], None]) -> None:
 
 
 def _of_keyring() -> Credentials | None:
-    key = _kept(KEY_ENTRY)
+    key = _kept(KEY_ENTRY) if _may_be_kept() else None
     secret = _kept(key) if key else None
     return Credentials(from_key(key, secret), "the system keyring") if key and secret else None
+
+
+def _may_be_kept() -> bool:
+    """Return whether it is worth a tenth of a second to look which keyrings there are.
+
+    Those of Linux are asked over a session's bus. A server has none, unless somebody has chosen or installed another one.
+    """
+    if sys.platform != "linux" or "keyring" in sys.modules or any(map(os.environ.get, OF_A_SESSION)):
+        return True
+    from platformdirs import user_config_path
+
+    bus = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "bus"
+    if bus.exists() or (user_config_path("python_keyring") / "keyringrc.cfg").exists():
+        return True
+    backends = importlib.metadata.entry_points(group="keyring.backends")
+    return any(not backend.value.startswith("keyring.backends.") for backend in backends)
 
 
 def _kept(entry: str) -> str | None:

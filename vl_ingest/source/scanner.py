@@ -8,9 +8,11 @@ from vl_ingest.domain.errors import FileTrouble, UsageError
 from vl_ingest.domain.model import UNSEEN, Facts, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
-from vl_ingest.source import LeftOut, Source
+from vl_ingest.source import LeftOut, Source, beside
 from vl_ingest.source.filters import Filters, Reason
 from vl_ingest.source.listing import Paths, read_list, read_patterns
+
+BEGINNING = 2000  # entries: a source with more is a large one
 
 
 class Scanner:
@@ -19,12 +21,14 @@ class Scanner:
     Attributes:
         left_out: why files did not join -> how many.
         unread: folders that could not be read, with the reason; with any, the scan is not complete.
+        beside: whether a process of its own may walk through a large source.
 
     """
 
     def __init__(self, source: Source, settings: Settings, at: datetime) -> None:
         self.left_out: Counter[str] = Counter()
         self.unread: list[str] = []
+        self.beside = False
         self._source = source
         self._list = settings.files_from
         self._kept: Paths | None = None
@@ -82,7 +86,7 @@ class Scanner:
 
     def _items(self) -> Iterator[Found | LeftOut]:
         if self._list is None:
-            yield from self._source.walk(self._filters)
+            yield from self._walk()
             return
         for path in self._paths(read_list(self._list)) if self._kept is None else self._kept:
             reason = self._filters.file(path)
@@ -90,6 +94,24 @@ class Scanner:
             if reason is None and facts != UNSEEN:
                 reason = self._filters.facts(facts)
             yield Found(path, facts) if reason is None else LeftOut(path, reason)
+
+    def _walk(self) -> Iterator[Found | LeftOut]:
+        """Walk; but for the beginning in a process of its own, if there may be one."""
+        begun: set[str] = set()
+        for item in self._source.walk(self._filters):
+            if len(begun) == BEGINNING:
+                break
+            yield item
+            if self.beside:
+                begun.add(item.path)
+        else:
+            return
+        left_out, unread = self.left_out.copy(), self.unread.copy()
+        try:
+            yield from (item for item in beside.walk(self._source, self._filters) if item.path not in begun)
+        except beside.Died:  # then here, from the start: what has been found is found again
+            self.left_out, self.unread = left_out, unread
+            yield from (item for item in self._source.walk(self._filters) if item.path not in begun)
 
     def _paths(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:

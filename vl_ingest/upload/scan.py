@@ -12,6 +12,7 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.run.context import Context
+from vl_ingest.source.folder import Folder
 from vl_ingest.source.scanner import Scanner
 from vl_ingest.upload.choice import BEYOND, Choice, apply_filters, count_beyond, is_list_lost, scanner_of
 
@@ -53,6 +54,8 @@ def scan(
     last_id = context.ledger.files.last_id(context.job.id)
     with closing(scanner_of(context.source, context.settings, context.ledger, context.reload())) as scanner:
         choice = Choice()
+        alone = context.settings.processes == 0 or os.cpu_count() == 1
+        scanner.beside = not alone and not last_id and isinstance(context.source, Folder)
         if last_id:
             scanner.keep_list()
             if is_list_lost(scanner, context.settings):
