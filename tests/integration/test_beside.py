@@ -16,6 +16,7 @@ from vl_ingest.domain import program
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.settings import Settings
 from vl_ingest.source import LeftOut, scanner
+from vl_ingest.source import beside as the_program
 from vl_ingest.source.filters import Filters
 from vl_ingest.source.folder import Folder
 from vl_ingest.source.scanner import Scanner
@@ -146,6 +147,17 @@ def test_nobody_listens_any_more(folder: Folder, started: list["subprocess.Popen
     assert [process.returncode is not None for process in started] == [True]
 
 
+def test_it_ends_without_a_word_when_nobody_reads_any_more(folder: Folder) -> None:
+    """The process that it tells is killed: nobody is to see a traceback."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with program.start([], the_program.__file__, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate(pickle.dumps((folder, Filters(Settings()))))
+    assert said == b""
+    assert process.returncode == 0
+
+
 def test_each_file_is_sent_once(world: World, started: list["subprocess.Popen[bytes]"]) -> None:
     """Whoever walks."""
     world.pictures(15)
@@ -170,4 +182,14 @@ def test_threads_alone_need_no_process(world: World, started: list["subprocess.P
     world.pictures(15)
     assert world.run("--processes", "0").code == 0
     assert world.run("--processes", "1").code == 0
+    assert started == []
+
+
+def test_one_core_has_no_time_for_a_process(
+    world: World, started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing beside the one that sends."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    world.pictures(15)
+    assert world.run().code == 0
     assert started == []

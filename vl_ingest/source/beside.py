@@ -78,4 +78,7 @@ def _tell(found: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    try:
+        _main()
+    except BrokenPipeError:
+        os._exit(0)  # nobody reads any more; to flush would fail once more

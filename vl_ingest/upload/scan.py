@@ -54,8 +54,9 @@ def scan(
     last_id = context.ledger.files.last_id(context.job.id)
     with closing(scanner_of(context.source, context.settings, context.ledger, context.reload())) as scanner:
         choice = Choice()
+        # The first walk goes on while files are sent.
         alone = context.settings.processes == 0 or os.cpu_count() == 1
-        scanner.beside = not alone and not last_id and isinstance(context.source, Folder)
+        scanner.beside = not (last_id or alone) and isinstance(context.source, Folder)
         if last_id:
             scanner.keep_list()
             if is_list_lost(scanner, context.settings):
