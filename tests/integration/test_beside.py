@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from vl_ingest import clock
-from vl_ingest.domain import program
+from vl_ingest import clock, program
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.settings import Settings
 from vl_ingest.source import LeftOut, scanner

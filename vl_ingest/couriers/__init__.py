@@ -5,5 +5,5 @@ secret but a short-lived token. A courier repeats nothing and decides nothing. `
 process, over `requests`. `processes` keeps processes of this host, each of which is `child`, and carries with
 `carrier`: these two, `link` and `board` import as little as they can, for they are started when there is much to do.
 
-Imports `server`, `domain` and `clock`.
+Imports `server`, `domain`, `clock` and `program`.
 """

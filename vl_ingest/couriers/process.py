@@ -13,7 +13,7 @@ from typing import Any
 from vl_ingest.couriers.board import BOARD_BYTES, Board
 from vl_ingest.couriers.link import Inbox, packed
 from vl_ingest.couriers.parcel import Outcome, Parcel, terms_of
-from vl_ingest.domain.program import start
+from vl_ingest.program import start
 from vl_ingest.server.api import Api
 from vl_ingest.server.wire import authorities
 

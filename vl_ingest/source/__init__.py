@@ -1,6 +1,6 @@
 """Where the files come from: what can be walked, looked at and opened by relative path.
 
-Imports `domain` and `clock`. `Source` is the seam: no other room joins a path to the source, or knows that it is a
+Imports `domain`, `clock` and `program`. `Source` is the seam: no other room joins a path to the source, or knows that it is a
 folder on a disk. `folder.Folder` is the one source there is, `scanner.Scanner` finds what a run sends, `beside` walks in a
 process of its own.
 """

@@ -15,8 +15,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from vl_ingest import clock  # the path has to be set first
-from vl_ingest.domain import program  # as above
+from vl_ingest import clock, program  # the path has to be set first
 from vl_ingest.domain.model import Facts, Found  # as above
 from vl_ingest.source import LeftOut, Source  # as above
 from vl_ingest.source.filters import Filters  # as above
