@@ -4,8 +4,9 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ import pytest
 from vl_ingest import clock, program
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.settings import Settings
-from vl_ingest.source import LeftOut, scanner
-from vl_ingest.source import beside as the_program
+from vl_ingest.source import LeftOut, Source, beside, scanner
 from vl_ingest.source.filters import Filters
 from vl_ingest.source.folder import Folder
 from vl_ingest.source.scanner import Scanner
@@ -51,6 +51,12 @@ def plain(item: Found | LeftOut) -> object:
     return item if isinstance(item, LeftOut) else (item.path, *item.facts)
 
 
+def told(*what: object) -> str:
+    """Return the code of a program that says this when it has been asked."""
+    said = b"".join(map(pickle.dumps, what))
+    return f"import sys; sys.stdin.buffer.read(); sys.stdout.buffer.write({said!r})"
+
+
 def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Let the process be one that does something else."""
     monkeypatch.setattr(
@@ -74,18 +80,14 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(str(place))
 
 
-def tell(folder: Folder, settings: Settings, *, beside: bool) -> Told:
+def tell(folder: Folder, settings: Settings, *, by_two: bool) -> Told:
     """Scan, and return what was found and what was not."""
     scan = Scanner(folder, settings, clock.now())
-    scan.beside = beside
+    scan.beside = by_two
     return list(scan.found()), scan.left_out, scan.unread
 
 
-SETTINGS = (
-    Settings(),
-    Settings(exclude=("private/", "*2.png"), include=("*.png", "*.pdf")),
-    Settings(min_size_bytes=7, newer_than_s=3600.0),
-)
+SETTINGS = (Settings(), Settings(recursive=False), Settings(min_size_bytes=7, newer_than_s=3600.0))
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -93,45 +95,64 @@ def test_it_tells_the_same(
     folder: Folder, settings: Settings, started: list["subprocess.Popen[bytes]"]
 ) -> None:
     """The same files in the same order, with what they are, and the same reasons for the others."""
-    told = tell(folder, settings, beside=True)
+    found, left_out, unread = tell(folder, settings, by_two=True)
     assert len(started) == 1
-    assert told == tell(folder, settings, beside=False)
-    assert len(told[0]) > BEGINNING
-    assert told[1]
+    assert (found, left_out, unread) == tell(folder, settings, by_two=False)
+    assert len(found) > BEGINNING
+    assert left_out
 
 
 def test_a_small_folder_needs_none(tmp_path: Path, started: list["subprocess.Popen[bytes]"]) -> None:
     """A process is started only where there is more."""
     for number in range(BEGINNING):
         (tmp_path / f"{number}.png").touch()
-    assert len(tell(Folder(str(tmp_path)), Settings(), beside=True)[0]) == BEGINNING
+    assert len(tell(Folder(str(tmp_path)), Settings(), by_two=True)[0]) == BEGINNING
     assert started == []
 
 
-@pytest.mark.parametrize("code", ["", "import sys; sys.stdin.buffer.read()", "print('nonsense')"])
-def test_one_that_dies_at_once_is_done_without(
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "import sys; sys.stdin.buffer.read()",
+        "print('nonsense')",
+        "print('I beg your pardon?')",
+        told(None),
+        told([], [], 3),
+        told([()], 1),
+        "import time; time.sleep(600)",
+    ],
+)
+def test_one_that_dies_or_makes_no_sense_is_done_without(
     folder: Folder, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The walk goes on in this process."""
+    monkeypatch.setattr(beside, "UP_AFTER_S", 0.5)
     instead(monkeypatch, code)
-    assert tell(folder, Settings(), beside=True) == tell(folder, Settings(), beside=False)
+    assert tell(folder, Settings(), by_two=True) == tell(folder, Settings(), by_two=False)
 
 
-def test_no_program_at_all(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("python", ["/nowhere/python", "", None])
+def test_no_program_at_all(folder: Folder, python: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not known where Python is: the walk goes on in this process."""
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert tell(folder, Settings(), beside=True) == tell(folder, Settings(), beside=False)
+    monkeypatch.setattr(sys, "executable", python)
+    assert tell(folder, Settings(), by_two=True) == tell(folder, Settings(), by_two=False)
+
+
+def test_names_that_would_be_others_there(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that reads names in another encoding says nothing."""
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "koi8-r")
+    assert tell(folder, Settings(), by_two=True) == tell(folder, Settings(), by_two=False)
 
 
 def test_one_that_dies_later_leaves_nothing_out(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it had told is told again; what does not join is counted once."""
-    found, left_out, _ = tell(folder, Settings(), beside=False)
+    found, left_out, _ = tell(folder, Settings(), by_two=False)
     items = [*folder.walk(Filters(Settings()))]
-    lists = b"".join(pickle.dumps([plain(item)]) for item in items[:-1])
-    instead(monkeypatch, f"import sys; sys.stdin.buffer.read(); sys.stdout.buffer.write({lists!r})")
-    told, left_out_then, _ = tell(folder, Settings(), beside=True)
-    assert set(told) == set(found)
-    assert len(told) > len(found), "some have been told twice"
+    instead(monkeypatch, told(*([plain(item)] for item in items[:-1])))
+    found_then, left_out_then, _ = tell(folder, Settings(), by_two=True)
+    assert set(found_then) == set(found)
+    assert len(found_then) > len(found), "some have been told twice"
     assert left_out_then == left_out
 
 
@@ -149,12 +170,123 @@ def test_nobody_listens_any_more(folder: Folder, started: list["subprocess.Popen
 def test_it_ends_without_a_word_when_nobody_reads_any_more(folder: Folder) -> None:
     """The process that it tells is killed: nobody is to see a traceback."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with program.start([], the_program.__file__, **pipes) as process:
+    with program.start(beside.__file__, os.getpid(), **pipes) as process:
         assert process.stdout is not None
         process.stdout.close()
-        _, said = process.communicate(pickle.dumps((folder, Filters(Settings()))))
+        _, said = process.communicate(
+            pickle.dumps((sys.getfilesystemencoding(), folder, Filters(Settings())))
+        )
     assert said == b""
     assert process.returncode == 0
+
+
+class Between:
+    """Does something before the second walk, and something else after it."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, before: Callable[[], object], after: Callable[[], object]
+    ) -> None:
+        self._walk, self._before, self._after = beside.walk, before, after
+        monkeypatch.setattr(beside, "walk", self)
+
+    def __call__(self, source: Source, filters: Filters) -> Iterator[Found | LeftOut]:
+        self._before()
+        items = list(self._walk(source, filters))
+        self._after()
+        yield from items
+
+
+def drop(place: Path) -> None:
+    """Let a folder be as one whose disk is away."""
+    place.rename(f"{place}-away")
+    place.mkdir()
+
+
+def come_back(place: Path) -> None:
+    """Let it be there again."""
+    place.rmdir()
+    Path(f"{place}-away").rename(place)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_disk_that_is_away_meanwhile_is_not_an_empty_folder(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+) -> None:
+    """What has been seen and is not come to again says that the walk is not complete."""
+    place = Path(folder.address)
+    Between(monkeypatch, lambda: drop(place), lambda: come_back(place) if comes_back else None)
+    found, _, unread = tell(folder, Settings(), by_two=True)
+    assert len(found) <= BEGINNING
+    assert unread == [". (was away while it was walked through)"]
+
+
+def test_what_is_deleted_meanwhile_is_gone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was seen and removed leaves no doubt."""
+    Between(monkeypatch, Path(folder.address, "00.png").unlink, lambda: None)
+    found, _, unread = tell(folder, Settings(), by_two=True)
+    assert unread == []
+    assert len(found) == len(tell(folder, Settings(), by_two=False)[0]) + 1
+
+
+def test_a_folder_that_can_not_be_read_is_told_of_once(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though both walks come to it, or only the second one under a name that was a file's."""
+    unread = LeftOut("00.png", "Permission denied", unread=True)
+
+    def walk(source: Source, filters: Filters) -> Iterator[Found | LeftOut]:
+        yield from (unread if item.path == unread.path else item for item in source.walk(filters))
+
+    monkeypatch.setattr(beside, "walk", walk)
+    assert tell(folder, Settings(), by_two=True)[2] == ["00.png (Permission denied)"]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_nothing_is_processed_of_a_folder_that_was_away(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+) -> None:
+    """The run holds, and the next one sends what is left."""
+    world.pictures(15)
+    Between(monkeypatch, lambda: drop(world.folder), lambda: come_back(world.folder) if comes_back else None)
+    ended = world.run("--processes", "1")
+    assert ended.code == 3, ended.err
+    assert world.box.record.triggers_accepted(world.job().dataset_id or "none") == 0
+    if not comes_back:
+        come_back(world.folder)
+    assert world.run().code == 0
+    world.check_promises()
+    assert len(world.files()) == 15
+
+
+def test_patterns_need_what_such_a_process_does_not_find(
+    world: World, started: list["subprocess.Popen[bytes]"]
+) -> None:
+    """With them this process walks."""
+    world.pictures(15)
+    assert world.run("--processes", "1", "--exclude", "*7.png").code == 0
+    assert started == []
+    assert len(world.files()) == 14
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when it has something to tell")
+def test_it_ends_with_the_process_that_follows_it(tmp_path: Path) -> None:
+    """Even if it is waiting for a disk."""
+    parent = (
+        "import subprocess, sys; from vl_ingest import program;"
+        f"process = program.start({beside.__file__!r}, __import__('os').getpid(), stdin=subprocess.PIPE);"
+        "print(process.pid, flush=True); sys.stdin.read(); __import__('os')._exit(0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        time.sleep(1)  # it waits for the request by now
+        process.communicate("")
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_each_file_is_sent_once(world: World, started: list["subprocess.Popen[bytes]"]) -> None:

@@ -6,7 +6,6 @@ whatever it sends, when the other end of the socket pair is closed, as by the de
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -18,9 +17,9 @@ if __name__ == "__main__":
 from vl_ingest.couriers.board import Board  # the path has to be set first
 from vl_ingest.couriers.carrier import Carrier, Task, Terms, Trust  # as above
 from vl_ingest.couriers.link import Link  # as above
+from vl_ingest.program import die_with  # as above
 from vl_ingest.server.pace import Pace  # as above
 
-PR_SET_PDEATHSIG = 1
 FIRST_SHARE = 1024.0  # bytes a second, where there is a limit, until the parent has granted one
 
 
@@ -122,20 +121,9 @@ class Child:
             return self._trusts[terms.authorities]
 
 
-def _die_with(parent: int) -> None:
-    """Let the kernel end this process with its parent, where it can; the closed socket pair does it everywhere."""
-    if sys.platform == "linux":
-        with contextlib.suppress(ImportError, OSError, AttributeError):  # a Python without ctypes
-            import ctypes
-
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
 def main(link_descriptor: int, board_descriptor: int, parent: int) -> None:
     """Serve until the parent is gone."""
-    _die_with(parent)
+    die_with(parent)  # the closed socket pair does it everywhere
     link = Link(link_descriptor)
     with contextlib.suppress(ConnectionError):  # the parent wants it no more
         link.put(("ready",))

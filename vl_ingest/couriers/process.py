@@ -53,7 +53,7 @@ class Process:
                 memory.truncate(BOARD_BYTES)
                 self._board = Board(memory.fileno())
                 self._process = start(
-                    ["-S"], PROGRAM, theirs.fileno(), memory.fileno(), os.getpid(),
+                    PROGRAM, theirs.fileno(), memory.fileno(), os.getpid(),
                     pass_fds=(theirs.fileno(), memory.fileno()),
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 )  # fmt: skip

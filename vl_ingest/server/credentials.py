@@ -176,8 +176,9 @@ def _may_be_kept() -> bool:
         return True
     from platformdirs import user_config_path
 
-    bus = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "bus"
-    if bus.exists() or (user_config_path("python_keyring") / "keyringrc.cfg").exists():
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    hints = (Path(runtime, "bus"), user_config_path("python_keyring") / "keyringrc.cfg")
+    if any(os.path.exists(hint) for hint in hints):  # `Path.exists` raises where it may not look
         return True
     backends = importlib.metadata.entry_points(group="keyring.backends")
     return any(not backend.value.startswith("keyring.backends.") for backend in backends)

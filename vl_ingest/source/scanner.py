@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
-from vl_ingest.domain.model import UNSEEN, Facts, Found
+from vl_ingest.domain.model import UNSEEN, Facts, FileState, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.source import LeftOut, Source, beside
@@ -21,7 +21,7 @@ class Scanner:
     Attributes:
         left_out: why files did not join -> how many.
         unread: folders that could not be read, with the reason; with any, the scan is not complete.
-        beside: whether a process of its own may walk through a large source.
+        beside: whether a process of its own may walk through a large source; for filters without patterns.
 
     """
 
@@ -106,12 +106,33 @@ class Scanner:
                 begun.add(item.path)
         else:
             return
-        left_out, unread = self.left_out.copy(), self.unread.copy()
+        left_out = self.left_out.copy()
         try:
-            yield from (item for item in beside.walk(self._source, self._filters) if item.path not in begun)
-        except beside.Died:  # then here, from the start: what has been found is found again
-            self.left_out, self.unread = left_out, unread
-            yield from (item for item in self._source.walk(self._filters) if item.path not in begun)
+            yield from self._rest(beside.walk(self._source, self._filters), begun)
+        except beside.Died:  # then here: what has been found is found again
+            self.left_out = left_out
+            yield from self._rest(self._source.walk(self._filters), begun)
+
+    def _rest(self, walk: Iterator[Found | LeftOut], begun: set[str]) -> Iterator[Found | LeftOut]:
+        """Yield of a second walk what the first one has not come to.
+
+        What that one saw has to be there still, or be gone: a disk that was away for a moment left an empty folder.
+        """
+        self.unread.clear()  # it comes to these again
+        missed = begun.copy()
+        for item in walk:
+            missed.discard(item.path)
+            if item.path not in begun or (isinstance(item, LeftOut) and item.unread):
+                yield item
+        if not self._source.is_there() or any(map(self._is_still_there, missed)):
+            yield LeftOut("", "was away while it was walked through", unread=True)
+
+    def _is_still_there(self, path: str) -> bool:
+        try:
+            self._source.look(path)
+        except FileTrouble as trouble:
+            return trouble.state != FileState.MISSING
+        return True
 
     def _paths(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:

@@ -55,8 +55,7 @@ def scan(
     with closing(scanner_of(context.source, context.settings, context.ledger, context.reload())) as scanner:
         choice = Choice()
         # The first walk goes on while files are sent.
-        alone = context.settings.processes == 0 or os.cpu_count() == 1
-        scanner.beside = not (last_id or alone) and isinstance(context.source, Folder)
+        scanner.beside = not last_id and _may_walk_beside(context)
         if last_id:
             scanner.keep_list()
             if is_list_lost(scanner, context.settings):
@@ -75,6 +74,13 @@ def scan(
     context.ledger.jobs.mark_scanned(context.run, scanner.left_out)
     progress()
     return scanner.left_out
+
+
+def _may_walk_beside(context: Context) -> bool:
+    settings = context.settings
+    patterns = settings.include or settings.exclude or settings.exclude_from
+    alone = settings.processes == 0 or os.cpu_count() == 1
+    return not (patterns or alone) and isinstance(context.source, Folder)
 
 
 def _walk(
