@@ -208,24 +208,41 @@ def come_back(place: Path) -> None:
     Path(f"{place}-away").rename(place)
 
 
-@pytest.mark.parametrize("comes_back", [True, False])
-def test_a_disk_that_is_away_meanwhile_is_not_an_empty_folder(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+def test_a_disk_that_is_away_for_a_moment_is_not_an_empty_folder(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has been seen and is not come to again says that the walk is not complete."""
+    """What has been seen and is not come to again says so; the first walk goes on."""
     place = Path(folder.address)
-    Between(monkeypatch, lambda: drop(place), lambda: come_back(place) if comes_back else None)
-    found, _, unread = tell(folder, Settings(), by_two=True)
-    assert len(found) <= BEGINNING
-    assert unread == [". (was away while it was walked through)"]
+    Between(monkeypatch, lambda: drop(place), lambda: come_back(place))
+    assert tell(folder, Settings(), by_two=True) == tell(folder, Settings(), by_two=False)
+
+
+@pytest.mark.parametrize("name", [".", "deep", "deep/er"])
+@pytest.mark.parametrize(("files", "to_come"), [(0, [2]), (BEGINNING, [1, 2])])
+def test_a_disk_that_stays_away_is_missed(
+    tmp_path: Path, name: str, files: int, to_come: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's own, or one in it; whether the walk has seen a file of it, or is about to."""
+    place = tmp_path / "pictures"
+    for number in range(9):
+        for path in (place / f"{number}.png", place / f"deep/er/{number % 3}/{number}.png"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent != place or number < files:
+                path.touch()
+    disk = place / name
+    Between(monkeypatch, lambda: drop(disk), lambda: None)
+    unread = tell(Folder(str(place)), Settings(), by_two=True)[2]
+    assert unread == [f"deep/er/{number} (No such file or directory)" for number in to_come]
 
 
 def test_what_is_deleted_meanwhile_is_gone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was seen and removed leaves no doubt."""
+    """A file that was seen and removed is no reason to hold anything."""
     Between(monkeypatch, Path(folder.address, "00.png").unlink, lambda: None)
-    found, _, unread = tell(folder, Settings(), by_two=True)
+    found, left_out, unread = tell(folder, Settings(), by_two=True)
+    found_later, left_out_later, _ = tell(folder, Settings(), by_two=False)
     assert unread == []
-    assert len(found) == len(tell(folder, Settings(), by_two=False)[0]) + 1
+    assert left_out == left_out_later
+    assert {item.path for item in found} == {"00.png", *(item.path for item in found_later)}
 
 
 def test_a_folder_that_can_not_be_read_is_told_of_once(
@@ -245,15 +262,16 @@ def test_a_folder_that_can_not_be_read_is_told_of_once(
 def test_nothing_is_processed_of_a_folder_that_was_away(
     world: World, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
 ) -> None:
-    """The run holds, and the next one sends what is left."""
-    world.pictures(15)
+    """The run sends all if it can, or holds."""
+    for number in range(15):
+        world.picture(f"{number % 3}/{number:02}.png", number)
     Between(monkeypatch, lambda: drop(world.folder), lambda: come_back(world.folder) if comes_back else None)
     ended = world.run("--processes", "1")
-    assert ended.code == 3, ended.err
-    assert world.box.record.triggers_accepted(world.job().dataset_id or "none") == 0
+    assert ended.code == (0 if comes_back else 3), ended.err
     if not comes_back:
+        assert world.box.record.triggers_accepted(world.job().dataset_id or "none") == 0
         come_back(world.folder)
-    assert world.run().code == 0
+        assert world.run().code == 0
     world.check_promises()
     assert len(world.files()) == 15
 

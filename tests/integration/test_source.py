@@ -2,7 +2,11 @@
 
 import hashlib
 import io
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -20,6 +24,7 @@ from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
 from vl_ingest.source import LeftOut, Source
 from vl_ingest.source.filters import Filters
+from vl_ingest.source.folder import Folder
 from vl_ingest.upload.preview import Preview, Previewer
 from world import World
 
@@ -222,3 +227,69 @@ def test_what_was_sent_is_compared_with_it(world: World, memory: Memory) -> None
     del memory.files["p00.png"]
     assert sorted(differing(world, memory, hashed=False)) == ["p00.png", "trip/p02.png"]
     assert sorted(differing(world, memory, hashed=True)) == ["p00.png", "trip/p01.png"]
+
+
+def remove(place: Path) -> None:
+    """Remove a folder with all that is in it."""
+    shutil.rmtree(place)
+
+
+def drop(place: Path) -> None:
+    """Let a folder be as one whose disk is away."""
+    place.rename(f"{place}-away")
+    place.mkdir()
+
+
+def take_away(place: Path) -> None:
+    """Let a link that is there lead to nothing."""
+    place.resolve().rename(f"{place}-away")
+
+
+@pytest.mark.parametrize(
+    ("does", "name", "unread"),
+    [
+        (remove, "deep/er/1", set()),
+        (remove, "deep/er", set()),
+        (remove, "deep", set()),
+        (drop, ".", {"deep/er/1", "deep/er/2"}),
+        (drop, "deep", {"deep/er/1", "deep/er/2"}),
+        (drop, "deep/er", {"deep/er/1", "deep/er/2"}),
+        (take_away, "deep/er", {"deep/er/1", "deep/er/2"}),
+    ],
+)
+def test_a_folder_that_is_removed_during_the_walk_is_gone_and_a_disk_is_not(
+    tmp_path: Path, does: Callable[[Path], None], name: str, unread: set[str]
+) -> None:
+    """Of the one, nothing is left to read; of the other, nobody knows."""
+    place, disk = tmp_path / "pictures", tmp_path / "disk"
+    for number in range(3):
+        (disk / str(number)).mkdir(parents=True)
+        (disk / f"{number}/{number}.png").touch()
+    (place / "deep").mkdir(parents=True)
+    if does is take_away:
+        (place / "deep/er").symlink_to(disk)
+    else:
+        disk.rename(place / "deep/er")
+    walk = Folder(str(place)).walk(Filters(Settings()))
+    assert next(walk).path == "deep/er/0/0.png"
+    does(place / name)
+    assert {item.path for item in walk if isinstance(item, LeftOut) and item.unread} == unread
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second disk")
+def test_a_disk_that_takes_its_mount_point_with_it_is_missed(tmp_path: Path) -> None:
+    """As a desktop does with a stick that is pulled out."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        assert os.stat(disk).st_dev != os.stat(tmp_path).st_dev
+        for number in range(3):
+            Path(disk, f"{number}").mkdir()
+            Path(disk, f"{number}/{number}.png").touch()
+        stick = tmp_path / "stick"
+        stick.symlink_to(disk)
+        walk = Folder(str(tmp_path)).walk(Filters(Settings()))
+        assert next(walk).path == "stick/0/0.png"
+        stick.unlink()
+        assert [item.path for item in walk if isinstance(item, LeftOut) and item.unread] == [
+            "stick/1",
+            "stick/2",
+        ]

@@ -5,7 +5,7 @@ import io
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -83,8 +83,20 @@ class Folder:
                     else:
                         below.append((path, (*around, identity)))
             except OSError as exc:
-                yield LeftOut(folder, exc.strerror or str(exc), unread=True)
+                if not self._was_removed(folder, around):
+                    yield LeftOut(folder, exc.strerror or str(exc), unread=True)
             waiting.extend(reversed(below))
+
+    def _was_removed(self, folder: str, around: Sequence[tuple[int, int]]) -> bool:
+        """Return whether a folder that was listed is gone, out of one on the same disk that is the same still."""
+        place = f"{self.address}/{folder}"
+        if not folder or os.path.lexists(place):
+            return False
+        for identity in reversed(around):
+            place = os.path.dirname(place)
+            if os.path.lexists(place):
+                return _identity(place) == identity and identity[0] == around[-1][0]
+        return False
 
     def _is_in_here(self, link: str) -> bool:
         """Return whether a link's folder is one of this folder's, and not hidden: then it counts as that, whatever filters say."""

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from vl_ingest.domain.errors import FileTrouble, UsageError
-from vl_ingest.domain.model import UNSEEN, Facts, FileState, Found
+from vl_ingest.domain.model import UNSEEN, Facts, Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.domain.settings import Settings
 from vl_ingest.source import LeftOut, Source, beside
@@ -96,43 +97,36 @@ class Scanner:
             yield Found(path, facts) if reason is None else LeftOut(path, reason)
 
     def _walk(self) -> Iterator[Found | LeftOut]:
-        """Walk; but for the beginning in a process of its own, if there may be one."""
+        """Walk; but for the beginning in a process of its own, if there may be one.
+
+        That one begins at the source itself. Where it does not come to all that has been seen, a disk may have been
+        away for a moment, and have left an empty folder: then the first walk goes on, which knows what it has yet to see.
+        """
+        first = self._source.walk(self._filters)
+        if not self.beside:
+            yield from first
+            return
         begun: set[str] = set()
-        for item in self._source.walk(self._filters):
+        for item in first:
             if len(begun) == BEGINNING:
                 break
+            begun.add(item.path)
             yield item
-            if self.beside:
-                begun.add(item.path)
         else:
             return
-        left_out = self.left_out.copy()
-        try:
-            yield from self._rest(beside.walk(self._source, self._filters), begun)
-        except beside.Died:  # then here: what has been found is found again
-            self.left_out = left_out
-            yield from self._rest(self._source.walk(self._filters), begun)
-
-    def _rest(self, walk: Iterator[Found | LeftOut], begun: set[str]) -> Iterator[Found | LeftOut]:
-        """Yield of a second walk what the first one has not come to.
-
-        What that one saw has to be there still, or be gone: a disk that was away for a moment left an empty folder.
-        """
+        left_out, unread = self.left_out.copy(), self.unread.copy()
+        missed = {*begun, item.path}
         self.unread.clear()  # it comes to these again
-        missed = begun.copy()
-        for item in walk:
-            missed.discard(item.path)
-            if item.path not in begun or (isinstance(item, LeftOut) and item.unread):
-                yield item
-        if not self._source.is_there() or any(map(self._is_still_there, missed)):
-            yield LeftOut("", "was away while it was walked through", unread=True)
-
-    def _is_still_there(self, path: str) -> bool:
-        try:
-            self._source.look(path)
-        except FileTrouble as trouble:
-            return trouble.state != FileState.MISSING
-        return True
+        with suppress(beside.Died):
+            for other in beside.walk(self._source, self._filters):
+                missed.discard(other.path)
+                if other.path not in begun or (isinstance(other, LeftOut) and other.unread):
+                    yield other
+            if not missed:
+                return
+        self.left_out, self.unread = left_out, unread  # what was found is found again
+        yield item
+        yield from first
 
     def _paths(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
