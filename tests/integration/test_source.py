@@ -280,7 +280,8 @@ def test_a_folder_that_is_removed_during_the_walk_is_gone_and_a_disk_is_not(
 def test_a_disk_that_takes_its_mount_point_with_it_is_missed(tmp_path: Path) -> None:
     """As a desktop does with a stick that is pulled out."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
-        assert os.stat(disk).st_dev != os.stat(tmp_path).st_dev
+        if os.stat(disk).st_dev == os.stat(tmp_path).st_dev:
+            pytest.skip("there is no second disk")
         for number in range(3):
             Path(disk, f"{number}").mkdir()
             Path(disk, f"{number}/{number}.png").touch()
