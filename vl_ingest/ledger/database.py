@@ -264,10 +264,8 @@ class Database:
         with self._engine.connect() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):
                 return None
-            revision: str | None = connection.exec_driver_sql(
-                "SELECT version_num FROM alembic_version"
-            ).scalar()
-            return revision
+            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            return None if found is None else str(found)
 
 
 def _create(connection: sa.Connection) -> None:
@@ -332,21 +330,20 @@ def _explain(exc: Exception, doing: str, ledger: str) -> str:
     original = getattr(exc, "orig", None) or exc
     words = "it is a folder" if os.path.isdir(ledger) else str(original)
     low = words.lower()
+    other = "name another ledger with `--ledger`."
+    there = f"Check that the folder exists and is writable, or {other}"
     hints = {
-        "disk is full": "Free some space there and run the same command again.",
-        "no space left": "Free some space there and run the same command again.",
-        "readonly": "Make the file and its folder writable, or name another ledger with `--ledger`.",
-        "read-only": "Make the file and its folder writable, or name another ledger with `--ledger`.",
-        "permission denied": "Make the file and its folder writable, or name another ledger with `--ledger`.",
-        "unable to open": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
-        "exists": "Part of that path is not a folder: name another ledger with `--ledger`.",
-        "not a directory": "Part of that path is not a folder: name another ledger with `--ledger`.",
-        "no such file": "Check that the folder exists and is writable, or name another ledger with `--ledger`.",
-        "not a database": "Name another ledger with `--ledger`.",
-        "it is a folder": "A ledger is a file: name another ledger with `--ledger`.",
-        "disk i/o error": "Check the disk, its quota, and the limit of a file's size (`ulimit -f`).",
-        "malformed": "Restore it from a copy; nothing was sent that it could not record.",
-        "locked": "Another program has locked it; close that and run the same command again.",
+        ("disk is full", "no space left"): "Free some space there and run the same command again.",
+        ("readonly", "read-only", "permission denied"): f"Make the file and its folder writable, or {other}",
+        ("unable to open",): there,
+        ("exists", "not a directory"): f"Part of that path is not a folder: {other}",
+        ("no such file",): there,
+        ("not a database",): other.capitalize(),
+        ("it is a folder",): f"A ledger is a file: {other}",
+        ("disk i/o error",): "Check the disk, its quota, and the limit of a file's size (`ulimit -f`).",
+        ("malformed",): "Restore it from a copy; nothing was sent that it could not record.",
+        ("locked",): "Another program has locked it; close that and run the same command again.",
     }
-    hint = next((hint for sign, hint in hints.items() if sign in low), "Run the same command again.")
+    meant = (hint for signs, hint in hints.items() if any(sign in low for sign in signs))
+    hint = next(meant, "Run the same command again.")
     return f"Can't {doing} the ledger {ledger}: {words}. {hint}"
