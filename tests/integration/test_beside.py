@@ -289,22 +289,28 @@ def test_patterns_need_what_such_a_process_does_not_find(
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when it has something to tell")
 def test_it_ends_with_the_process_that_follows_it(tmp_path: Path) -> None:
     """Even if it is waiting for a disk."""
+    asked, kept_open = os.pipe()  # its standard input, which nobody closes
     parent = (
-        "import subprocess, sys; from vl_ingest import program;"
-        f"process = program.start({beside.__file__!r}, __import__('os').getpid(), stdin=subprocess.PIPE);"
-        "print(process.pid, flush=True); sys.stdin.read(); __import__('os')._exit(0)"
+        "import os, sys; from vl_ingest import program;"
+        f"process = program.start({beside.__file__!r}, os.getpid(), stdin={asked});"
+        "print(process.pid, flush=True); sys.stdin.read(); os._exit(0)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as process:
+        [sys.executable, "-c", parent],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, pass_fds=(asked,),
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         time.sleep(1)  # it waits for the request by now
-        process.communicate("")
-    deadline = time.monotonic() + 60
+        assert Path(f"/proc/{pid}").exists()
+        assert process.stdin is not None
+        process.stdin.close()
+    deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    for descriptor in (asked, kept_open):
+        os.close(descriptor)
+    assert time.monotonic() < deadline
 
 
 def test_each_file_is_sent_once(world: World, started: list["subprocess.Popen[bytes]"]) -> None:
@@ -317,11 +323,9 @@ def test_each_file_is_sent_once(world: World, started: list["subprocess.Popen[by
 
 def test_each_file_is_sent_once_whatever_becomes_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It tells of some files, of one what that is not, and is no more."""
-    told = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in world.pictures(15)[6:9]]
-    told[0] = (told[0][0], 1, 1)
-    instead(
-        monkeypatch, f"import sys; sys.stdin.buffer.read(); sys.stdout.buffer.write({pickle.dumps(told)!r})"
-    )
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in world.pictures(15)[6:9]]
+    files[0] = (files[0][0], 1, 1)
+    instead(monkeypatch, told(files))
     assert world.run("--processes", "1").code == 0
     world.check_promises()
 
