@@ -38,10 +38,6 @@ def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait half a second for an answer, where a real run waits two minutes."""
-
-    def impatient(base_url: str, _tokens: Tokens) -> Api:
-        return Api(base_url, Tokens(lambda _skew: "token"), read_timeout_s=0.5)
-
-    monkeypatch.setattr(ingest, "Api", impatient)
+def renewable_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs ask with a token that can be renewed: after a 401 they go on with another."""
+    monkeypatch.setattr(ingest, "Api", lambda base_url, _tokens: Api(base_url, Tokens(lambda _skew: "token")))

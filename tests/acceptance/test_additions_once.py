@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from losing import patience
 from vl_ingest.proof.verify import verify_record
 from vl_ingest.sandbox import Sandbox
 from world import World
@@ -57,10 +58,7 @@ TOLD = [
 SETTLE = "0.9s"
 STRIDE = 1 if os.environ.get("EVERY_POINT") else 6
 
-
-@pytest.fixture(autouse=True)
-def _short_time_outs(short_time_outs: None) -> None:
-    """Wait half a second for an answer, where a real run waits two minutes."""
+pytestmark = pytest.mark.usefixtures("renewable_tokens")
 
 
 @pytest.mark.parametrize("turn", range(len(TOLD)), ids=map("-".join, TOLD))
@@ -79,7 +77,8 @@ def test_each_addition_is_accepted_once(
                 world.picture(f"night{night:02}/{number}.png", 10 * night + number)
             box.add_fault(fault)
             asked = len(box.record.requests("add"))
-            ended = world.run("--add", "--settle", SETTLE)
+            with patience(loss):
+                ended = world.run("--add", "--settle", SETTLE)
             # As many more media as were sent: but an earlier night's may have come late. And who has added something while
             # tasks of ours never end, no list tells.
             never = tasks == "tasks that never go on" and loss == "somebody else adds"

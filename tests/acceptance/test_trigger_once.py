@@ -10,10 +10,7 @@ from losing import LOSSES, SETTLE, STATUSES, TASKS, check_once
 from vl_ingest.sandbox import Sandbox
 from world import PATIENCE_S, World
 
-
-@pytest.fixture(autouse=True)
-def _short_time_outs(short_time_outs: None) -> None:
-    """Wait half a second for an answer, where a real run waits two minutes."""
+pytestmark = pytest.mark.usefixtures("renewable_tokens")
 
 
 @pytest.mark.parametrize("status", STATUSES)

@@ -20,7 +20,7 @@ COMBINATIONS = [
 ]
 
 
-@pytest.mark.usefixtures("short_time_outs")
+@pytest.mark.usefixtures("renewable_tokens")
 @pytest.mark.parametrize(("loss", "status", "tasks"), COMBINATIONS, ids=map("-".join, COMBINATIONS))
 def test_processing_is_accepted_once(
     loss: str, status: str, tasks: str, tmp_path: Path, record_property: Callable[[str, object], None]
