@@ -10,11 +10,14 @@ from typing import Any
 import hypothesis  # noqa: F401  # before anything is frozen that its plugins look for
 import pytest
 
+from compiled import share_compiled_statements
 from vl_ingest.run import backoff
 from vl_ingest.sandbox import Sandbox
 from world import NO_KEYRING, World
 
 MakeWorld = Callable[..., World]
+
+share_compiled_statements()
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +56,8 @@ def world(make_world: MakeWorld) -> World:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use twice as many processes as there are cores: these tests wait half of their time."""
-    return 2 * (os.cpu_count() or 1)
+    """Use three times as many processes as there are cores: these tests wait most of their time."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

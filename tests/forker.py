@@ -25,6 +25,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from compiled import share_compiled_statements
 from vl_ingest import job  # noqa: F401  # before the forks, as above
 from vl_ingest.cli import command_line
 from vl_ingest.run import backoff
@@ -142,6 +143,7 @@ def _here(arguments: list[str]) -> int:
 def main() -> None:
     """Serve commands until standard input ends."""
     backoff.BACKOFF = backoff.Backoff(first_s=0.02, most_s=0.1)
+    share_compiled_statements()
     for line in sys.stdin:
         asked = json.loads(line)
         code = _forked(asked) if "log" in asked else _here(asked["arguments"])
