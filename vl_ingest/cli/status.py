@@ -23,6 +23,7 @@ from vl_ingest.cli.options import (
     server_options,
     show,
 )
+from vl_ingest.cli.suggest import completed
 from vl_ingest.cli.summary import summary_facts
 from vl_ingest.domain import words
 from vl_ingest.domain.errors import UsageError
@@ -94,7 +95,7 @@ def _live(job: "Job", base_url: str, access: dict[str, Any]) -> "Live | None":
 
 def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> None:
     """Show the job again and again until its run is over: in place on a terminal, elsewhere whenever it has changed."""
-    rate, shown = Rate(), None
+    rate, shown, complete = Rate(), None, completed(click.get_current_context())
     with _screen(as_json=as_json) as show:
         while True:
             over = not _at_work(book, job_id)  # before the last look
@@ -103,7 +104,7 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
             if as_json:
                 text = json.dumps({**facts, "bytes_per_s": round(speed)})
             else:
-                text = "\n".join([*_lines(book, job_id, facts), *_speed(facts, speed)])
+                text = complete("\n".join([*_lines(book, job_id, facts), *_speed(facts, speed)]))
             if facts != shown or (sys.stdout.isatty() and not as_json):
                 show(text)
                 shown = facts

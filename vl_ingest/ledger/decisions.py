@@ -156,6 +156,11 @@ def sealed(row: FileRow) -> SealedRow:
     return SealedRow(path_to_text(row.path), row.sent_as, *row.facts, row.sha256)
 
 
+def is_by_option(row: FileRow) -> bool:
+    """Return whether an option has left a file out: no person said that it is not wanted."""
+    return row.state is FileState.WAIVED and (row.decided_by or "").startswith("--")
+
+
 def decide(
     connection: sa.Connection, job_id: str, run: Run | None, row: FileRow | sa.Row[Any], kind: EventKind, by: str,
     why: str | None = None,

@@ -12,7 +12,7 @@ from vl_ingest.domain.naming import candidate_names, path_from_text, path_to_tex
 from vl_ingest.domain.remote import doubt, in_dataset
 from vl_ingest.domain.rounds import INFERRED
 from vl_ingest.ledger.database import Database
-from vl_ingest.ledger.decisions import decide
+from vl_ingest.ledger.decisions import decide, is_by_option
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.runs import assert_lease
 from vl_ingest.ledger.seal import tally
@@ -299,8 +299,7 @@ def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) ->
 
 def comes_back(row: FileRow, facts: Facts) -> bool:
     """Return whether a scan that sees `facts` queues a file again: one that was missing, or that an option left out as it was."""
-    by_option = row.decided_by is not None and row.decided_by.startswith("--")
-    left_out = by_option and row.state is FileState.WAIVED and row.version == 1 and facts != row.facts
+    left_out = is_by_option(row) and row.version == 1 and facts != row.facts
     return bool(facts.size_bytes) and (row.state is FileState.MISSING or left_out)
 
 

@@ -9,6 +9,7 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Facts, FileRow, FileState, Run
 from vl_ingest.domain.naming import candidate_names, path_to_text
 from vl_ingest.ledger.database import Database
+from vl_ingest.ledger.decisions import is_by_option
 from vl_ingest.ledger.events import append
 from vl_ingest.ledger.files import CHANGED_AFTER, names_for, newest
 from vl_ingest.ledger.runs import assert_lease
@@ -25,9 +26,8 @@ class Version(NamedTuple):
 
 
 def is_left_out(row: FileRow) -> bool:
-    """Return whether this is a later version that an option left out: no person said that the file is not wanted."""
-    by_option = row.decided_by is not None and row.decided_by.startswith("--")
-    return by_option and row.state is FileState.WAIVED and row.version > 1
+    """Return whether this is a later version that an option left out."""
+    return is_by_option(row) and row.version > 1
 
 
 class Versions:
