@@ -42,7 +42,7 @@ from vl_ingest.run.cancel import CancelToken
 from vl_ingest.server.api import Api
 from vl_ingest.server.credentials import find
 from vl_ingest.server.tokens import Tokens
-from vl_ingest.source.folder import Folder
+from vl_ingest.source.addresses import source_at, source_named
 
 
 class Ingest:
@@ -92,7 +92,7 @@ class Ingest:
         """
         return self._observed(
             lambda api, cancel_token: jobs.run(
-                self.ledger, api, Folder.at(os.fspath(source)), name, settings or Settings(), new=new,
+                self.ledger, api, source_named(os.fspath(source)), name, settings or Settings(), new=new,
                 new_transaction=new_transaction, observer=self._observer, cancel_token=cancel_token,
                 executor=self._executor,
             ),
@@ -112,7 +112,7 @@ class Ingest:
         return self._observed(
             lambda api, cancel_token: jobs.resume(
                 self.ledger, api, known, settings or Settings.of_job(known.settings),
-                source=None if source is None else Folder.at(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
+                source=None if source is None else source_named(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
                 executor=self._executor,
             ),
             self._base_url or known.base_url,
@@ -281,7 +281,7 @@ class Ingest:
         made: list[Check] = []
         for check in checks(
             self.ledger, known, head=head, report=None if report is None else Path(report),
-            source=Folder(os.fspath(source or known.source)) if files else None,
+            source=source_at(os.fspath(source or known.source)) if files else None,
             compare=lambda folder: verify_files(
                 self.ledger, known, folder, hashed=rehash, afresh=afresh,
                 differs=on_difference or (lambda _path, _reason: None), progress=on_progress or (lambda _state: None),

@@ -35,7 +35,7 @@ from vl_ingest.run.listening import listening
 from vl_ingest.run.status import read_status
 from vl_ingest.server.api import Api
 from vl_ingest.source import Source
-from vl_ingest.source.folder import Folder
+from vl_ingest.source.addresses import source_at, source_named
 from vl_ingest.source.listing import is_read_once
 from vl_ingest.upload.choice import Choice, count_beyond, scanner_of
 from vl_ingest.upload.steps import nothing_to_send, upload
@@ -103,7 +103,7 @@ def resume(
     """
     where = {"source": source.address} if source is not None else {}
     if source is None:
-        source = Folder(job.source) if job.state in TRIGGERED else Folder.at(job.source)
+        source = source_at(job.source) if job.state in TRIGGERED else source_named(job.source)
     if api.base_url != job.base_url:
         where["base_url"] = api.base_url
     if where:
@@ -170,7 +170,7 @@ def reprocess(
         if current.state is not JobState.ERRORED and not again:
             raise UsageError(f"Job {job.id} is {current.state}: there is nothing to process again.")
         if current.state in (JobState.ERRORED, JobState.PROCESSING) or _to_confirm(ledger, current, settings):
-            source, token = Folder(current.source), cancel_token or CancelToken()
+            source, token = source_at(current.source), cancel_token or CancelToken()
             with _running(ledger, api, current, source, settings, observer, token) as context:
                 if current.state is JobState.ERRORED and not ledger.rounds.take_up(context.run):
                     start_again(context)

@@ -33,6 +33,7 @@ class Memory:
     """A source that lies on no disk: path -> bytes, and the number of the change that made them."""
 
     address = "memory:pictures"
+    folder = None
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[bytes, int]] = {}

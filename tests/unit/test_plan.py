@@ -38,6 +38,8 @@ def test_a_refused_size_is_kept_away_from() -> None:
         limits.learn_too_large(refused)
         assert limits.room(1).size_bytes == left
     assert BatchLimits(Settings(batch_bytes=1000), 900).room(1).size_bytes == 450
+    for settings in (Settings(add_bytes=1000), Settings(add_bytes=450)):
+        assert BatchLimits(settings, 900).addition().size_bytes == 450
 
 
 def test_what_is_known_to_be_too_large_is_not_sent() -> None:

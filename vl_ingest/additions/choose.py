@@ -7,7 +7,7 @@ from vl_ingest.domain.model import Batch, Facts, FileRow, FileState
 from vl_ingest.domain.naming import files_text
 from vl_ingest.run.context import Context
 from vl_ingest.source.hashing import is_only_touched
-from vl_ingest.upload.plan import Room, halves
+from vl_ingest.upload.plan import BatchLimits, Room, halves
 from vl_ingest.upload.scan import check_source
 
 LOOK_AHEAD = 2000  # files read at once from the ledger
@@ -16,10 +16,7 @@ SEND = "--changed send"  # who leaves out a version whose content was sent
 
 def next_batch(context: Context) -> Batch | None:
     """Put the next files in flight together; None where nothing is left to add."""
-    settings, after_id = context.settings, 0
-    too_large = context.reload().too_large_bytes
-    most_bytes = settings.add_bytes if too_large is None else min(settings.add_bytes, too_large // 2)
-    room = Room(settings.add_files, most_bytes)
+    room, after_id = BatchLimits(context.settings, context.reload().too_large_bytes).addition(), 0
     chosen: list[FileRow] = []
     unsendable: list[tuple[FileRow, FileTrouble]] = []
     same: list[tuple[FileRow, str]] = []

@@ -60,7 +60,7 @@ def verify(
     Example:  vl-ingest verify holidays --rehash
     """
     from vl_ingest.proof.whole import check_head, checks, raise_what_differs
-    from vl_ingest.source.folder import Folder
+    from vl_ingest.source.addresses import source_at
 
     check_head(head)
     made: list[Check] = []
@@ -68,7 +68,7 @@ def verify(
         job = book.jobs.find(job_reference)
         where = base_url if given("base_url") else job.base_url
         for check in checks(
-            book, job, head=head, report=report, source=None if no_files else Folder(source or job.source),
+            book, job, head=head, report=report, source=None if no_files else source_at(source or job.source),
             compare=lambda folder: _files(book, job, folder, rehash=rehash, afresh=afresh, as_json=as_json),
             api=None if offline else lambda: open_api(where, access),
             differs=None if no_dataset else _differs(as_json=as_json),

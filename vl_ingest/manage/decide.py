@@ -24,8 +24,8 @@ from vl_ingest.domain.naming import path_from_text, path_to_text
 from vl_ingest.ledger import Ledger
 from vl_ingest.ledger.author import author
 from vl_ingest.ledger.lock import hold
+from vl_ingest.source.addresses import source_at
 from vl_ingest.source.filters import matcher
-from vl_ingest.source.folder import Folder
 
 WORDS = ("began", "not-begun", "delivered", "not-delivered")  # what can be said of an unknown outcome
 LETTING_GO_S = 5.0  # a run that has just ended lets go of the job a moment later
@@ -159,8 +159,9 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool
     if names is None:
         return list(held)
     chosen: dict[str, None] = {}
+    source = source_at(job.source)
     for name in names:
-        spellings = [name, path_from_text(name), Folder(job.source).path_of(os.path.abspath(name)) or name]
+        spellings = [name, path_from_text(name), source.path_of(os.path.abspath(name)) or name]
         if exact := [path for path in spellings if path in held]:
             chosen[exact[0]] = None
             continue

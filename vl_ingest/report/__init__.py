@@ -6,7 +6,8 @@
 - `table`   a row a file
 - `text`    what fits one screen
 - `page`    the HTML page
-- `against` a report made earlier, held against the ledger
+
+A report made earlier is held against the ledger by `proof.report`.
 """
 
 FORMATS = ("text", "json", "csv", "html")

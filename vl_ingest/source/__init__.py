@@ -1,8 +1,8 @@
 """Where the files come from: what can be walked, looked at and opened by relative path.
 
-Imports `domain`, `clock` and `program`. `Source` is the seam: no other room joins a path to the source, or knows that it is a
-folder on a disk. `folder.Folder` is the one source there is, `scanner.Scanner` finds what a run sends, `beside` walks in a
-process of its own.
+Imports `domain`, `clock` and `program`. `Source` is the seam: no other room knows what it is. `addresses` gives the source
+that somebody names or the ledger has; `folder.Folder` is the one kind there is. `scanner.Scanner` finds what a run sends,
+`beside` walks in a process of its own. Couriers in other processes open files by `Source.folder`, where there is one.
 """
 
 from collections.abc import Iterator
@@ -27,6 +27,10 @@ class Source(Opener, Protocol):
     @property
     def address(self) -> str:
         """What the ledger calls it: one for all spellings, and enough to come back to it in another process."""
+
+    @property
+    def folder(self) -> str | None:
+        """Where other processes of this host find each file under its path; None: nowhere."""
 
     def is_there(self) -> bool:
         """Return whether it is still there, and the one that it was at first: its disk may be gone."""

@@ -54,6 +54,11 @@ class Folder:
             )
         return folder
 
+    @property
+    def folder(self) -> str:
+        """Itself."""
+        return self.address
+
     def is_there(self) -> bool:
         """Return whether there is such a folder now, and none that has taken the place of the first."""
         now = _identity(self.address)

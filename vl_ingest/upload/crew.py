@@ -18,7 +18,6 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.forms import MOST_WORKERS
 from vl_ingest.domain.timetable import Timetable
 from vl_ingest.run.context import Context
-from vl_ingest.source.folder import Folder
 from vl_ingest.upload.staffing import Staffing
 
 
@@ -37,7 +36,7 @@ class Crew:
             processes = self._fixed = 0
         if processes != 0:
             why_not = hindrance(context.api.base_url)
-            if not isinstance(context.source, Folder):
+            if context.source.folder is None:
                 why_not = "the files are in no folder"
         # Where the bytes are held back, this process's time is not what limits.
         none = why_not is not None or processes == 0 or (processes is None and not self._timetable.unlimited)
@@ -134,7 +133,7 @@ def _away(context: Context, timetable: Timetable) -> Away | None:
         engine = Cluster(scheduler)
     else:
         return None
-    if not isinstance(context.source, Folder):
+    if context.source.folder is None:
         raise UsageError("Only files of a folder can be sent from other hosts.")
 
     def record(until: datetime | None, hosts: str) -> None:

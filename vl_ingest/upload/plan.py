@@ -1,4 +1,8 @@
-"""What is sent together: how files are cut into batches, and a refused batch in two. Decisions on values."""
+"""What is sent together: how files are cut into batches and additions, and what is refused in two.
+
+Decisions on values, and on the hour where the rate depends on it. `backlog` and `additions.choose` claim by it, `preview`
+counts by it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,10 +47,7 @@ class BatchLimits:
 
     def room(self, workers: int, left_bytes: int | None = None) -> Room:
         """Return an empty batch for one of `workers`; `left_bytes` is all that is left to send, where that is known."""
-        limits = [self._settings.batch_bytes]
-        if self.too_large_bytes is not None:
-            # Half of what was refused is safe to try; near that size each try would cost a refused upload.
-            limits.append(self.too_large_bytes // 2)
+        limits = [self._most(self._settings.batch_bytes)]
         if (rate := self._timetable.rate(clock.local())) is not None:
             # A request takes about half a minute, however slow it is to be: so much is lost with one, and so long
             # the end of a run has to wait.
@@ -55,6 +56,14 @@ class BatchLimits:
             # Smaller and smaller parts, so that all workers end together; but none that costs more than its bytes.
             limits.append(max(TAIL_BYTES, -(-left_bytes // workers)))
         return Room(self._settings.batch_size, min(limits))
+
+    def addition(self) -> Room:
+        """Return an empty batch for an addition."""
+        return Room(self._settings.add_files, self._most(self._settings.add_bytes))
+
+    def _most(self, wanted_bytes: int) -> int:
+        # Half of what was refused is safe to try; near that size each try would cost a refused upload.
+        return wanted_bytes if self.too_large_bytes is None else min(wanted_bytes, self.too_large_bytes // 2)
 
     def learn_too_large(self, body_bytes: int) -> None:
         """Note that the server has refused a body for its size."""

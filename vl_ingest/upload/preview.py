@@ -317,7 +317,7 @@ class Previewer:
         if self._room is None or not self._room.take(facts.size_bytes):
             self.plan.batches += 1
             if self.plan.adds:
-                self._room = Room(self._settings.add_files, self._settings.add_bytes)
+                self._room = self._limits.addition()
             else:
                 self._room = self._limits.room(self._settings.workers or START)
             self._room.take(facts.size_bytes)

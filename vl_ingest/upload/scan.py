@@ -12,7 +12,6 @@ from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import Found
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.run.context import Context
-from vl_ingest.source.folder import Folder
 from vl_ingest.source.scanner import Scanner
 from vl_ingest.upload.choice import BEYOND, Choice, apply_filters, count_beyond, is_list_lost, scanner_of
 
@@ -80,7 +79,7 @@ def _may_walk_beside(context: Context) -> bool:
     settings = context.settings
     patterns = settings.include or settings.exclude or settings.exclude_from
     alone = settings.processes == 0 or os.cpu_count() == 1
-    return not (patterns or alone) and isinstance(context.source, Folder)
+    return not (patterns or alone) and context.source.folder is not None
 
 
 def _walk(
