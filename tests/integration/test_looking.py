@@ -3,12 +3,15 @@
 import hashlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from vl_ingest.cli import status
 from vl_ingest.domain.errors import LedgerError
 from vl_ingest.ledger import Ledger, reading
 from vl_ingest.ledger.database import HEAD
+from vl_ingest.report.history import history
 from world import World
 
 DUMPS = Path(__file__).parents[1] / "ledgers"
@@ -105,6 +108,35 @@ def test_a_ledger_that_changes_under_a_look_is_said(world: World) -> None:
 
     with reading(world.ledger_path) as book, pytest.raises(LedgerError, match="while it was read"):
         look_while_somebody_writes(book)
+
+
+def test_a_run_that_begins_under_a_look_does_not_end_the_following(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`events --follow` and `status --watch` are for days: they look again, and leave nothing out."""
+    world.pictures(3)
+    (world.folder / "torn.png").write_bytes(b"no picture")
+    assert world.run().code == 3
+    with reading(world.ledger_path, live=True) as book:
+        events = history(book, world.job(), [], None, follow=True)
+        kinds = [next(events).kind]  # in the middle of a look
+        assert world.cli("waive", "job", "--all").code == 0
+        assert world.run().code == 0
+        kinds += [event.kind for event in events]
+    assert kinds == world.kinds()
+    told, looked = status.job_facts, list[str]()
+
+    def told_beside_a_run(book: Ledger, job_id: str) -> dict[str, Any]:
+        facts = told(book, job_id)
+        looked.append(facts["state"])
+        if len(looked) == 1:
+            assert world.run("--new", name="other").code == 0
+        return facts
+
+    monkeypatch.setattr(status, "job_facts", told_beside_a_run)
+    (shown,) = world.cli("status", "job", "--watch", "--json").lines
+    assert looked == ["ready", "ready"]
+    assert shown["state"] == "ready"
 
 
 def test_an_older_ledger_can_not_be_followed(world: World) -> None:

@@ -67,9 +67,7 @@ def status(
         if watch:
             _watch(book, job.id, max(interval, LEAST_INTERVAL_S), as_json=as_json)
         else:
-            with book.db.snapshot():
-                facts = job_facts(book, job.id)
-                lines = _lines(book, job.id, facts)
+            facts, lines = _seen(book, job.id)
             if live:
                 seen = _live(job, base_url if given("base_url") else job.base_url, access)
                 facts["live"] = None if seen is None else seen.facts()
@@ -98,13 +96,13 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
     rate, shown, complete = Rate(), None, completed(click.get_current_context())
     with _screen(as_json=as_json) as show:
         while True:
-            over = not _at_work(book, job_id)  # before the last look
-            facts = job_facts(book, job_id)
+            facts, lines = _seen(book, job_id)
+            over = not facts["running"]
             speed = 0.0 if over else rate.now(facts["sent_bytes"])
             if as_json:
                 text = json.dumps({**facts, "bytes_per_s": round(speed)})
             else:
-                text = complete("\n".join([*_lines(book, job_id, facts), *_speed(facts, speed)]))
+                text = complete("\n".join([*lines, *_speed(facts, speed)]))
             if facts != shown or (sys.stdout.isatty() and not as_json):
                 show(text)
                 shown = facts
@@ -113,10 +111,16 @@ def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> 
             threading.Event().wait(interval_s)
 
 
-def _at_work(book: "Ledger", job_id: str) -> bool:
-    from vl_ingest.ledger.runs import is_alive
+def _seen(book: "Ledger", job_id: str) -> tuple[dict[str, Any], list[str]]:
+    """Return what programs and what people are shown of a job, all of it of one moment."""
+    from vl_ingest.ledger.reader import asked
 
-    return is_alive(book.runs.last(job_id))
+    def look() -> tuple[dict[str, Any], list[str]]:
+        with book.db.snapshot():
+            facts = job_facts(book, job_id)
+            return facts, _lines(book, job_id, facts)
+
+    return asked(look)
 
 
 def _speed(facts: dict[str, Any], speed: float) -> list[str]:
@@ -214,18 +218,20 @@ def _lines(book: "Ledger", job_id: str, facts: dict[str, Any]) -> list[str]:
         )
     if run is not None:
         number = book.runs.numbers(job.id)[run.id]
-        lines.append(f"  last run      {number}, pid {run.pid} on {run.host}, {_run_stands(book, run)}")
+        lines.append(
+            f"  last run      {number}, pid {run.pid} on {run.host}, {_run_stands(book, run, at_work=facts['running'])}"
+        )
     if facts["waiting_for"]:
         lines.append(f"  waiting       {facts['waiting_for']}")
     return [*lines, f"  next          {facts['next']}"]
 
 
-def _run_stands(book: "Ledger", run: "Run") -> str:
+def _run_stands(book: "Ledger", run: "Run", *, at_work: bool) -> str:
     if run.ended_at is not None:
         end = book.events.last(run.job_id, EventKind.RUN_ENDED)
         how = "" if end is None or end.run_id != run.id else f" with exit code {end.facts.get('exit_code')}"
         return f"ended {run.ended_at:%Y-%m-%d %H:%M:%S} UTC{how}"
-    if _at_work(book, run.job_id):
+    if at_work:
         return "at work"
     heard = words.duration((clock.now() - run.heartbeat_at).total_seconds())
     return f"ended unexpectedly; last heartbeat {heard} ago"

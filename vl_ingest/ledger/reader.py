@@ -12,6 +12,16 @@ T = TypeVar("T")
 TRIES = 5
 
 
+def asked(question: Callable[[], T]) -> T:
+    """Return the answer to a question, which is asked again where a run begins in the middle of it."""
+    for _ in range(TRIES - 1):
+        try:
+            return question()
+        except WrittenMeanwhile:
+            continue
+    return question()
+
+
 class Reader:
     """Answers questions about a ledger that need not be there yet, from any number of threads.
 
@@ -25,12 +35,7 @@ class Reader:
 
     def ask(self, question: Callable[[Ledger], T]) -> T:
         """Return the answer, all of it of one moment. Raises `LedgerError`, also where there is no ledger (yet)."""
-        for _ in range(TRIES - 1):
-            try:
-                return self._ask(question)
-            except WrittenMeanwhile:
-                continue  # a run has just begun
-        return self._ask(question)
+        return asked(lambda: self._ask(question))
 
     def _ask(self, question: Callable[[Ledger], T]) -> T:
         with self._lock:

@@ -9,6 +9,7 @@ from vl_ingest.domain.errors import UsageError
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import FINISHED, Event, Job
 from vl_ingest.ledger import Ledger
+from vl_ingest.ledger.database import WrittenMeanwhile
 from vl_ingest.ledger.runs import is_alive
 
 FOLLOW_EVERY_S = 1.0
@@ -29,13 +30,16 @@ def history(
     """Yield the events of a job from a moment on, oldest first; with `follow` until the job is over."""
     seen, over = 0, False
     while not over:
-        # Before the last look; the end of its run is the last event of a job that is over.
-        over = not follow or (
-            ledger.jobs.get(job.id).state in FINISHED and not is_alive(ledger.runs.last(job.id))
-        )
-        for event in ledger.events.history(job.id, *kinds, after=seen):
-            seen = event.number
-            if earliest is None or event.at >= earliest:
-                yield event
+        try:
+            # Before the last look; the end of its run is the last event of a job that is over.
+            over = not follow or (
+                ledger.jobs.get(job.id).state in FINISHED and not is_alive(ledger.runs.last(job.id))
+            )
+            for event in ledger.events.history(job.id, *kinds, after=seen):
+                seen = event.number
+                if earliest is None or event.at >= earliest:
+                    yield event
+        except WrittenMeanwhile:  # a run has just begun: the rest comes with what it writes
+            over = False
         if not over:
             threading.Event().wait(FOLLOW_EVERY_S)
