@@ -12,6 +12,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from vl_ingest.cli.manual import TOPICS
+from vl_ingest.report.table import COLUMNS
 from world import CLEAN, COMMAND, call
 
 TOP = Path(__file__).parents[2]
@@ -41,6 +42,20 @@ def test_links_lead_somewhere() -> None:
                 assert (path.parent / target).is_file(), (path.name, target)
             if target.endswith(".md"):
                 assert name == Path(target).stem, (path.name, name)
+
+
+def test_each_column_of_the_report_is_described() -> None:
+    """And in the order in which they stand."""
+    described = TEXTS[FOLDER / "audit.md"].partition("## The columns of the CSV\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", described, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == list(COLUMNS)
+
+
+def test_each_room_is_described() -> None:
+    """The table of rooms has all that hold code, and the pages themselves."""
+    described = re.findall(r"^\| (`.*?/`) \|", TEXTS[FOLDER / "developing.md"], re.MULTILINE)
+    rooms = {path.parent.name for path in FOLDER.parent.glob("*/__init__.py")}
+    assert set(re.findall(r"`(\w+)/`", " ".join(described))) == rooms | {"help"}
 
 
 def test_pictures_are_small_and_described() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import vl_ingest.report
 from vl_ingest.ledger.author import author
+from vl_ingest.report import table
 from vl_ingest.report.table import COLUMNS, FIRST_COLUMNS, unquoted
 from world import World
 
@@ -43,6 +44,9 @@ def test_the_table_is_the_ledger(lived: World) -> None:
     """A row a file with the documented columns, those of the receipt for what was sent."""
     rows = list(csv.DictReader(io.StringIO(lived.cli("report", "job", "--format", "csv").out)))
     assert list(rows[0]) == list(COLUMNS)
+    with lived.ledger() as ledger:
+        made = table.rows(ledger, lived.job().id)
+        assert {tuple(row) for row in made} == {COLUMNS}, "no cell is left out, or in another order"
     known = {file.path: file for file in lived.files()}
     assert {row["path"] for row in rows} == set(known)
     for row in rows:

@@ -146,6 +146,6 @@ def _away(context: Context, timetable: Timetable) -> Away | None:
 
     return Away(
         context.api, timetable, engine, run=f"{context.job.id}-{context.run.id}",
-        folder=context.settings.remote_source or context.source.address, record=record,
+        folder=context.settings.remote_source or context.source.folder, record=record,
         notice=context.observer.notice,
     )  # fmt: skip

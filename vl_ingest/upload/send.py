@@ -260,7 +260,7 @@ class Sender:
         """Hand one delivery to the courier, its intent being on record; or return what is made of it instead."""
         batch = delivery.batch
         parcel = Parcel(
-            self._context.source.address,
+            self._context.source.folder or "",  # only who opens files by it asks for it
             [(file.path, file.sent_as, *file.facts) for file in batch.files],
             self._address,
         )
