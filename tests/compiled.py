@@ -18,6 +18,7 @@ class _Statements(dict[Any, Any]):
         return super().get(key[1:], default)
 
     def __setitem__(self, key: tuple[Any, ...], value: Any) -> None:
+        assert isinstance(key[0], sa.Dialect), "another version of SQLAlchemy has another key"
         super().__setitem__(key[1:], value)
 
 

@@ -1,7 +1,9 @@
 """Every way a trigger can be lost, with every way a status and the server's tasks can tell of it."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ TIME_OUT_S = 0.5
 def patience(loss: str) -> Iterator[None]:
     """Wait half a second for the answer that a time-out withholds, where a real run waits two minutes.
 
-    The other requests, and the other losses, have all the time they want: a busy machine must not add time-outs.
+    What follows it, and the other losses, have all the time they want: a busy machine must not add time-outs.
     """
     with pytest.MonkeyPatch.context() as patch:
         if loss.startswith("time-out"):
@@ -68,7 +70,8 @@ def patience(loss: str) -> Iterator[None]:
 
 
 def _impatient(client: type[Api] | type[Extras], request: Callable[..., int]) -> Callable[..., int]:
-    return lambda api, *what: request(client.beside(api, TIME_OUT_S), *what)
+    waits_s = chain([TIME_OUT_S], repeat(math.inf))
+    return lambda api, *what: request(client.beside(api, next(waits_s)), *what)
 
 
 def check_once(loss: str, status: str, tasks: str, place: Path) -> None:

@@ -42,7 +42,7 @@ from vl_ingest.run.cancel import CancelToken
 from vl_ingest.server.api import Api
 from vl_ingest.server.credentials import find
 from vl_ingest.server.tokens import Tokens
-from vl_ingest.source.addresses import source_at, source_named
+from vl_ingest.source.addresses import existing_source, source_at
 
 
 class Ingest:
@@ -92,7 +92,7 @@ class Ingest:
         """
         return self._observed(
             lambda api, cancel_token: jobs.run(
-                self.ledger, api, source_named(os.fspath(source)), name, settings or Settings(), new=new,
+                self.ledger, api, existing_source(os.fspath(source)), name, settings or Settings(), new=new,
                 new_transaction=new_transaction, observer=self._observer, cancel_token=cancel_token,
                 executor=self._executor,
             ),
@@ -112,7 +112,7 @@ class Ingest:
         return self._observed(
             lambda api, cancel_token: jobs.resume(
                 self.ledger, api, known, settings or Settings.of_job(known.settings),
-                source=None if source is None else source_named(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
+                source=None if source is None else existing_source(os.fspath(source)), observer=self._observer, cancel_token=cancel_token,
                 executor=self._executor,
             ),
             self._base_url or known.base_url,

@@ -35,7 +35,7 @@ from vl_ingest.run.listening import listening
 from vl_ingest.run.status import read_status
 from vl_ingest.server.api import Api
 from vl_ingest.source import Source
-from vl_ingest.source.addresses import source_at, source_named
+from vl_ingest.source.addresses import existing_source, source_at
 from vl_ingest.source.listing import is_read_once
 from vl_ingest.upload.choice import Choice, count_beyond, scanner_of
 from vl_ingest.upload.steps import nothing_to_send, upload
@@ -103,7 +103,7 @@ def resume(
     """
     where = {"source": source.address} if source is not None else {}
     if source is None:
-        source = source_at(job.source) if job.state in TRIGGERED else source_named(job.source)
+        source = source_at(job.source) if job.state in TRIGGERED else existing_source(job.source)
     if api.base_url != job.base_url:
         where["base_url"] = api.base_url
     if where:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -371,6 +373,9 @@ def test_a_dry_run_says_what_would_be_added(world: World) -> None:
     assert "--add" in world.cli(*command).out
     assert len(world.kinds()) == events
     assert world.box.record.additions_accepted() == 0
+    with closing(sqlite3.connect(world.ledger_path)) as connection, connection:
+        connection.execute("UPDATE jobs SET too_large_bytes = 2")
+    assert world.run("--add", "--dry-run").summary["batches"] == 5, "cut as after a refusal for the size"
 
 
 def test_a_folder_that_can_not_be_read_holds_nothing_else(

@@ -2,13 +2,16 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import vl_ingest.report.history
 from vl_ingest.cli import status
 from vl_ingest.domain.errors import LedgerError
+from vl_ingest.domain.model import Event
 from vl_ingest.ledger import Ledger, reading
 from vl_ingest.ledger.database import HEAD
 from vl_ingest.report.history import history
@@ -117,25 +120,35 @@ def test_a_run_that_begins_under_a_look_does_not_end_the_following(
     world.pictures(3)
     (world.folder / "torn.png").write_bytes(b"no picture")
     assert world.run().code == 3
+    monkeypatch.setattr(vl_ingest.report.history, "AT_ONCE", 3)
     with reading(world.ledger_path, live=True) as book:
-        events = history(book, world.job(), [], None, follow=True)
-        kinds = [next(events).kind]  # in the middle of a look
-        assert world.cli("waive", "job", "--all").code == 0
-        assert world.run().code == 0
-        kinds += [event.kind for event in events]
-    assert kinds == world.kinds()
-    told, looked = status.job_facts, list[str]()
+        read, looks = book.events.history, list[int]()
 
-    def told_beside_a_run(book: Ledger, job_id: str) -> dict[str, Any]:
-        facts = told(book, job_id)
-        looked.append(facts["state"])
-        if len(looked) == 1:
+        def read_beside_a_run(*arguments: Any, after: int, **options: Any) -> Iterator[Event]:
+            looks.append(after)
+            for event in read(*arguments, after=after, **options):
+                yield event
+                if looks == [0, 3]:
+                    assert world.cli("waive", "job", "--all").code == 0
+                    assert world.run().code == 0
+                    looks.append(-1)
+
+        monkeypatch.setattr(book.events, "history", read_beside_a_run)
+        kinds = [event.kind for event in history(book, world.job(), [], None, follow=True)]
+    assert looks[:4] == [0, 3, -1, 3], "what was read beside a run is read again"
+    assert kinds == world.kinds()
+    tell, told = status.job_facts, list[str]()
+
+    def tell_beside_a_run(book: Ledger, job_id: str) -> dict[str, Any]:
+        facts = tell(book, job_id)
+        told.append(facts["state"])
+        if len(told) == 1:
             assert world.run("--new", name="other").code == 0
         return facts
 
-    monkeypatch.setattr(status, "job_facts", told_beside_a_run)
+    monkeypatch.setattr(status, "job_facts", tell_beside_a_run)
     (shown,) = world.cli("status", "job", "--watch", "--json").lines
-    assert looked == ["ready", "ready"]
+    assert told == ["ready", "ready"]
     assert shown["state"] == "ready"
 
 

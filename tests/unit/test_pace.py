@@ -61,9 +61,10 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 def test_nobody_is_starved() -> None:
     """Whoever waits is served in turn, so that no connection is silent for longer than the others."""
     pace, served = Pace(Timetable("200K")), list[int]()
-    over = threading.Event()
+    over, all_are_there = threading.Event(), threading.Barrier(16)
 
     def send(number: int) -> None:
+        all_are_there.wait()
         while not over.is_set():
             pace.spend(pace.piece(10_000), over.is_set)
             served.append(number)
@@ -76,5 +77,6 @@ def test_nobody_is_starved() -> None:
     for thread in threads:
         thread.join()
     all_have_asked = max(served.index(number) for number in range(16))
+    assert all_have_asked < 40, "nobody waits for long, from the beginning"
     counts = Counter(served[all_have_asked:])
     assert max(counts.values()) - min(counts[number] for number in range(16)) <= 2

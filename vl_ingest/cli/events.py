@@ -29,6 +29,7 @@ def events(
 
     Example:  vl-ingest events holidays --kind batch_sent --since 2h
     """
+    from vl_ingest.ledger.reader import asked
     from vl_ingest.report.history import check_kinds, history
 
     kinds = [kind.strip() for kinds in told for kind in kinds.split(",")]
@@ -39,7 +40,7 @@ def events(
         runs: dict[int, int] = {}
         for event in history(book, job, kinds, earliest, follow=follow):
             if event.run_id is not None and event.run_id not in runs:  # one that began while this follows
-                runs = book.runs.numbers(job.id)
+                runs = asked(lambda: book.runs.numbers(job.id))
             number = None if event.run_id is None else runs.get(event.run_id)
             show(_facts(event, number), _line(event, number), as_json=as_json)
 

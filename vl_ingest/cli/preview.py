@@ -28,11 +28,11 @@ def dry_run(
     place: str | None, rate: float | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Print the plan; return 0, or raise `FilesHeld` where a run would stumble."""
-    from vl_ingest.source.addresses import source_named
+    from vl_ingest.source.addresses import existing_source
     from vl_ingest.upload.preview import WRONG_TYPE, Previewer
     from vl_ingest.upload.steps import nothing_to_send
 
-    folder = source_named(source)
+    folder = existing_source(source)
     with _known_ledger(place) as ledger:
         job = None
         if ledger is not None:

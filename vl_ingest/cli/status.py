@@ -93,11 +93,14 @@ def _live(job: "Job", base_url: str, access: dict[str, Any]) -> "Live | None":
 
 def _watch(book: "Ledger", job_id: str, interval_s: float, *, as_json: bool) -> None:
     """Show the job again and again until its run is over: in place on a terminal, elsewhere whenever it has changed."""
+    from vl_ingest.ledger.reader import asked
+    from vl_ingest.ledger.runs import is_alive
+
     rate, shown, complete = Rate(), None, completed(click.get_current_context())
     with _screen(as_json=as_json) as show:
         while True:
+            over = not asked(lambda: is_alive(book.runs.last(job_id)))  # before the last look
             facts, lines = _seen(book, job_id)
-            over = not facts["running"]
             speed = 0.0 if over else rate.now(facts["sent_bytes"])
             if as_json:
                 text = json.dumps({**facts, "bytes_per_s": round(speed)})

@@ -7,5 +7,5 @@ process, over `requests`. `processes` keeps processes of this host, each of whic
 much to do. `away` has workers of other hosts carry: an `engine` calls `task` there (`cluster` is Dask's), and `roster` knows
 which of them see the same files.
 
-Imports `server`, `source`, `domain`, `clock` and `program`.
+Imports `server`, `source`, `domain`, `clock`, `program` and `version`.
 """

@@ -87,12 +87,12 @@ class Events:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def history(self, job_id: str, *kinds: str, after: int = 0) -> Iterator[Event]:
-        """Yield the events of a job in order, behind number `after`; only those of `kinds`, if any are named."""
+    def history(self, job_id: str, *kinds: str, after: int = 0, limit: int | None = None) -> Iterator[Event]:
+        """Yield the events of a job in order, up to `limit` behind number `after`; only those of `kinds`, if any are named."""
         query = sa.select(events).where(events.c.job_id == job_id, events.c.number > after)
         if kinds:
             query = query.where(events.c.kind.in_(kinds))
-        query = query.order_by(events.c.number)
+        query = query.order_by(events.c.number).limit(limit)
         with self._db.read() as connection:
             for row in connection.execute(query.execution_options(yield_per=1000)):
                 yield Event(**row._mapping)

@@ -49,7 +49,7 @@ class Versions:
     def any_left_out(self, job_id: str) -> bool:
         """Return whether an option has left out any version (see `is_left_out`)."""
         waived = (files.c.job_id == job_id) & (files.c.state == FileState.WAIVED)
-        by_option = (files.c.version > 1) & files.c.decided_by.startswith("--")
+        by_option = (files.c.version > 1) & files.c.decided_by.startswith("--")  # as `is_by_option` has it
         with self._db.read() as connection:
             return bool(connection.execute(sa.select(sa.exists().where(waived, by_option))).scalar_one())
 

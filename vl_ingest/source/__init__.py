@@ -1,8 +1,8 @@
 """Where the files come from: what can be walked, looked at and opened by relative path.
 
-Imports `domain`, `clock` and `program`. `Source` is the seam: no other room knows what it is. `addresses` gives the source
-that somebody names or the ledger has; `folder.Folder` is the one kind there is. `scanner.Scanner` finds what a run sends,
-`beside` walks in a process of its own. Couriers in other processes open files by `Source.folder`, where there is one.
+Imports `domain`, `clock` and `program`. `Source` is the seam: no other room chooses a kind of source, or joins a path to one.
+`addresses` gives the source that somebody names; `folder.Folder` is the one kind there is. `scanner.Scanner` finds what a run
+sends, `beside` walks in a process of its own. Couriers in other processes open files by `Source.folder`, where there is one.
 """
 
 from collections.abc import Iterator

@@ -4,11 +4,11 @@ from vl_ingest.source import Source
 from vl_ingest.source.folder import Folder
 
 
-def source_named(name: str) -> Source:
-    """Return the source that a person names. Raises `UsageError` if there is none."""
+def existing_source(name: str) -> Source:
+    """Return the source that a person or the ledger names. Raises `UsageError` if it is not there."""
     return Folder.at(name)
 
 
 def source_at(address: str) -> Source:
-    """Return the source at an address, as the ledger has it, whether it is there now or not."""
+    """Return the source at an address, whether it is there now or not."""
     return Folder(address)

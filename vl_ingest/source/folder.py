@@ -56,7 +56,7 @@ class Folder:
 
     @property
     def folder(self) -> str:
-        """Itself."""
+        """Its address: whoever knows that can open the files."""
         return self.address
 
     def is_there(self) -> bool:
