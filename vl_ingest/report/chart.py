@@ -21,6 +21,7 @@ STEPS_S = (
     DAY_S, 2 * DAY_S, 5 * DAY_S, 10 * DAY_S, 20 * DAY_S, 50 * DAY_S, 100 * DAY_S,
 )  # fmt: skip  # between two moments that are named
 MARK = 6.0  # how high the mark of a failed attempt is
+LETTER = 7.0  # how wide a letter is, at most
 UNWANTED = frozenset({"script", "style", "desc", "defs"})
 KEPT = frozenset({"axis", "x", "y", "guides", "guide", "major", "line", "bar", "plot"})  # of pygal's classes
 
@@ -136,7 +137,8 @@ def _finish(root: Element, picture: Picture, says: str, labels: int) -> Element:
             "line",
             {"x1": place["x"], "x2": place["x"], "y1": f"{height:.1f}", "y2": f"{height + 5:.1f}"},
         )
-        SubElement(axis, "text", {**place, "y": f"{height + 18:.1f}"}).text = name
+        centre = min(across(share), width - LETTER / 2 * len(name))  # a name at the end stays in the drawing
+        SubElement(axis, "text", {"x": f"{centre:.1f}", "y": f"{height + 18:.1f}"}).text = name
     bins = len(picture.failed)
     for number, failed in enumerate(picture.failed):
         if failed:
