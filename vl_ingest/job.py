@@ -15,6 +15,7 @@ from vl_ingest.domain.events import STARTED_AGAIN
 from vl_ingest.domain.forms import parse_name
 from vl_ingest.domain.model import FINISHED, TRIGGERED, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.rounds import has_grown_since
 from vl_ingest.domain.settings import Settings
 from vl_ingest.domain.standing import next_step
 from vl_ingest.ledger import Ledger
@@ -187,8 +188,7 @@ def _to_confirm(ledger: Ledger, job: Job, settings: Settings) -> bool:
     listed = ledger.listing.last(job.id)
     if listed is None or listed[0].missing > 0:
         return True
-    rounds = ledger.rounds.all(job.id)
-    return bool(rounds) and (rounds[-1].ended_at or clock.now()) > listed[1]
+    return has_grown_since(ledger.rounds.all(job.id), listed[1])
 
 
 def _confirm(context: Context) -> None:

@@ -353,6 +353,21 @@ def test_two_jobs_of_one_folder_do_not_mix(world: World) -> None:
     assert world.box.record.additions_accepted() == 0
 
 
+def test_an_older_list_is_not_said_of_a_dataset_that_has_grown(world: World) -> None:
+    """What the server listed before the addition does not cover it: the summary asks for another look."""
+    ready(world)
+    assert world.cli("verify", "job").code == 0
+    command = ["run", str(world.folder), "--name", "job", "--base-url", world.box.url, "--settle", "0.3s"]
+    asked = "3 files in the dataset by the server's own list, each once."
+    assert asked in world.cli(*command).err
+    world.picture("new.png", 99)
+    said = world.cli(*command, "--add").err
+    assert "by the server's own list" not in said
+    assert f"Run `vl-ingest verify {world.job().id}" in said
+    assert world.cli("verify", "job").code == 0
+    assert asked.replace("3", "4") in world.cli(*command).err
+
+
 def test_a_dry_run_says_what_would_be_added(world: World) -> None:
     """The files that are new, in how many additions; nothing is sent or recorded."""
     ready(world)

@@ -6,6 +6,7 @@ from vl_ingest import clock
 from vl_ingest.domain import words
 from vl_ingest.domain.model import TRIGGERED, Counts, FileState, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
+from vl_ingest.domain.rounds import has_grown_since
 from vl_ingest.domain.standing import missing_step
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
         if summary.rounds:
             added = f"{files_text(summary.added)} added in {words.several(len(summary.rounds), 'addition')}"
             lines.append(f"After the upload, {added}; `vl-ingest status {job.id}` lists them.")
-        if summary.listed is None:
+        if summary.listed_at is None or has_grown_since(summary.rounds, summary.listed_at):
             lines.append(f"Run `vl-ingest verify {job.id}` to ask the server whether it has each file.")
         else:
             lines.append(f"{summary.listed}.")

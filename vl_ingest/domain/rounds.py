@@ -1,7 +1,7 @@
 """Rounds of a job: what one processing covers. The first is the upload; each of the others is one addition."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -49,6 +49,12 @@ class Round:
     ended_at: datetime | None
     status: str | None
     message: str | None
+
+
+def has_grown_since(rounds: Sequence[Round], at: datetime) -> bool:
+    """Return whether files were added after a moment, or are being added."""
+    last = rounds[-1].ended_at if rounds else at
+    return last is None or last > at
 
 
 @dataclass(frozen=True)
