@@ -79,6 +79,7 @@ class Carrier:
         self._socket: socket.socket | None = None
         self._origin: tuple[str, str, int] | None = None
         self._used_at = 0.0
+        self._is_session_kept = False  # of this connection's TLS, for the next one to resume
         self._stopped = False  # by `cut`
         self._body_is_out = False
 
@@ -196,7 +197,7 @@ class Carrier:
         except BaseException:
             connection.close()
             raise
-        self._socket, self._origin = connection, origin
+        self._socket, self._origin, self._is_session_kept = connection, origin, False
 
     def _push(self, connection: socket.socket, piece: memoryview) -> None:
         """Hand a piece to the network, as fast as it may go."""
@@ -253,8 +254,9 @@ class Carrier:
         try:
             response.begin()
             content, whole = self._rest(response)
-            if trust is not None and isinstance(connection, ssl.SSLSocket):
-                trust.session = connection.session
+            if trust is not None and isinstance(connection, ssl.SSLSocket) and not self._is_session_kept:
+                trust.session = connection.session  # a copy, each time it is read
+                self._is_session_kept = True
             header = response.headers.get
             fields = (
                 response.status, response.reason, header("Content-Type", ""), header("Location"),
