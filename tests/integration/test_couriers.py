@@ -330,16 +330,22 @@ class _Taking(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     asked: ClassVar[list[tuple[str, dict[str, str]]]] = []
+    resumed: ClassVar[list[bool | None]] = []  # of requests over TLS: whether the session was an earlier one
     closes = False
+    says_so = False
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.resumed.append(self.connection.session_reused)
         self.send_response(202)
         self.send_header("Content-Length", "2")
+        if self.says_so:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(b"{}")
-        self.close_connection = self.closes  # without saying so
+        self.close_connection = self.closes
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
         """Say nothing."""
@@ -354,7 +360,7 @@ def taking(
     authority: trustme.CA | None = None, kind: type[http.server.ThreadingHTTPServer] | None = None
 ) -> Iterator[tuple[int, type[_Taking]]]:
     """Serve on loopback; give the port, and where what is asked for is kept."""
-    handler = type("Handler", (_Taking,), {"asked": []})
+    handler = type("Handler", (_Taking,), {"asked": [], "resumed": []})
     host = "::1" if kind is _Server6 else "127.0.0.1"
     server = (kind or http.server.ThreadingHTTPServer)((host, 0), handler)
     server.daemon_threads = True
@@ -446,6 +452,20 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
             assert [o.error for o in send_one(kind, f"https://127.0.0.1:{port}", tmp_path, 3)] == [None] * 3
             monkeypatch.delenv(name)
         assert len(handler.asked) == 6
+
+
+def test_each_new_connection_of_a_process_resumes_the_session_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full handshake is made once, however often a server closes."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with taking(authority) as (port, handler):
+        handler.closes = handler.says_so = True
+        outcomes = send_one("processes", f"https://127.0.0.1:{port}", tmp_path, 4)
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    assert handler.resumed == [False, True, True, True]
 
 
 def test_a_port_that_speaks_no_tls_delivers_nothing(kind: str, tmp_path: Path) -> None:
