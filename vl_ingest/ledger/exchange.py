@@ -15,7 +15,7 @@ from vl_ingest.domain.model import AttemptOutcome, Batch, BatchState, FileRow, F
 from vl_ingest.domain.naming import path_to_text
 from vl_ingest.ledger.chain import rows_digest
 from vl_ingest.ledger.events import append_all
-from vl_ingest.ledger.guard import TransitionRefused, move_each, move_span
+from vl_ingest.ledger.guard import TransitionRefused, move_each, move_spans
 from vl_ingest.ledger.statements import executemany, stored
 from vl_ingest.ledger.tables import attempts, batches, files
 
@@ -31,6 +31,7 @@ _END_ATTEMPT = (
     .values(outcome=sa.literal_column(f"'{AttemptOutcome.SENT}'"))
 )
 _ONE_MORE: sa.ColumnElement[int] = sa.literal_column("attempts + 1")
+_Span = tuple[tuple[str | int | bytes, ...], int, int]  # values, first and last id
 _NTH_HASH: Any = sa.text("CAST(substr(:hashes, (id - :base) * 64 + 1, 64) AS TEXT)")
 
 
@@ -65,16 +66,19 @@ def record(connection: sa.Connection, run: Run, receipts: Sequence[Receipt]) -> 
         connection, batches, BatchState.IN_FLIGHT, BatchState.SENT, ("ended_at",),
         [(now, receipt.batch.id) for receipt in receipts],
     )  # fmt: skip
+    spans: list[_Span] = []
+    scattered: list[tuple[str, int]] = []
     for batch, sha256s, *_ in receipts:
-        ids = [file.id for file in batch.files]
-        if not move_span(
-            connection, files, FileState.IN_FLIGHT, FileState.SENT, ("hashes", "base"),
-            ("".join(sha256s).encode(), ids[0]), ids, sha256=_NTH_HASH,
-        ):  # fmt: skip
-            move_each(
-                connection, files, FileState.IN_FLIGHT, FileState.SENT, ("sha256",),
-                list(zip(sha256s, ids, strict=True)),
-            )  # fmt: skip
+        first_id, last_id = batch.files[0].id, batch.files[-1].id
+        if _are_neighbours(batch.files):
+            spans.append((("".join(sha256s).encode(), first_id), first_id, last_id))
+        else:
+            scattered += zip(sha256s, [file.id for file in batch.files], strict=True)
+    if spans:
+        columns = ("hashes", "base")
+        move_spans(connection, files, FileState.IN_FLIGHT, FileState.SENT, columns, spans, sha256=_NTH_HASH)
+    if scattered:
+        move_each(connection, files, FileState.IN_FLIGHT, FileState.SENT, ("sha256",), scattered)
     append_all(
         connection, run.job_id, run.id, EventKind.BATCH_SENT, [_facts(receipt) for receipt in receipts]
     )
@@ -94,26 +98,29 @@ def intend(connection: sa.Connection, run: Run, transaction_id: str, claims: Seq
     ]  # fmt: skip
     batch_ids = connection.execute(_NEW_BATCH, new).scalars().all()
     made: list[Batch] = []
+    spans: list[_Span] = []
+    scattered: list[tuple[int, ...]] = []
     for batch_id, (chosen, renewed) in zip(batch_ids, claims, strict=True):
         made.append(Batch(batch_id, tuple(chosen), attempt=1))
-        ids = [file.id for file in chosen]
-        if renewed:
-            move_each(
-                connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("size_bytes", "mtime_ns", "batch_id"),
-                [(*file.facts, batch_id, file.id) for file in chosen], attempts=_ONE_MORE,
-            )  # fmt: skip
-        elif not move_span(
-            connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("batch_id",), (batch_id,), ids,
-            attempts=_ONE_MORE,
-        ):  # fmt: skip
-            move_each(
-                connection, files, FileState.PENDING, FileState.IN_FLIGHT, ("batch_id",),
-                [(batch_id, file_id) for file_id in ids], attempts=_ONE_MORE,
-            )  # fmt: skip
+        if not renewed and _are_neighbours(chosen):
+            spans.append(((batch_id,), chosen[0].id, chosen[-1].id))
+        else:
+            scattered += [(*file.facts, batch_id, file.id) for file in chosen]
+    states = FileState.PENDING, FileState.IN_FLIGHT
+    if spans:
+        move_spans(connection, files, *states, ("batch_id",), spans, attempts=_ONE_MORE)
+    if scattered:
+        columns = ("size_bytes", "mtime_ns", "batch_id")
+        move_each(connection, files, *states, columns, scattered, attempts=_ONE_MORE)
     now = stored(attempts.c.ended_at, connection.dialect)(clock.now())
     rows = [(batch.id, 1, now) for batch in made]
     executemany(connection, _NEW_ATTEMPT, ("batch_id", "number", "started_at"), rows)
     return made
+
+
+def _are_neighbours(rows: Sequence[FileRow]) -> bool:
+    """Return whether no other file of the ledger lies between these, given in the order of their ids."""
+    return rows[-1].id - rows[0].id + 1 == len(rows)
 
 
 def _facts(receipt: Receipt) -> dict[str, Any]:

@@ -24,6 +24,7 @@ IF_FREE = insert(files).on_conflict_do_nothing()
 CHANGED_AFTER = "changed after it was sent"
 CHUNK = 5000  # values in one query
 
+_NEW_ROW = ("job_id", "path", "sent_as", "size_bytes", "mtime_ns", "state")
 _TWICE = (files.c.unknown_attempts > 0) & ((files.c.unknown_attempts > 1) | files.c.sha256.is_not(None))
 
 
@@ -40,11 +41,11 @@ class Files:
         one that has changed since is flagged, neither sent again nor holding. A `missing` one is no longer that. Of several
         versions of a path, that is the newest.
         """
+        # Nearly always a whole chunk is new, and its plain names are free: then nothing need be asked.
+        plain = _new_rows(run.job_id, found, [plain_name(item.path) for item in found])
         with self._db.write() as connection:
             assert_lease(connection, run.job_id, run.id)
-            # Nearly always a whole chunk is new, and its plain names are free: then nothing need be asked.
-            plain = [(item, plain_name(item.path)) for item in found]
-            added = _insert(connection, IF_FREE, run.job_id, plain)
+            added = insert_rows(connection, IF_FREE, _NEW_ROW, plain)
             if added == len(found):
                 return added
             known = newest(connection, run.job_id, [item.path for item in found])
@@ -56,8 +57,8 @@ class Files:
             if fresh:
                 candidates = {item.path: candidate_names(item.path) for item in fresh}
                 names = names_for(connection, run.job_id, candidates)
-                chosen = [(item, names[item.path]) for item in fresh]
-                added += _insert(connection, files.insert(), run.job_id, chosen)
+                chosen = _new_rows(run.job_id, fresh, [names[item.path] for item in fresh])
+                added += insert_rows(connection, files.insert(), _NEW_ROW, chosen)
         return added
 
     def count_unknown_paths(self, job_id: str, paths: Sequence[str]) -> int:
@@ -249,19 +250,15 @@ def file_row(row: Sequence[Any]) -> FileRow:
     return FileRow(file_id, path, sent_as, Facts(size_bytes, mtime_ns), FileState(state), *rest)
 
 
-def _insert(
-    connection: sa.Connection, statement: sa.Insert, job_id: str, named: Sequence[tuple[Found, str]]
-) -> int:
-    """Insert files under these names; return how many it were."""
-    return insert_rows(
-        connection,
-        statement,
-        ("job_id", "path", "sent_as", "size_bytes", "mtime_ns", "state"),
-        [
-            (job_id, path_to_text(path), name, facts.size_bytes, facts.mtime_ns, FileState.PENDING.value)
-            for (path, facts), name in named
-        ],
-    )
+def _new_rows(
+    job_id: str, found: Sequence[Found], names: Sequence[str]
+) -> list[tuple[str, str, str, int, int, str]]:
+    """Return the values of `_NEW_ROW` for files that are found, each with its name on the wire."""
+    pending = FileState.PENDING.value
+    return [
+        (job_id, path_to_text(path), name, size_bytes, mtime_ns, pending)
+        for (path, (size_bytes, mtime_ns)), name in zip(found, names, strict=True)
+    ]
 
 
 def newest(

@@ -75,29 +75,27 @@ def _each(
     )
 
 
-def move_span(
+def move_spans(
     connection: sa.Connection,
     table: sa.Table,
     before: StrEnum,
     after: StrEnum,
     columns: tuple[str, ...],
-    values: tuple[str | int | bytes, ...],
-    ids: Sequence[int],
+    spans: Sequence[tuple[tuple[str | int | bytes, ...], int, int]],
     **expressions: sa.ColumnElement[Any],
-) -> bool:
-    """Move the rows with these ids, given in order, by one statement; False, and nothing done, if they have gaps.
+) -> None:
+    """Move all rows between two ids, for each span by one statement: a span holds its values, its first and last id.
 
-    `values` are those of `columns` and of the parameters in `expressions`, in the order of the statement.
+    The values are those of `columns` and of the parameters in `expressions`, in the order of the statement. No row is
+    in two spans; none moves more rows than it has ids, so that the sum tells whether each has moved all of them.
 
     Raises `TransitionRefused` as `move` does.
     """
     allowed(before, after)
-    if ids[-1] - ids[0] + 1 != len(ids):
-        return False
     statement = _span(table, before, after, **expressions)
-    names, row = (*columns, "first_id", "last_id"), (*values, ids[0], ids[-1])
-    _assert_moved(table, before, after, executemany(connection, statement, names, [row]), len(ids))
-    return True
+    names, rows = (*columns, "first_id", "last_id"), [(*values, *ends) for values, *ends in spans]
+    changed = executemany(connection, statement, names, rows)
+    _assert_moved(table, before, after, changed, sum([last - first + 1 for _, first, last in spans]))
 
 
 @cache
