@@ -20,6 +20,7 @@ from vl_ingest.couriers.link import Link  # as above
 from vl_ingest.program import die_with  # as above
 from vl_ingest.server.pace import Pace  # as above
 
+PAUSE_S = 0.05  # at most, in which what is asked for goes unheard
 FIRST_SHARE = 1024.0  # bytes a second, where there is a limit, until the parent has granted one
 
 
@@ -40,7 +41,9 @@ class Child:
     def __init__(self, link: Link, board: Board) -> None:
         self._link, self._board = link, board
         self._tasks: deque[Task] = deque()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)  # there are tasks, or other lines may have them
+        self._short = threading.Condition(lock)  # there are no more tasks than lines
         self._carriers: list[Carrier] = []
         self._wanted = 1
         self._is_cut = False
@@ -73,6 +76,12 @@ class Child:
                         carrier.cut()
                 while terms is not None and len(self._carriers) < self._wanted:
                     self._start(terms)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Listen to nothing while there are tasks enough: each message that is read takes a turn from those who carry."""
+        with self._short:
+            self._short.wait_for(lambda: len(self._tasks) <= self._wanted, PAUSE_S)
 
     def _put(self, task: Task) -> None:
         with self._changed:
@@ -103,6 +112,8 @@ class Child:
                 while not self._tasks or line >= self._wanted:
                     self._changed.wait()
                 task = self._tasks.popleft()
+                if len(self._tasks) == self._wanted:
+                    self._short.notify()
             try:
                 carried = carrier.carry(task, self._trust(task.address, terms))
                 self._link.put(("carried", task.number, line, carried))
