@@ -152,9 +152,11 @@ def test_a_fixed_number_stays() -> None:
     assert concurrency.limit == 6
 
 
-def test_it_does_not_grow_while_the_processor_is_busy() -> None:
-    """A process that keeps half of the cores busy gets no more workers, even if that seemed to pay."""
+@pytest.mark.parametrize("processes", [1, 2])
+def test_it_does_not_grow_while_the_processor_is_busy(processes: int) -> None:
+    """What keeps half of the cores busy gets no more workers, even if that seemed to pay, or there is no way down."""
     concurrency, now = Concurrency(cores=4), 0.0
+    concurrency.least = processes
     for turn in range(2_000):
         began, now = now, now + 0.05
         concurrency.delivered(

@@ -173,10 +173,10 @@ class Concurrency:
 
     def _next(self) -> int:
         """Return the number to try: a quarter up or down, turning round where there is no way on."""
+        if self._best.workers <= self.least:
+            self._direction = +1
         if self._direction > 0 and not self._may_grow():
             self._direction = -1
-        elif self._best.workers <= self.least:
-            self._direction = +1
         step = max(1, self._best.workers // 4) * self._direction
         return max(min(self.least, self._best.workers), min(self._most, self._best.workers + step))
 
