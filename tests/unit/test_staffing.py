@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from vl_ingest.upload.staffing import SETTLED_S, Staffing
+from vl_ingest.upload.staffing import FIRST, SETTLED_S, Staffing
 
 STEP_S = SETTLED_S + 0.1
 
@@ -24,11 +24,17 @@ def play(
     return sizes
 
 
-def test_one_more_as_long_as_that_pays() -> None:
+def test_two_and_then_one_more_as_long_as_that_pays() -> None:
     """What two do twice as fast and a third does not, two do."""
     sizes = play(lambda size: 1e6 * (1, 2, 3.5, 3.5, 3.5)[size])
+    assert sizes[:4] == [0, 0, 2, 3]
     assert sizes[-1] == 2
     assert max(sizes) == 3
+
+
+def test_one_stays_where_two_do_not_pay() -> None:
+    """Where two deliver no more than this process alone has, one is enough."""
+    assert play(lambda _size: 1e6)[-1] == 1
 
 
 def test_no_more_than_there_are_cores() -> None:
@@ -47,10 +53,10 @@ def test_none_for_what_is_over_before_they_are_up() -> None:
 
 
 def test_none_is_waited_for() -> None:
-    """While a process is not up yet nothing is decided, and nothing is measured."""
+    """While one of them is not up yet nothing is decided, and nothing is measured."""
     staffing = Staffing(2)
     for step in range(1, 4):
         staffing.observe(step * STEP_S, step * STEP_S, step * 10**6, None, ready=0)
-    assert staffing.size == 1
+    assert staffing.size == FIRST
     for step in range(4, 9):
-        assert staffing.observe(step * STEP_S, step * STEP_S, step * 10**6, None, ready=0) == 1
+        assert staffing.observe(step * STEP_S, step * STEP_S, step * 10**6, None, ready=1) == FIRST

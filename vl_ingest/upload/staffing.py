@@ -1,12 +1,13 @@
 """How many processes send: a decision on measurements.
 
-None at first. The first comes when this process's own processor time is the limit, and one more as long as that pays;
-none for a job that would be over before they are up.
+None at first. Two come when this process's own processor time is the limit, and one more as long as that pays; none for
+a job that would be over before they are up.
 """
 
 from dataclasses import dataclass
 
-LOOK_S = 0.1  # between two measurements, at least
+FIRST = 2  # that come together: to see what one does takes longer than it takes to start the other
+LOOK_S = 0.05  # between two measurements, at least
 SETTLED_S = 0.25  # that one lasts which decides whether another process pays
 BUSY = 0.6  # of a core: one interpreter does hardly more beside its waiting, less on a machine that is shared
 WORTH_S = 1.5  # a job that has less than this before it is over soon
@@ -27,7 +28,7 @@ class Staffing:
         self.size = 0
         self._most = most
         self._since: _Look | None = None
-        self._rate_before = 0.0  # bytes a second with one process less
+        self._rate_before = 0.0  # bytes a second with fewer processes
         self._is_settled = most < 1
 
     def observe(
@@ -58,5 +59,5 @@ class Staffing:
         elif self.size or busy >= BUSY:
             self._rate_before = rate
             self._is_settled = self.size >= self._most
-            self.size = min(self._most, self.size + 1)
+            self.size = min(self._most, self.size + 1 if self.size else FIRST)
         return self.size
