@@ -23,6 +23,7 @@ from vl_ingest.proof.rehash import verify_files
 from vl_ingest.server.api import Api
 from vl_ingest.server.tokens import Tokens
 from vl_ingest.source import LeftOut, Source
+from vl_ingest.source import folder as folders
 from vl_ingest.source.filters import Filters
 from vl_ingest.source.folder import Folder
 from vl_ingest.upload.preview import Preview, Previewer
@@ -278,6 +279,19 @@ def test_a_folder_that_is_removed_during_the_walk_is_gone_and_a_disk_is_not(
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second disk")
+def test_a_huge_folder_comes_in_blocks_each_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is small, so that sending begins; in those behind it as many names are neighbours as may be."""
+    monkeypatch.setattr(folders, "SORTED_FIRST", 5)
+    monkeypatch.setattr(folders, "SORTED_TOGETHER", 20)
+    names = [f"{number:03}.jpg" for number in range(50)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"content")
+    found = [item.path for item in Folder(str(tmp_path)).walk(Filters(Settings()))]
+    blocks = [found[:5], found[5:25], found[25:45], found[45:]]
+    assert sorted(found) == names
+    assert blocks == [sorted(block) for block in blocks]
+
+
 def test_a_disk_that_takes_its_mount_point_with_it_is_missed(tmp_path: Path) -> None:
     """As a desktop does with a stick that is pulled out."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:

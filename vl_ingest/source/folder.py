@@ -24,7 +24,9 @@ from vl_ingest.domain.promised import (
 from vl_ingest.source import LeftOut
 from vl_ingest.source.filters import Filters, is_hidden
 
-SORTED_TOGETHER = 10_000  # entries of one folder, so that memory stays flat
+# Entries of one folder, so that memory stays flat: the first soon, and then as many as may be. The ledger looks files up
+# by name; where those that come together lie far apart, each costs it a page of its own.
+SORTED_FIRST, SORTED_TOGETHER = 10_000, 50_000
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,11 @@ def _entries(place: str) -> Iterator[os.DirEntry[str]]:
     )
     try:
         with os.scandir(place if folder is None else folder) as entries:
-            while block := sorted(itertools.islice(entries, SORTED_TOGETHER), key=attrgetter("name")):
-                yield from block
+            size = SORTED_FIRST
+            while block := sorted(itertools.islice(entries, size), key=attrgetter("name"), reverse=True):
+                while block:
+                    yield block.pop()  # one that has been looked at holds more than its name
+                size = SORTED_TOGETHER
     finally:
         if folder is not None:
             os.close(folder)
