@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,36 @@ def test_two_claims_never_share_a_file(ledger: Ledger, run: Run) -> None:
     assert len(refused) == 3
     with ledger.db.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(attempts)).scalar_one() == 1
+
+
+def test_one_file_that_is_elsewhere_refuses_all_claims_and_receipts_of_a_turn(
+    ledger: Ledger, run: Run
+) -> None:
+    """Each batch has to move as a whole; where one can't, none of the turn is recorded."""
+    rows = ledger.files.pending(run.job_id, 0, 5)
+    (batch,) = ledger.batches.exchange(run, "1", [], [Claim(rows[3:4])])
+    with pytest.raises(TransitionRefused):
+        ledger.batches.exchange(run, "1", [], [Claim(rows[:2]), Claim(rows[2:])])
+    assert [file.id for file in ledger.files.pending(run.job_id, 0, 5)] == [1, 2, 3, 5]
+    (other,) = ledger.batches.exchange(run, "1", [], [Claim(rows[:2])])
+    wider = replace(batch, files=tuple(rows[2:]))
+    with pytest.raises(TransitionRefused):
+        ledger.batches.exchange(
+            run, "1", [Receipt(other, ["0" * 64] * 2, 202), Receipt(wider, ["0" * 64] * 3, 202)], []
+        )
+    assert not list(ledger.files.rows(run.job_id, FileState.SENT))
+
+
+def test_files_with_gaps_between_them_are_moved_one_by_one(ledger: Ledger, run: Run) -> None:
+    """What lies between stays as it is, and each file gets its own hash."""
+    rows = ledger.files.pending(run.job_id, 0, 5)
+    claims = [Claim([rows[0], rows[2]]), Claim(rows[3:])]
+    made = ledger.batches.exchange(run, "1", [], claims)
+    assert [file.id for file in ledger.files.pending(run.job_id, 0, 5)] == [2]
+    receipts = [Receipt(batch, [f"{file.id:064}" for file in batch.files], 202) for batch in made]
+    ledger.batches.exchange(run, "1", receipts, [])
+    sent = {file.id: file.sha256 for file in ledger.files.rows(run.job_id, FileState.SENT)}
+    assert sent == {number: f"{number:064}" for number in (1, 3, 4, 5)}
 
 
 def test_claims_of_one_transaction_are_batches_of_their_own(ledger: Ledger, run: Run) -> None:
