@@ -267,6 +267,21 @@ def test_cancelling_cuts_what_is_on_its_way(kind: str, make_counter: MakeCounter
     assert counter.held() == []
 
 
+def test_a_process_listens_however_much_waits_in_it(make_counter: MakeCounter) -> None:
+    """What has not begun is given back, and what has is cut, long before it would have been sent."""
+    counter = make_counter("processes", "upload:slow-read:rate=1048576")
+    file = counter.file("a.mp4", os.urandom(24 * MIB))
+    futures = [counter.courier.submit(counter.parcel(file)) for _ in range(12)]
+    counter.until_moving()
+    counter.courier.recall()
+    wait_for(lambda: any(future.done() for future in futures))
+    counter.courier.cancel()
+    outcomes = [future.result(LONG_S) for future in futures]
+    assert {outcome.recalled for outcome in outcomes} == {False, True}
+    assert all(outcome.bytes_out < outcome.body_bytes for outcome in outcomes)
+    assert counter.held() == []
+
+
 def test_cancelling_waits_for_an_answer_that_is_due(kind: str, make_counter: MakeCounter) -> None:
     """A body that is out can't be taken back, and its receipt is worth having."""
     counter = make_counter(kind, "upload:slow:seconds=1")

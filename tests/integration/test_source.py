@@ -278,7 +278,6 @@ def test_a_folder_that_is_removed_during_the_walk_is_gone_and_a_disk_is_not(
     assert {item.path for item in walk if isinstance(item, LeftOut) and item.unread} == unread
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second disk")
 def test_a_huge_folder_comes_in_blocks_each_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one is small, so that sending begins; in those behind it as many names are neighbours as may be."""
     monkeypatch.setattr(folders, "SORTED_FIRST", 5)
@@ -292,6 +291,7 @@ def test_a_huge_folder_comes_in_blocks_each_in_order(tmp_path: Path, monkeypatch
     assert blocks == [sorted(block) for block in blocks]
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second disk")
 def test_a_disk_that_takes_its_mount_point_with_it_is_missed(tmp_path: Path) -> None:
     """As a desktop does with a stick that is pulled out."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
