@@ -92,7 +92,11 @@ def _start_on_a_terminal(world: World) -> _Terminal:
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    takes_terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    takes_terminal = (
+        "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL);"  # as in a shell, also where these tests run under nohup
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
     arguments = [word for word in world.arguments("--workers", "2") if word != "--json"]
     command = [COMMAND[0], "-c", takes_terminal, *COMMAND, *arguments, "--ledger", str(world.ledger_path)]
     plain = {
