@@ -4,21 +4,24 @@ An answer that comes before the body is out is seen between two blocks. What an 
 """
 
 import contextlib
+import math
 import os
 import select
 import socket
 import ssl
 from collections.abc import Generator, Sequence
-from http.client import HTTPException, HTTPResponse
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from vl_ingest import clock
 from vl_ingest.couriers.content import BLOCK_BYTES, BrokenPromise, Content
+from vl_ingest.couriers.response import read_response
 from vl_ingest.domain.promised import Broken, Promised
 from vl_ingest.server.form import content_type, frames, new_boundary
 from vl_ingest.server.limits import ANSWER_BYTES, ENDED, KEPT_S, OVERDUE, RECEIPT_OF_UPLOAD
 from vl_ingest.server.pace import Pace
+
+PIECE_BYTES = 65536  # of an answer, read at once
 
 
 class Terms(NamedTuple):
@@ -123,7 +126,7 @@ class Carrier:
             answer, keep = self._exchange(task, trust, pieces)
         except BrokenPromise as promise:
             broken = promise.broken
-        except (OSError, HTTPException) as exc:
+        except OSError as exc:
             distrust = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else None
             lost = (ENDED if self._stopped else str(exc) or type(exc).__name__, self._started, distrust)
         finally:
@@ -172,7 +175,7 @@ class Carrier:
                 raise
             try:
                 return self._answer(connection, trust)
-            except (OSError, HTTPException):
+            except OSError:
                 raise exc from None
         return self._answer(connection, trust)
 
@@ -250,37 +253,26 @@ class Carrier:
 
     def _answer(self, connection: socket.socket, trust: Trust | None) -> tuple[tuple[object, ...], bool]:
         connection.settimeout(self._terms.read_timeout_s)
-        response = HTTPResponse(connection, method="POST")
-        try:
-            response.begin()
-            content, whole = self._rest(response)
-            if trust is not None and isinstance(connection, ssl.SSLSocket) and not self._is_session_kept:
-                trust.session = connection.session  # a copy, each time it is read
-                self._is_session_kept = True
-            header = response.headers.get
-            fields = (
-                response.status, response.reason, header("Content-Type", ""), header("Location"),
-                header("Retry-After"), header("Date"), content, whole,
-            )  # fmt: skip
-            complete = response.length == 0 or (response.chunked and response.isclosed())
-            keep = response.status == RECEIPT_OF_UPLOAD and whole and complete and not response.will_close
-            return fields, keep and self._body_is_out
-        finally:
-            response.close()
+        until = math.inf
 
-    def _rest(self, response: HTTPResponse) -> tuple[bytes, bool]:
-        """Return what the answer holds, and whether it arrived whole; it may take the time-out in all."""
-        content, until = bytearray(), clock.monotonic() + self._terms.read_timeout_s
-        try:
-            while piece := response.read1(65536):
-                content += piece
-                if len(content) > ANSWER_BYTES:
-                    return bytes(content), True
-                if clock.monotonic() > until:
-                    return bytes(content), False
-        except (OSError, HTTPException):
-            return bytes(content), False  # the status is known all the same
-        return bytes(content), response.length in (None, 0)
+        def receive() -> bytes:  # the content may take the time-out in all
+            nonlocal until
+            if clock.monotonic() > until:
+                raise TimeoutError("timed out")
+            piece = connection.recv(PIECE_BYTES)
+            until = min(until, clock.monotonic() + self._terms.read_timeout_s)
+            return piece
+
+        response = read_response(receive, ANSWER_BYTES)
+        if trust is not None and isinstance(connection, ssl.SSLSocket) and not self._is_session_kept:
+            trust.session = connection.session  # a copy, each time it is read
+            self._is_session_kept = True
+        field = response.fields.get
+        answer = (
+            response.status, response.reason, field("content-type", ""), field("location"), field("retry-after"),
+            field("date"), response.content, response.whole,
+        )  # fmt: skip
+        return answer, response.keeps and response.status == RECEIPT_OF_UPLOAD and self._body_is_out
 
     def _drop(self) -> None:
         """Close the connection, if there is one."""
