@@ -12,15 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import trustme
 
+from vl_ingest.couriers import processes
 from vl_ingest.couriers.here import Here
 from vl_ingest.couriers.parcel import Courier, Outcome, Parcel
-from vl_ingest.couriers.process import PROGRAM
+from vl_ingest.couriers.process import PROGRAM, Process
 from vl_ingest.couriers.processes import Processes, hindrance
 from vl_ingest.domain import errors
 from vl_ingest.domain.promised import Promised
@@ -567,6 +569,33 @@ def test_a_machine_that_starts_no_process(make_counter: MakeCounter, monkeypatch
     outcome = counter.send(counter.file("a.mp4"))
     assert outcome.recalled
     assert courier.broken
+
+
+def test_however_much_is_given_before_a_process_is_up(
+    make_counter: MakeCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than the socket that wakes the couriers' thread has room for: nobody waits for anybody."""
+    may_start = threading.Event()
+
+    def slow(*values: Any, **more: Any) -> Process:
+        may_start.wait(LONG_S)
+        return Process(*values, **more)
+
+    monkeypatch.setattr(processes, "Process", slow)
+    counter = make_counter("processes")
+    file = counter.file("a.mp4")
+    given: list[Future[Outcome]] = []
+    parcel = counter.parcel(file)
+    giving = threading.Thread(
+        target=lambda: given.extend(counter.courier.submit(parcel) for _ in range(400)), daemon=True
+    )
+    giving.start()
+    giving.join(LONG_S / 4)
+    assert not giving.is_alive()
+    counter.courier.recall()
+    may_start.set()
+    assert all(future.result(LONG_S).recalled for future in given)
+    assert counter.send(file).error is None
 
 
 def test_closing_ends_the_processes_at_once(make_counter: MakeCounter) -> None:

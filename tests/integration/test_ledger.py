@@ -12,6 +12,7 @@ from vl_ingest.domain.errors import FileTrouble, JobHeld, UsageError
 from vl_ingest.domain.events import EventKind
 from vl_ingest.domain.model import (
     TRANSITIONS,
+    UNSEEN,
     AttemptOutcome,
     Batch,
     BatchState,
@@ -344,6 +345,13 @@ def test_a_known_file_is_recognised_and_only_pending_ones_are_refreshed(ledger: 
     facts = {file.path: file.facts.size_bytes for file in ledger.files.rows(run.job_id)}
     assert facts == {"0.png": 10, "1.png": 10, "2.png": 99, "3.png": 99, "4.png": 99}
     assert ledger.files.changed_after(run.job_id) == 2
+
+
+def test_a_look_that_fails_tells_nothing_of_a_known_file(ledger: Ledger, run: Run) -> None:
+    """A disk that is away for a moment: the sender may have read the row already, and send the file as it was."""
+    before = ledger.files.pending(run.job_id, 0, 5)
+    assert ledger.files.add(run, [Found(f"{n}.png", UNSEEN) for n in range(5)]) == 0
+    assert ledger.files.pending(run.job_id, 0, 5) == before
 
 
 def test_one_unfinished_job_for_one_folder_name_and_server(ledger: Ledger, run: Run) -> None:

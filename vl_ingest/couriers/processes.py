@@ -60,6 +60,7 @@ class Processes:
         self._cpu_s: dict[int, float] = {}  # by process, also those that have ended
         self._waker, self._woken = socket.socketpair()
         self._woken.setblocking(False)
+        self._waker.setblocking(False)  # one that is full wakes as well
         self._thread = threading.Thread(target=self._run, name="couriers", daemon=True)
         self._thread.start()
 

@@ -276,7 +276,7 @@ def _refresh(connection: sa.Connection, run: Run, row: FileRow, facts: Facts) ->
         kind = EventKind.FILE_FOUND_AGAIN if state is FileState.MISSING else EventKind.FILE_RETRIED
         decide(connection, run.job_id, run, row, kind, "scan")
         state = FileState.PENDING
-    if state is FileState.PENDING:
+    if state is FileState.PENDING and facts != UNSEEN:  # else its turn will tell
         connection.execute(
             sa.update(files)
             .where(files.c.id == row.id, files.c.state == FileState.PENDING)
