@@ -330,6 +330,16 @@ def test_a_token_travels_and_its_refusal_comes_back(kind: str, make_counter: Mak
     assert counter.send(file).error is None
 
 
+def test_a_mistake_is_raised_where_the_outcome_is_asked_for(kind: str, make_counter: MakeCounter) -> None:
+    """And what carried it goes on."""
+    counter = make_counter(kind)
+    file = counter.file("a.mp4")
+    mistaken = file._replace(path=7)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises((AttributeError, RuntimeError), match="int"):
+        counter.courier.submit(counter.parcel(mistaken)).result(LONG_S)
+    assert counter.send(file).error is None
+
+
 def test_many_parcels_at_once(kind: str, make_counter: MakeCounter) -> None:
     """Each future has the outcome of its own parcel."""
     counter = make_counter(kind)
@@ -697,6 +707,7 @@ def test_a_couriers_process_is_lean() -> None:
         "urllib3",
         "http",
         "email",
+        "traceback",
         "dataclasses",
         "asyncio",
     }

@@ -8,7 +8,6 @@ import contextlib
 import os
 import sys
 import threading
-import traceback
 from collections import deque
 
 if __name__ == "__main__":
@@ -120,6 +119,8 @@ class Child:
             except ConnectionError:  # the other side is gone, and this process about to end
                 return
             except BaseException:  # noqa: BLE001  # raised where the future is asked for its result
+                import traceback  # a tenth of what it takes to start
+
                 self._link.put(("mistake", task.number, line, traceback.format_exc()))
             self._board.end(line)
 
