@@ -309,9 +309,17 @@ def test_400_after_an_unknown_attempt_is_no_rejection(world: World) -> None:
     world.picture("only.png")
     world.box.add_fault("upload:lost-answer:times=1")
     world.box.add_fault("upload:400")
-    assert world.run().code == 13
+    result = world.run()
+    assert result.code == 13
     assert world.states() == {"only.png": "unknown"}
     world.box.clear_faults()
+    job_id = world.job().id
+    for said in (result.err, world.cli("status", "job").out):
+        assert f"vl-ingest settle {job_id} --delivered" in " ".join(said.split())
+        assert "waive" not in said
+    refused = world.cli("waive", "job", "only.png")
+    assert refused.code == 2
+    assert f"vl-ingest settle {job_id} --delivered" in refused.err
     assert world.cli("settle", "job", "--not-delivered").code == 0
     assert world.run().code == 0
 

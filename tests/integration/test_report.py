@@ -91,7 +91,8 @@ def test_a_report_of_each_state_follows_the_schema(world: World) -> None:
     world.pictures(2)
     world.box.add_fault("create:403")
     assert world.run().code == 7
-    validator.validate(json.loads(world.cli("report", "job", "--json").out))
+    (facts,) = world.cli("report", "job", "--json").lines
+    validator.validate(facts)
     assert world.cli("report", "job", "--format", "html").code == 0
     world.box.clear_faults()
     (world.folder / "torn.png").write_bytes(b"no picture")

@@ -100,7 +100,11 @@ def test_no_wait_stops_after_the_trigger(world: World) -> None:
     ended = world.run("--no-wait")
     assert ended.code == 0
     assert ended.summary["state"] == "processing"
-    assert world.run().summary["state"] == "ready"
+    watching = f"vl-ingest resume {world.job().id} --wait"  # by itself it would keep the setting
+    assert watching in ended.err
+    assert watching in world.cli("status", "job").out
+    assert world.cli("resume", "job", "--wait").code == 0
+    assert world.job().state == "ready"
     world.check_promises()
 
 

@@ -198,6 +198,10 @@ def test_a_name_that_is_taken_is_told_before_a_run(world: World) -> None:
         "run", str(world.folder), "--name", "job", "--base-url", world.box.url, "--dry-run", "--new"
     )
     assert f"name taken    by {dataset}" in plan.out
+    with world.box.offline():
+        plan = world.cli("run", str(world.folder), "--name", "free", "--base-url", world.box.url, "--dry-run")
+    assert plan.code == 0
+    assert "name taken    not known, as the server can't be asked" in plan.out
     told = world.cli("doctor", "--base-url", world.box.url, "--name", "job").out
     assert f"has a dataset named 'job' already ({dataset})" in told
     assert (

@@ -1,5 +1,7 @@
 """Files that are written whole or not at all."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,34 @@ def test_what_was_there_stays_when_writing_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         fail()
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "old")]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What it leads to is replaced, wherever that is."""
+    target, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    link.symlink_to(target.name)
+    with replacing(link) as new:
+        new.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(tmp_path.iterdir()) == [link, target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pipes among its files")
+def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    """A pipe that somebody reads, or a device, which a file in its place would destroy."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with replacing(pipe) as new:
+            new.write_text("new")
+        assert os.read(reader, 99) == b"new"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_two_writers_do_not_mix(tmp_path: Path) -> None:

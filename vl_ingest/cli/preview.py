@@ -50,11 +50,15 @@ def dry_run(
                     show({"type": "file_error", **facts}, text, as_json=as_json)
     if named > NAMED and not as_json:
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` lists all.")
-    taken = (
-        _same_name(name, base_url, access) if plan.job is None or plan.job.state is JobState.CREATED else []
-    )
-    if taken and not as_json:
-        click.echo(f"  name taken    by {', '.join(taken)}: a run makes another dataset of that name")
+    taken: list[str] = []
+    try:
+        if plan.job is None or plan.job.state is JobState.CREATED:
+            taken = _same_name(name, base_url, access)
+        said = f"by {', '.join(taken)}: a run makes another dataset of that name" if taken else None
+    except VlIngestError as exc:  # a plan needs no server
+        said = f"not known, as the server can't be asked: {words.clause(exc)}"
+    if said and not as_json:
+        click.echo(f"  name taken    {said}")
     facts = {"same_name": taken} | _facts(plan, settings, name, folder.address, base_url, rate)
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if plan.is_empty(settings):
@@ -73,14 +77,11 @@ def dry_run(
 
 
 def _same_name(name: str, base_url: str, access: dict[str, Any]) -> list[str]:
-    """Return the server's datasets of that name, if it can be asked at once; a plan needs no server."""
+    """Return the server's datasets of that name. Raises a `VlIngestError` where it can't be asked at once."""
     from vl_ingest.server.optional import Extras
 
-    try:
-        extras = Extras(base_url, open_tokens(base_url, access), connect_timeout_s=3.0, read_timeout_s=10.0)
-        return [dataset.id for dataset in extras.datasets() if dataset.name == name]
-    except VlIngestError:
-        return []
+    extras = Extras(base_url, open_tokens(base_url, access), connect_timeout_s=3.0, read_timeout_s=10.0)
+    return [dataset.id for dataset in extras.datasets() if dataset.name == name]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def report(
     with open_to_read(ledger) as book:
         job_id = book.jobs.find(job_reference).id
         if output is None:
-            write(book, job_id, chosen, sys.stdout)
+            write(book, job_id, chosen, sys.stdout, on_one_line=as_json)
         else:
             write_file(book, job_id, chosen, output)
             click.echo(f"Wrote the report on job {job_id} to {path_to_text(str(output))}.", err=True)

@@ -60,7 +60,7 @@ def summary_lines(summary: "Summary", *, scanned: bool) -> list[str]:
     else:
         lines.append(
             f"Processing of dataset {job.dataset_id} has started (job {job.id}). "
-            f"Run `vl-ingest resume {job.id}` to watch until it is ready."
+            f"Run `vl-ingest resume {job.id} --wait` to watch until it is ready."
         )
     return lines
 

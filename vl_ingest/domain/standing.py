@@ -105,13 +105,13 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
         sign = "the files of the last addition are there" if added else "it is being processed"
         text = f"Look at the dataset, and run `{began}` if {sign}, or `--not-begun`; then `{resume}`."
         return NextStep(text, (began, resume))
-    if (
-        not _sendable(counts)
-        and counts[FileState.UNKNOWN]
-        and job.settings.get("on_unknown") == OnUnknown.HOLD
-    ):
+    # Where the last run has ended with that, to send them again has settled nothing.
+    is_for_a_person = (
+        job.settings.get("on_unknown") == OnUnknown.HOLD or last_exit_code == Undecided.exit_code
+    )
+    if not _sendable(counts) and counts[FileState.UNKNOWN] and is_for_a_person:
         delivered = f"vl-ingest settle {job.id} --delivered"
-        text = f"Run `{delivered}` or `--not-delivered`, then `{resume}`."
+        text = f"Look at the dataset, and run `{delivered}` if the files of unknown delivery are there, or `--not-delivered`; then `{resume}`."
         return NextStep(text, (delivered, resume))
     if not _sendable(counts) and any(counts[state] for state in WAIVABLE):
         return _held(job, resume)
@@ -121,6 +121,8 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
         )
     if last_exit_code == Refused.exit_code:
         return NextStep(f"The server refused the last run: fix what it said, then run `{resume}`.", (resume,))
+    if job.state is JobState.PROCESSING and job.settings.get("wait") is False:
+        resume += " --wait"
     return NextStep(f"`{resume}` continues where the last run stopped.", (resume,))
 
 

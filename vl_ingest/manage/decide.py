@@ -56,7 +56,7 @@ def waive(ledger: Ledger, job: Job, names: Sequence[str] | None, why: str | None
 def waived_names(names: Sequence[str], *, everything: bool) -> Sequence[str] | None:
     """Return the names to give to `waive`. Raises `UsageError` unless it is either some names or everything."""
     if bool(names) == everything:
-        raise UsageError("Name the files to waive, or use --all.")
+        raise UsageError(f"Name the files to waive, or use --all{', not both' if names else ''}.")
     return None if everything else names
 
 
@@ -173,8 +173,10 @@ def _held(ledger: Ledger, job: Job, names: Sequence[str] | None, *, waived: bool
                 why = f"is left out by {row.decided_why}: run the job without that filter to send it."
             elif row.state is FileState.WAIVED:
                 why = f"is waived already; `vl-ingest retry {job.id} {shlex.quote(path_to_text(row.path))}` takes that back."
+            elif row.state is FileState.UNKNOWN:
+                why = f"may or may not have been delivered: `vl-ingest settle {job.id} --delivered` or `--not-delivered` first."
             else:
-                why = f"is {row.state}, so there is nothing to decide on: it is not {', '.join(sorted(WAIVABLE))}."
+                why = f"is {row.state}: only what is {' or '.join(sorted(WAIVABLE))} can be decided on."
             raise UsageError(f"{path_to_text(row.path)} {why}")
         matches = matcher([name])
         matching = [path for path in held if matches is not None and matches(path)]

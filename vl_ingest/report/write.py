@@ -24,14 +24,17 @@ def format_of(form: str | None, output: Path | None) -> str:
 def write_file(ledger: Ledger, job_id: str, form: str, output: Path) -> None:
     """Write the report to a file, whole or not at all. Raises `UsageError` if it can't be written."""
     try:
-        with replacing(output) as new, new.open("x", encoding="utf-8", newline="") as out:
+        with replacing(output) as new, new.open("w", encoding="utf-8", newline="") as out:
             write(ledger, job_id, form, out)
     except OSError as exc:
         raise UsageError(f"Can't write {path_to_text(str(output))}: {exc.strerror or exc}.") from exc
 
 
-def write(ledger: Ledger, job_id: str, form: str, out: IO[str]) -> None:
-    """Write the report in one of `FORMATS`. Raises `UsageError` where packages for the page are missing."""
+def write(ledger: Ledger, job_id: str, form: str, out: IO[str], *, on_one_line: bool = False) -> None:
+    """Write the report in one of `FORMATS`, JSON for people to read too or `on_one_line`.
+
+    Raises `UsageError` where packages for the page are missing.
+    """
     if form == "csv":
         from vl_ingest.report.table import write_csv
 
@@ -42,7 +45,7 @@ def write(ledger: Ledger, job_id: str, form: str, out: IO[str]) -> None:
 
     story = build(ledger, job_id)
     if form == "json":
-        out.write(json.dumps(story.facts, indent=2) + "\n")
+        out.write(json.dumps(story.facts, indent=None if on_one_line else 2) + "\n")
     elif form == "html":
         try:
             from vl_ingest.report.page import to_html

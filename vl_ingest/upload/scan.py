@@ -114,9 +114,10 @@ def _check(context: Context, scanner: Scanner, so: str, *, vanished: bool) -> No
     """Raise `FilesHeld` where nobody knows what is in the source: `vanished` says that known files should be."""
     if scanner.unread:
         context.note(EventKind.SCAN_INCOMPLETE, unread=scanner.unread[:100])
+        them = "it" if len(scanner.unread) == 1 else "them"
         raise FilesHeld(
             f"{words.several(len(scanner.unread), 'folder')} can't be read, so {so}: "
-            f"{', '.join(scanner.unread[:5])}. Make them readable, or leave them out with --exclude; then run "
+            f"{', '.join(scanner.unread[:5])}. Make {them} readable, or leave {them} out with --exclude; then run "
             "the same command again."
         )
     if vanished:

@@ -244,6 +244,7 @@ def _left(context: Context, counts: Counts) -> FilesHeld | GaveUp | Undecided:
         return GaveUp(f"{files_text(counts[FileState.PENDING])} not sent yet. {what_next}")
     if unknown := counts[FileState.UNKNOWN]:
         some = first_few(files, job.id, FileState.UNKNOWN)
+        what_next = next_step(job, counts, last_exit_code=Undecided.exit_code).text
         return Undecided(f"{files_text(unknown)} may or may not have been delivered:\n{some}\n{what_next}")
     held = sum(counts[state] for state in WAIVABLE)
     some = first_few(files, job.id, *(state for state in sorted(WAIVABLE) if counts[state]))
