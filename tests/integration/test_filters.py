@@ -205,6 +205,25 @@ def test_all_that_is_known_may_be_filtered_out(begun: World) -> None:
     begun.check_promises()
 
 
+def test_a_mistyped_filter_starts_no_processing(world: World) -> None:
+    """Where files were sent, it would be started with these alone, and could not be taken back."""
+    world.pictures(6)
+    world.box.add_fault("upload:500:name=p0005.png")
+    assert world.run("--workers", "1", "--batch-size", "1", "--give-up-after", "0.1s").code == 5
+    world.box.clear_faults()
+    sent = of(world, "sent")
+    assert 0 < len(sent) < 6
+    for how in ([], ["--dry-run"]):
+        ended = world.run("--include", "*.ngp", *how)
+        assert ended.code == 2
+        assert "what was sent as well" in ended.err
+    assert of(world, "sent") == sent
+    assert world.job().state == "transaction_open"
+    assert world.run().code == 0
+    assert len(world.held()) == 6
+    world.check_promises()
+
+
 def test_an_empty_folder_holds_though_a_filter_is_given(begun: World) -> None:
     """Files that the filter lets in should be there: the plan and the run both ask for the disk."""
     begun.folder.rename(begun.place / "away")

@@ -62,7 +62,7 @@ def dry_run(
     facts = {"same_name": taken} | _facts(plan, settings, name, folder.address, base_url, rate)
     show(facts, "\n".join(_lines(plan, settings, rate)), as_json=as_json)
     if plan.is_empty(settings):
-        raise nothing_to_send(folder.address, plan.left_out)
+        raise nothing_to_send(folder.address, plan.left_out, sent=plan.sent)
     if plan.holds(settings) and plan.adds:
         raise FilesHeld(
             "A run would add the others, and end with 3 until these are fixed, waived, or excluded with --exclude."

@@ -186,7 +186,10 @@ class Sandbox:
         """Be away for the length of the block: an outage."""
         self.stop_listening()
         try:
-            yield
+            with ExitStack() as held:  # bound and silent, so that nobody else gets the ports meanwhile
+                for port in filter(None, (self._port, self._bucket_port)):
+                    held.enter_context(_listener(port))
+                yield
         finally:
             self.start_listening()
 

@@ -70,6 +70,7 @@ class Preview:
         choice: what the filters decide on the files of earlier runs.
         gone: files that the ledger still means to send and that are not there.
         vanished: nothing is found, though files of earlier runs should be.
+        mistaken: nothing is found, and the filters leave out even what was sent.
         list_lost: the list of `--files-from` named files once, and names none now.
         late: files that came after processing was started.
         doubts: what -> how many files.
@@ -93,6 +94,7 @@ class Preview:
     choice: Choice = field(default_factory=Choice)
     gone: int = 0
     vanished: bool = False
+    mistaken: bool = False
     list_lost: bool = False
     late: int = 0
     doubts: "Counter[str]" = field(default_factory=Counter)
@@ -113,7 +115,7 @@ class Preview:
 
     def is_empty(self, settings: Settings) -> bool:
         """Return whether a run would end because there is nothing to send."""
-        return not (self.files or self.sent or self.triggered or self.holds(settings))
+        return self.mistaken or not (self.files or self.sent or self.triggered or self.holds(settings))
 
     def holds(self, settings: Settings) -> bool:
         """Return whether a run would end without processing, as far as can be seen from here."""
@@ -166,7 +168,9 @@ class Previewer:
             yield from self._found(scanner, names, progress)
             if self._ledger is not None and job is not None and last_id:
                 yield from self._missing(self._ledger, job, scanner, names, last_id)
-        plan.vanished = not plan.found and self._settings.files_from is None and plan.choice.wanted > 0
+        is_nothing = not plan.found and self._settings.files_from is None
+        plan.vanished = is_nothing and plan.choice.wanted > 0
+        plan.mistaken = is_nothing and not plan.choice.wanted and plan.sent > 0 and not plan.adds
         if self._ledger is not None:
             plan.earlier = self._ledger.audit.throughput(self._base_url)
 

@@ -1,7 +1,8 @@
 """Everything before the trigger: scan, send, and make sure that nothing is left."""
 
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from vl_ingest import clock
 from vl_ingest.domain import words
@@ -15,7 +16,7 @@ from vl_ingest.domain.errors import (
     Undecided,
     UsageError,
 )
-from vl_ingest.domain.model import WAIVABLE, Counts, FileState, JobState
+from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Found, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
 from vl_ingest.domain.standing import next_step
 from vl_ingest.ledger.files import Files
@@ -70,7 +71,7 @@ class Scanning(RunThread):
     def _scan(self) -> None:
         """Walk the folder; trouble halts the run, but an unreadable folder only holds the trigger."""
         try:
-            scan(self._context, self._progress)
+            scan(self._context, self._progress, look=self._see)
         except FilesHeld as exc:
             self.held = exc
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
@@ -79,8 +80,10 @@ class Scanning(RunThread):
             self._backlog.scan_progress(finished=True)
             self.some.set()
 
+    def _see(self, found: Sequence[Found]) -> None:
+        self.found = self.found or bool(found)
+
     def _progress(self) -> None:
-        self.found = True
         self._backlog.scan_progress(finished=False)
         self.some.set()
 
@@ -168,10 +171,12 @@ def _finish(context: Context, scanning: Scanning) -> None:
         raise FilesHeld(f"{left}\n{scanning.held}")
     if held := left or scanning.held:
         raise held
-    if not counts[FileState.SENT]:
-        raise nothing_to_send(context.job.source, context.reload().left_out)
+    sent = counts[FileState.SENT]
+    # A walk that should have found something has held the job: this one should not, as the filters let in none of the sent.
+    if not sent or (not scanning.found and context.settings.files_from is None):
+        raise nothing_to_send(context.job.source, context.reload().left_out, sent=sent)
     context.ledger.jobs.finish_upload(context.run)
-    context.observer.notice("step", f"{files_text(counts[FileState.SENT])} sent.")
+    context.observer.notice("step", f"{files_text(sent)} sent.")
 
 
 class _Ticks:
@@ -225,8 +230,17 @@ class _Ticks:
         )
 
 
-def nothing_to_send(address: str, left_out: Mapping[str, int]) -> UsageError:
-    """Return the error for a source without a file to send; `left_out`: reason -> number of files."""
+def nothing_to_send(address: str, left_out: Mapping[str, int], *, sent: int = 0) -> UsageError:
+    """Return the error for a source without a file to send; `left_out`: reason -> number of files.
+
+    With files `sent`, the filters are taken for a mistake: what they leave out is not what anybody meant to process.
+    """
+    if sent:
+        return UsageError(
+            f"The filters leave out everything in {path_to_text(address)} ({words.counted(left_out)}), what was sent as well, "
+            "so processing was not started. Correct them and run the same command again; or, if nothing more is to be sent, "
+            f"`--files-from {os.devnull}`."
+        )
     by_type = not left_out or any(reason.startswith(OTHER_TYPE) for reason in left_out)
     formats = " Formats: .jpg .jpeg .png .webp .mp4 .mov; `--include '*.EXT'` sends files of other types, and only those."
     return UsageError(
