@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vl_ingest.couriers.response import NO_CONTENT, Garbled, Response, read_response
 
 MOST = 1000
+LONG_S = 60.0
 LAST = b"0\r\nTrailer: x\r\n\r\n"  # of the chunks
 PLAIN = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -24,7 +25,7 @@ def coming(*pieces: bytes) -> Callable[[], bytes]:
 
 def read(*pieces: bytes) -> Response:
     """Read what comes in these pieces."""
-    return read_response(coming(*pieces), MOST)
+    return read_response(coming(*pieces), MOST, LONG_S)
 
 
 class Received:
@@ -185,12 +186,12 @@ def test_a_length_that_is_none_leaves_the_end_to_say_it(length: str) -> None:
 def test_a_server_that_says_too_much_is_not_listened_to() -> None:
     """Lines without an end, heads without one, and content that nobody wants."""
     with pytest.raises(Garbled, match="too long"):
-        read_response(lambda: b"x" * 1000, MOST)
+        read_response(lambda: b"x" * 1000, MOST, LONG_S)
     with pytest.raises(Garbled, match="more than 100 lines"):
-        read_response(coming(b"HTTP/1.1 202 Accepted\r\n" + b"a: b\r\n" * 101), MOST)
+        read_response(coming(b"HTTP/1.1 202 Accepted\r\n" + b"a: b\r\n" * 101), MOST, LONG_S)
     head = b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000000\r\n\r\n"
     said = iter([head])
-    seen = read_response(lambda: next(said, b"x" * 600), MOST)
+    seen = read_response(lambda: next(said, b"x" * 600), MOST, LONG_S)
     assert len(seen.content) == 1200
     assert (seen.whole, seen.keeps) == (True, False)
 
@@ -204,6 +205,21 @@ def test_trouble_in_the_content_leaves_the_status() -> None:
         raise TimeoutError
 
     said = [PLAIN[:-1]]
-    assert read_response(receive, MOST) == (202, "Accepted", {"content-length": "2"}, b"{", False, False)
+    assert read_response(receive, MOST, LONG_S) == (
+        202,
+        "Accepted",
+        {"content-length": "2"},
+        b"{",
+        False,
+        False,
+    )
     with pytest.raises(TimeoutError):
-        read_response(receive, MOST)
+        read_response(receive, MOST, LONG_S)
+
+
+def test_content_that_never_ends_is_given_up() -> None:
+    """However slowly it comes, and however patient each wait is."""
+    head = b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n"
+    said = iter([head])
+    seen = read_response(lambda: next(said, b"x"), MOST, -1.0)
+    assert seen[3:] == (b"x", False, False)

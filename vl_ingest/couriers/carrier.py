@@ -4,7 +4,6 @@ An answer that comes before the body is out is seen between two blocks. What an 
 """
 
 import contextlib
-import math
 import os
 import select
 import socket
@@ -253,17 +252,9 @@ class Carrier:
 
     def _answer(self, connection: socket.socket, trust: Trust | None) -> tuple[tuple[object, ...], bool]:
         connection.settimeout(self._terms.read_timeout_s)
-        until = math.inf
-
-        def receive() -> bytes:  # the content may take the time-out in all
-            nonlocal until
-            if clock.monotonic() > until:
-                raise TimeoutError("timed out")
-            piece = connection.recv(PIECE_BYTES)
-            until = min(until, clock.monotonic() + self._terms.read_timeout_s)
-            return piece
-
-        response = read_response(receive, ANSWER_BYTES)
+        response = read_response(
+            lambda: connection.recv(PIECE_BYTES), ANSWER_BYTES, self._terms.read_timeout_s
+        )
         if trust is not None and isinstance(connection, ssl.SSLSocket) and not self._is_session_kept:
             trust.session = connection.session  # a copy, each time it is read
             self._is_session_kept = True

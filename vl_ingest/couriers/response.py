@@ -7,6 +7,8 @@ a few small files, a sixth of the time of the process that sends them, and half 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from vl_ingest import clock
+
 LINE_BYTES = 65536
 MOST_FIELDS = 100
 MOST_DIGITS = 18  # of a length
@@ -37,8 +39,8 @@ class Response(NamedTuple):
     keeps: bool
 
 
-def read_response(receive: Callable[[], bytes], most: int) -> Response:
-    """Read one response; content beyond `most` bytes is wanted by nobody.
+def read_response(receive: Callable[[], bytes], most: int, content_s: float) -> Response:
+    """Read one response; its content may take `content_s` seconds, and is wanted by nobody beyond `most` bytes.
 
     `receive` returns what has come since, and nothing at the end. What goes wrong after the head only leaves the content
     incomplete. Raises `Garbled`, and before the end of the head what `receive` raises.
@@ -48,13 +50,15 @@ def read_response(receive: Callable[[], bytes], most: int) -> Response:
     while status < 200:  # what is below is said beforehand
         version, status, reason = _first(incoming.line())
         fields = _fields(incoming)
-    content = bytearray()
+    content, until = bytearray(), clock.monotonic() + content_s
     is_over = whole = False
     try:
         for piece in _content(incoming, status, fields):
             content += piece
             if len(content) > most:
                 break
+            if clock.monotonic() > until:
+                raise TimeoutError
         else:
             is_over = True
         whole = True
