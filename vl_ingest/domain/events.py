@@ -70,7 +70,7 @@ class EventKind(StrEnum):
     BATCH_SENT = "batch_sent", _B.SENT, "batch attempt http_status files size_bytes digest host?", "Batch {batch} was delivered: {counted}."
     BATCH_SPLIT = "batch_split", _B.SPLIT, "batch into reason", "Batch {batch} was split to find the file at fault ({reason})."
     BATCH_ABANDONED = ("batch_abandoned", None, "batch state files lost_answers died",
-        "Batch {batch} was in flight when its run {end}: the delivery of {counted} is {state}.")
+        "Batch {batch} was in flight when its run {end}; outcome for {counted}: {state}.")
     COURIERS_AWAY = "couriers_away", None, "until hosts", "Workers on {hosts} may send until {until}."
     COURIERS_BACK = "couriers_back", None, "of_run?", "Nothing was on its way any more from other hosts."
     SIZE_LIMIT_LEARNT = "size_limit_learnt", None, "too_large_bytes", "The server refused a body of {too_large_bytes} bytes as too large."
