@@ -77,10 +77,14 @@ def dry_run(
 
 
 def _same_name(name: str, base_url: str, access: dict[str, Any]) -> list[str]:
-    """Return the server's datasets of that name. Raises a `VlIngestError` where it can't be asked at once."""
+    """Return the server's datasets of that name; without credentials, none. Raises `VlIngestError` where it can't be asked at once."""
     from vl_ingest.server.optional import Extras
 
-    extras = Extras(base_url, open_tokens(base_url, access), connect_timeout_s=3.0, read_timeout_s=10.0)
+    try:
+        tokens = open_tokens(base_url, access)
+    except VlIngestError:  # a plan needs none, and a run says what is missing
+        return []
+    extras = Extras(base_url, tokens, connect_timeout_s=3.0, read_timeout_s=10.0)
     return [dataset.id for dataset in extras.datasets() if dataset.name == name]
 
 
