@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SYSTEM = ("/dev/", "/proc/")
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a file to, which takes that name at the end of the block.
 
-    If the block raises, what was there stays as it was. A link stays one; what is no file, as a device or a pipe, is given
-    itself, to be written to. Raises `OSError` as writing and renaming do.
+    If the block raises, what was there stays as it was. A link stays one. What is no file of its own, as a pipe, a device
+    or `/dev/stdout`, is given itself, to be written to. Raises `OSError` as writing and renaming do.
     """
-    target = Path(os.path.realpath(target))
-    if target.exists() and not target.is_file():
+    if (target.exists() and not target.is_file()) or os.path.abspath(target).startswith(SYSTEM):
         yield target
         return
+    target = Path(os.path.realpath(target))
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         yield part

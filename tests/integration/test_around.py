@@ -156,6 +156,12 @@ def test_metrics_that_cannot_be_written(world: World) -> None:
     """At first: nothing is sent. Later: a warning, and the upload goes on."""
     world.pictures(2)
     assert world.run("--metrics-file", str(world.place / "nowhere" / "vl.prom")).code == 2
+    pipe = world.place / "pipe"
+    os.mkfifo(pipe)
+    ended = world.run("--metrics-file", str(pipe))
+    assert ended.code == 2, "it would wait for somebody who reads"
+    assert "not a regular file" in ended.err
+    assert pipe.is_fifo()
     assert world.box.record.requests() == []
     folder = world.place / "figures"
     folder.mkdir()

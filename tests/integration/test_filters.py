@@ -217,11 +217,33 @@ def test_a_mistyped_filter_starts_no_processing(world: World) -> None:
         ended = world.run("--include", "*.ngp", *how)
         assert ended.code == 2
         assert "what was sent as well" in ended.err
+    listed = world.place / "list"
+    listed.write_text("".join(f"p{number:04}.png\n" for number in range(6)))
+    for how in ([], ["--dry-run"]):
+        assert world.run("--include", "*.ngp", "--files-from", str(listed), *how).code == 2
     assert of(world, "sent") == sent
     assert world.job().state == "transaction_open"
+    assert "vl-ingest run" in world.cli("status", "job").out, "to resume would keep the filter"
     assert world.run().code == 0
     assert len(world.held()) == 6
     world.check_promises()
+
+
+def test_a_folder_that_is_empty_is_not_blamed_on_the_filters(world: World) -> None:
+    """A disk may have dropped; the plan says the same."""
+    world.pictures(3)
+    world.picture("private/one.png", 9)
+    world.box.add_fault("trigger:403")
+    assert world.run("--exclude", "private/").code == 7
+    world.box.clear_faults()
+    for how in ([], ["--dry-run"]):
+        assert world.run("--include", "private/*.gif", *how).code == 2
+    world.folder.rename(world.place / "away")
+    world.folder.mkdir()
+    for how in ([], ["--dry-run"]):
+        ended = world.run("--include", "private/", *how)
+        assert ended.code == 3
+    assert "is its disk mounted?" in world.run("--include", "private/").err
 
 
 def test_an_empty_folder_holds_though_a_filter_is_given(begun: World) -> None:

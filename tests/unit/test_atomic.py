@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
         os.close(reader)
     assert pipe.is_fifo()
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it has no such name for what is written to")
+def test_standard_output_is_written_to(tmp_path: Path) -> None:
+    """Whatever it leads to: a pipe, or a file that others write to as well."""
+    program = "from pathlib import Path; from vl_ingest.atomic import replacing\nwith replacing(Path('/dev/stdout')) as new: new.write_text('new')"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "new"
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True)
+    assert log.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [log]
 
 
 def test_two_writers_do_not_mix(tmp_path: Path) -> None:

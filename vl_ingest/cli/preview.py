@@ -50,12 +50,13 @@ def dry_run(
                     show({"type": "file_error", **facts}, text, as_json=as_json)
     if named > NAMED and not as_json:
         click.echo(f"  ... and {files_text(named - NAMED)} more; `--json` lists all.")
-    taken: list[str] = []
+    taken: list[str] | None = []
     try:
         if plan.job is None or plan.job.state is JobState.CREATED:
             taken = _same_name(name, base_url, access)
         said = f"by {', '.join(taken)}: a run makes another dataset of that name" if taken else None
     except VlIngestError as exc:  # a plan needs no server
+        taken = None
         said = f"not known, as the server can't be asked: {words.clause(exc)}"
     if said and not as_json:
         click.echo(f"  name taken    {said}")
@@ -197,6 +198,7 @@ def _facts(
         "files": plan.files, "bytes": plan.size_bytes, "batches": plan.batches, "settled": plan.settled,
         "filtered_out": dict(plan.choice.out), "let_in": dict(plan.choice.in_again),
         "sent_but_left_out": plan.choice.sent_left_out, "vanished": plan.vanished, "list_lost": plan.list_lost,
+        "mistaken": plan.mistaken,
         "gone": plan.gone, "late": plan.late, "doubts": dict(plan.doubts), "renamed": plan.renamed,
         "clashes": [{"path": path, "sent_as": sent_as} for path, sent_as in plan.clashes],
         "left_out": dict(plan.left_out), "unread": plan.unread, "bytes_per_s": round(speed), "rate_is": whose,

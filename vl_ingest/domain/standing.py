@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from vl_ingest.domain.choices import OnUnknown
-from vl_ingest.domain.errors import GaveUp, Refused, Undecided
+from vl_ingest.domain.errors import GaveUp, Refused, Undecided, UsageError
 from vl_ingest.domain.forms import CLOUD_URL
 from vl_ingest.domain.model import WAIVABLE, Counts, FileState, Job, JobState
 from vl_ingest.domain.naming import files_text, path_to_text
@@ -115,12 +115,20 @@ def _way_on(job: Job, counts: Counts, last_exit_code: int | None) -> NextStep:
         return NextStep(text, (delivered, resume))
     if not _sendable(counts) and any(counts[state] for state in WAIVABLE):
         return _held(job, resume)
+    return _after(job, resume, last_exit_code)
+
+
+def _after(job: Job, resume: str, last_exit_code: int | None) -> NextStep:
+    """Return the next step of a job that nothing in the ledger holds, by how its last run ended."""
     if job.state is JobState.CREATED and last_exit_code == GaveUp.exit_code:
         return NextStep(
             f"`{resume}` tries {job.base_url} again; with `--base-url URL`, another address.", (resume,)
         )
     if last_exit_code == Refused.exit_code:
         return NextStep(f"The server refused the last run: fix what it said, then run `{resume}`.", (resume,))
+    if last_exit_code == UsageError.exit_code and job.state is not JobState.CREATED:
+        again = run_command(job)
+        return NextStep(f"The last run was given wrong options: correct them, and run `{again}`.", (again,))
     if job.state is JobState.PROCESSING and job.settings.get("wait") is False:
         resume += " --wait"
     return NextStep(f"`{resume}` continues where the last run stopped.", (resume,))

@@ -119,6 +119,8 @@ class Metrics(Observer):
             self._job_state.labels(*self._labels or (), state).set(int(state is current))
 
     def _replace(self) -> None:
+        if self._path.exists() and not self._path.is_file():  # to write to a pipe could wait for its reader
+            raise OSError("it is not a regular file")
         with replacing(self._path) as new:
             new.write_bytes(generate_latest(self._registry))
 

@@ -186,7 +186,7 @@ class Sandbox:
         """Be away for the length of the block: an outage."""
         self.stop_listening()
         try:
-            with ExitStack() as held:  # bound and silent, so that nobody else gets the ports meanwhile
+            with ExitStack() as held:  # bound and silent, so that the system gives the ports to nobody
                 for port in filter(None, (self._port, self._bucket_port)):
                     held.enter_context(_listener(port))
                 yield

@@ -1,5 +1,6 @@
 """What a run would do: the folder is scanned and each file opened, and nothing is sent or recorded."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -115,7 +116,9 @@ class Preview:
 
     def is_empty(self, settings: Settings) -> bool:
         """Return whether a run would end because there is nothing to send."""
-        return self.mistaken or not (self.files or self.sent or self.triggered or self.holds(settings))
+        if self.holds(settings):
+            return False
+        return self.mistaken or not (self.files or self.sent or self.triggered)
 
     def holds(self, settings: Settings) -> bool:
         """Return whether a run would end without processing, as far as can be seen from here."""
@@ -168,9 +171,12 @@ class Previewer:
             yield from self._found(scanner, names, progress)
             if self._ledger is not None and job is not None and last_id:
                 yield from self._missing(self._ledger, job, scanner, names, last_id)
-        is_nothing = not plan.found and self._settings.files_from is None
-        plan.vanished = is_nothing and plan.choice.wanted > 0
-        plan.mistaken = is_nothing and not plan.choice.wanted and plan.sent > 0 and not plan.adds
+        walked = self._settings.files_from is None
+        let_in_none = not plan.found and plan.sent > 0 and not plan.choice.wanted and not plan.adds
+        plan.mistaken = let_in_none and bool(plan.left_out) and self._settings.files_from != os.devnull
+        plan.vanished = (
+            walked and not plan.found and (plan.choice.wanted > 0 or (let_in_none and not plan.left_out))
+        )
         if self._ledger is not None:
             plan.earlier = self._ledger.audit.throughput(self._base_url)
 

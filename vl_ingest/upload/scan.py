@@ -17,6 +17,7 @@ from vl_ingest.upload.choice import BEYOND, Choice, apply_filters, count_beyond,
 
 FIRST_CHUNK, CHUNK = 50, 1000  # files a commit
 FLUSH_AFTER_S = 0.5
+SO = "processing was not started"
 
 
 class FolderEmpty(FilesHeld):
@@ -39,7 +40,7 @@ def check_source(context: Context) -> None:
 def scan(
     context: Context,
     progress: Callable[[], None],
-    so: str = "processing was not started",
+    so: str = SO,
     look: Callable[[Sequence[Found]], None] = lambda _found: None,
 ) -> Counter[str]:
     """Walk the job's folder into the ledger, committing as it goes; `progress` is called after each commit.
@@ -121,9 +122,14 @@ def _check(context: Context, scanner: Scanner, so: str, *, vanished: bool) -> No
             "the same command again."
         )
     if vanished:
-        context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
-        raise FolderEmpty(
-            f"The folder {path_to_text(context.source.address)} has no files to send any more, so {so}: "
-            "is its disk mounted? Run the same command again when it is; or, if the folder was emptied on "
-            f"purpose, with `--files-from {os.devnull}`."
-        )
+        raise folder_empty(context, so)
+
+
+def folder_empty(context: Context, so: str = SO) -> FolderEmpty:
+    """Return the error for a folder that should have files, and put on record that it has none."""
+    context.note(EventKind.SCAN_INCOMPLETE, unread=["."])
+    return FolderEmpty(
+        f"The folder {path_to_text(context.source.address)} has no files to send any more, so {so}: "
+        "is its disk mounted? Run the same command again when it is; or, if the folder was emptied on "
+        f"purpose, with `--files-from {os.devnull}`."
+    )

@@ -30,7 +30,7 @@ from vl_ingest.upload.crew import Crew
 from vl_ingest.upload.plan import BatchLimits
 from vl_ingest.upload.reconcile import reconcile, wait_for_couriers
 from vl_ingest.upload.remote import prepare
-from vl_ingest.upload.scan import scan
+from vl_ingest.upload.scan import folder_empty, scan
 from vl_ingest.upload.send import Sender
 from vl_ingest.upload.stall import StallAlarm
 
@@ -172,9 +172,13 @@ def _finish(context: Context, scanning: Scanning) -> None:
     if held := left or scanning.held:
         raise held
     sent = counts[FileState.SENT]
-    # A walk that should have found something has held the job: this one should not, as the filters let in none of the sent.
-    if not sent or (not scanning.found and context.settings.files_from is None):
-        raise nothing_to_send(context.job.source, context.reload().left_out, sent=sent)
+    if not sent or (
+        not scanning.found and context.settings.files_from != os.devnull
+    ):  # not even what was sent
+        left_out = context.reload().left_out
+        if sent and not left_out:
+            raise folder_empty(context)
+        raise nothing_to_send(context.job.source, left_out, sent=sent)
     context.ledger.jobs.finish_upload(context.run)
     context.observer.notice("step", f"{files_text(sent)} sent.")
 
