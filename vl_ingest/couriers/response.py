@@ -1,7 +1,7 @@
 """Reads an HTTP/1.1 response. Source: RFC 9112.
 
-The standard library's `http.client` takes the head for that of a letter, with the parser for letters: where a request carries
-a few small files, a sixth of the time of the process that sends them, and half of what it takes to start one.
+The standard library's `http.client` reads each head with its parser for e-mail. Where a request carries a few small files, that
+takes a sixth of the time of the process that sends them, and half of the time that such a process needs to start.
 """
 
 import math
@@ -53,8 +53,9 @@ def read_response(receive: Callable[[], bytes], most: int, most_s: float) -> Res
     for _ in range(MOST_INTERIM):
         version, status, reason = _first(incoming.line())
         fields = _fields(incoming)
-        incoming.give_time(begun=status >= 200)
-        if status >= 200 or status == SWITCHING:
+        is_final = status >= 200 or status == SWITCHING
+        incoming.give_time(begun=is_final)
+        if is_final:
             break
     else:
         raise Garbled("the answer never comes, though it is announced")
