@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SYSTEM = ("/dev/", "/proc/")
+OPEN_ALREADY = ("/dev/std", "/dev/fd/", "/proc/")  # names of what a process has open, whatever that is
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def replacing(target: Path) -> Iterator[Path]:
     If the block raises, what was there stays as it was. A link stays one. What is no file of its own, as a pipe, a device
     or `/dev/stdout`, is given itself, to be written to. Raises `OSError` as writing and renaming do.
     """
-    if (target.exists() and not target.is_file()) or os.path.abspath(target).startswith(SYSTEM):
+    if (target.exists() and not target.is_file()) or os.path.abspath(target).startswith(OPEN_ALREADY):
         yield target
         return
     target = Path(os.path.realpath(target))

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,21 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "new")]
 
 
-def test_what_was_there_stays_when_writing_fails(tmp_path: Path) -> None:
+@pytest.fixture(params=["a disk", "memory"])
+def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Return a folder, on a disk and where Linux keeps files in memory: that is below `/dev`, and they are files."""
+    if request.param == "a disk":
+        yield tmp_path
+        return
+    if not os.path.isdir("/dev/shm"):
+        pytest.skip("there are no files in memory on this system")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def test_what_was_there_stays_when_writing_fails(somewhere: Path) -> None:
     """Half a file is never seen under its name, and leaves nothing behind."""
-    target = tmp_path / "report.json"
+    target = somewhere / "report.json"
     target.write_text("old")
 
     def fail() -> None:
@@ -33,7 +47,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         fail()
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "old")]
+    assert [(path.name, path.read_text()) for path in somewhere.iterdir()] == [("report.json", "old")]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -172,9 +172,8 @@ def _finish(context: Context, scanning: Scanning) -> None:
     if held := left or scanning.held:
         raise held
     sent = counts[FileState.SENT]
-    if not sent or (
-        not scanning.found and context.settings.files_from != os.devnull
-    ):  # not even what was sent
+    let_in_none = not scanning.found and context.settings.files_from != os.devnull  # not even what was sent
+    if not sent or let_in_none:
         left_out = context.reload().left_out
         if sent and not left_out:
             raise folder_empty(context)
