@@ -104,6 +104,17 @@ def test_before_the_end_batches_are_as_large_as_they_may_be(make_backlog: MakeBa
     assert drain(make_backlog(8, size_bytes=4 * MIB, workers=4, batch_size=50, scanned=False)) == [8]
 
 
+@pytest.mark.parametrize("files", [12, 13])
+def test_the_end_is_known_before_it_comes(
+    make_backlog: MakeBacklog, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """It is shared also where the ledger's last answer is full, or holds no more than one file."""
+    monkeypatch.setattr("vl_ingest.upload.backlog.LOOK_AHEAD", 6)
+    counts = drain(make_backlog(files, size_bytes=MIB, workers=4, batch_size=2))
+    assert sum(counts) == files
+    assert counts[-4:] == [1, 1, 1, 1]
+
+
 def test_alone_is_what_has_nothing_beside_it(make_backlog: MakeBacklog) -> None:
     """Neither another one on its way, nor one that waits, nor a file that is pending."""
     backlog = make_backlog(2)

@@ -16,7 +16,7 @@ from vl_ingest.upload.concurrency import Concurrency
 from vl_ingest.upload.plan import BatchLimits
 from vl_ingest.upload.scan import check_source
 
-LOOK_AHEAD = 2000  # files read at once from the ledger
+LOOK_AHEAD = 2000  # files read at once from the ledger, and that are known before the end comes
 HELD_BACK = 2  # batches a worker that may wait for another attempt before no more are begun
 
 
@@ -58,6 +58,7 @@ class Backlog:
         self._waiting: list[Delivery] = []
         self._active = 0
         self._ahead: deque[FileRow] = deque()  # pending files that come next, as read a moment ago
+        self._ahead_bytes = 0
         self._cursor = 0  # id of the last file read
         self._is_tail = False  # those ahead are the last ones
         self._scanned = False
@@ -152,7 +153,9 @@ class Backlog:
         """Choose up to `count` claims of pending files, from where the last ended and then from the start again."""
         claims: list[Claim] = []
         while len(claims) < count:
-            if not self._ahead and not self._look_ahead():
+            if self._is_end_near() or not self._ahead:
+                self._look_ahead()
+            if not self._ahead:
                 if claims or unsendable or self._cursor == 0:  # from the start these would be read again
                     break
                 self._cursor = 0
@@ -162,22 +165,25 @@ class Backlog:
                 claims.append(claim)
         return claims
 
-    def _look_ahead(self) -> bool:
-        """Read the next pending files; say whether there are any."""
+    def _is_end_near(self) -> bool:
+        """Return whether those ahead may be the last ones, so that it is time to know."""
+        return self._scanned and not self._is_tail and len(self._ahead) < LOOK_AHEAD
+
+    def _look_ahead(self) -> None:
+        """Read the next pending files."""
         rows = self._context.ledger.files.pending(self._context.job.id, self._cursor, LOOK_AHEAD)
         self._is_tail = self._scanned and len(rows) < LOOK_AHEAD
         if rows:
             self._cursor = rows[-1].id
             self._ahead.extend(rows)
-        return bool(rows)
+            self._ahead_bytes += sum(row.facts.size_bytes for row in rows)
 
     def _fill(self, unsendable: list[tuple[FileRow, FileTrouble]]) -> Claim:
         """Take the next files that fit together.
 
         What they are on disk is seen by whoever sends them; only one that had no bytes is looked at before.
         """
-        left_bytes = sum(row.facts.size_bytes for row in self._ahead) if self._is_tail else None
-        room = self._limits.room(self._concurrency.limit, left_bytes)
+        room = self._limits.room(self._concurrency.limit, self._ahead_bytes if self._is_tail else None)
         chosen: list[FileRow] = []
         renewed = False
         while self._ahead and room.files > 0:
@@ -193,5 +199,5 @@ class Backlog:
             if not room.take(row.facts.size_bytes):
                 break
             chosen.append(row)
-            self._ahead.popleft()
+            self._ahead_bytes -= self._ahead.popleft().facts.size_bytes
         return Claim(chosen, renewed)
