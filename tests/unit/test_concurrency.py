@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vl_ingest.upload.concurrency import MOST, START, Concurrency
+from vl_ingest.upload.concurrency import MOST, START, START_AWAY, Concurrency
 
 BATCH_BYTES = 10_000_000
 
@@ -125,13 +125,17 @@ def test_it_follows_a_link_that_changes() -> None:
     assert max(late) < 16
 
 
-def test_each_host_that_joins_begins_with_as_many_as_one_alone() -> None:
+def test_each_host_that_joins_begins_with_as_many() -> None:
     """And all together may go further than one could, as far as they can send at once."""
     concurrency = Concurrency(cores=100)
+    concurrency.spread(0, 0)
+    assert concurrency.limit == START
+    concurrency.spread(1, 25)
+    assert concurrency.limit == START_AWAY
     concurrency.spread(8, 200)
-    assert concurrency.limit == 8 * START
+    assert concurrency.limit == 8 * START_AWAY
     concurrency.spread(4, 100)
-    assert concurrency.limit == 8 * START
+    assert concurrency.limit == 8 * START_AWAY
     _, stood = work(concurrency, lambda _workers: 0.2, 20)
     assert MOST < max(stood) <= 200
     few = Concurrency(cores=100)

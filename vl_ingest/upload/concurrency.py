@@ -4,10 +4,11 @@ What is measured is the cycle of a worker: from one receipt to the next, everyth
 sum of what each worker does in its own cycles, however they fall into step with each other. A worker's first cycle is
 cold: it pays for the connection.
 
-The number doubles from `START` while that pays; cold cycles count, as there is no time to lose. Then cycles count only
-from when all workers are warm, and it tries a quarter more or less now and then, keeps what pays, and waits longer
-after each try in vain, until the throughput changes. It does not grow while this process, the scan included, keeps half
-of the processor busy: the other half is for what it causes. Signs of overload halve it.
+The number doubles from `START`, or `START_AWAY` for each other host, while that pays; cold cycles count, as there is no
+time to lose. Then cycles count only from when all workers are warm, and it tries a quarter more or less now and then,
+keeps what pays, and waits longer after each try in vain, until the throughput changes. It does not grow while this
+process, the scan included, keeps half of the processor busy: the other half is for what it causes. Signs of overload
+halve it.
 """
 
 import os
@@ -15,6 +16,7 @@ import threading
 from dataclasses import dataclass, field
 
 START, MOST = 2, 32
+START_AWAY = 4  # at another host: each request there is followed by a moment without the next one
 
 # A throughput is measured for so long at least, and a cycle of each worker.
 FIRST_ROUND_S, ROUND_S = 0.25, 1.0
@@ -68,7 +70,7 @@ class Concurrency:
         self.limit = START if fixed is None else fixed
         self.least = 1
         self._adapts = fixed is None
-        self._hosts, self._most = 1, MOST
+        self._hosts, self._most = 0, MOST  # other hosts
         self._cores = cores or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._best = Level(0, 0.0)  # what the number goes back to when a try was in vain
@@ -106,11 +108,12 @@ class Concurrency:
                 self._begin(now)
 
     def spread(self, hosts: int, most: int) -> None:
-        """Note that so many hosts send, and at most `most` requests at once: each that is new begins with `START`."""
+        """Note that so many other hosts send, and at most `most` requests at once: each that is new begins with `START_AWAY`."""
         with self._lock:
             if not self._adapts or hosts <= self._hosts:
                 return
-            self.limit = min(most, self.limit + START * (hosts - self._hosts))
+            begun = self.limit if self._hosts else 0
+            self.limit = max(1, min(most, begun + START_AWAY * (hosts - self._hosts)))
             self._hosts, self._most = hosts, most
             self._best, self._doubling, self._round = Level(0, 0.0), True, None
 

@@ -80,7 +80,7 @@ class Crew:
     @property
     def hosts_and_lines(self) -> tuple[int, int]:
         """How many workers of other hosts send, if that is who does, and how many requests they can make at once."""
-        return (1, 0) if self._away is None else self._away.workers_and_lines
+        return (0, 0) if self._away is None else self._away.workers_and_lines
 
     @property
     def cpu_s(self) -> float:
