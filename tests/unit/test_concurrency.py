@@ -143,6 +143,9 @@ def test_each_host_that_joins_begins_with_as_many() -> None:
     assert few.limit == 12
     _, stood = work(few, lambda _workers: 0.2, 20)
     assert max(stood) <= 12
+    none = Concurrency(cores=100)
+    none.spread(1, 0)
+    assert none.limit == 1, "a host that can send nothing now must not stop the run"
     fixed = Concurrency(3)
     fixed.spread(8, 200)
     assert fixed.limit == 3
